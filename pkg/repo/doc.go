@@ -1,0 +1,28 @@
+// Package repo holds the store's root, the one mutable thing of dvx, and what
+// it names: repos, branches, tags, and the segments where chunks are found.
+//
+// # Root
+//
+// The root is one small object, replaced by compare-and-swap only. Everything
+// it names is immutable: a reader takes one root and resolves everything from
+// it. FORMAT.md describes it, with dvx.json.
+//
+// # Txn
+//
+// A [Txn] is a set of [Op]s applied together: a pure function from root to
+// root, retried on a lost swap, recognised by its operation ID when it is
+// repeated. It ends applied, refused, or unknown, and unknown is never
+// reported as refused.
+//
+// # Session
+//
+// New chunks are written in a [Session]; they exist for others once a
+// transaction of the session has moved the root. A writer deletes nothing.
+//
+// # Store
+//
+// [Store] is the seam: [Direct] holds the protocol, a client of the daemon
+// implements the same interface, and all else is written once above it.
+//
+// Stores may be used concurrently, by any number of processes.
+package repo

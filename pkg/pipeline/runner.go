@@ -1,0 +1,84 @@
+package pipeline
+
+import (
+	"context"
+	"time"
+
+	"github.com/dvx-io/dvx/pkg/chunk"
+	"github.com/dvx-io/dvx/pkg/memo"
+	"github.com/dvx-io/dvx/pkg/tree"
+)
+
+// Runner runs tasks: as child processes, in Pods, or as a fake. It may be used
+// concurrently.
+type Runner interface {
+	// Runtime says what would execute command in the code tree: part of the
+	// memo key. It fails if the command can't be found, naming where it looked.
+	Runtime(ctx context.Context, t Transform, code tree.Root, r chunk.Reader) (memo.Runtime, error)
+
+	// Slots returns how many tasks can run at once.
+	Slots() int
+
+	// Run runs a task to its end: fetch inputs, run the program, store what it
+	// wrote. When ctx ends everything that the task started is killed. An error
+	// means that the program's fate is the infrastructure's fault; a program that
+	// failed is a Result with an Outcome. Chunks of the result are durable when
+	// Run returns.
+	Run(ctx context.Context, t Task, s chunk.Store) (Result, error)
+}
+
+// Task is one attempt at one datum.
+type Task struct {
+	Key       memo.Key
+	Attempt   int // from 1
+	Transform Transform
+	Params    map[string]string
+	Code      tree.Root // zero: no code
+	Inputs    []TaskInput
+	Timeout   time.Duration // 0: none
+}
+
+// TaskInput is what a task sees under in/NAME.
+type TaskInput struct {
+	Name  string
+	URL   string // names content, for DVX_INPUT_<NAME>_URL
+	Items []TaskItem
+}
+
+// TaskItem is one selected file or directory, at Path below in/NAME.
+type TaskItem struct {
+	Path  string // without leading slash; empty for the whole tree
+	Entry tree.Entry
+}
+
+// Outcome says how a program ended.
+type Outcome string
+
+// The outcomes of a task.
+const (
+	Succeeded Outcome = "succeeded" // exit status accepted, outputs stored
+	Failed    Outcome = "failed"    // user code: exit status, signal, or outputs that are refused
+	TimedOut  Outcome = "timed-out" // killed at its time limit
+	Crashed   Outcome = "crashed"   // infrastructure
+	Cancelled Outcome = "cancelled" // by somebody
+)
+
+// Result is what an attempt gave.
+type Result struct {
+	Outcome Outcome
+	Output  tree.Root     // when Succeeded; entries carry no attributes
+	Log     chunk.Content // stdout and stderr as they came
+	Exit    int           // exit status; 128+n for signal n
+	Reason  string        // one line for people, when not Succeeded
+	Started time.Time     // UTC
+	Ended   time.Time     // UTC
+	Stats   Stats
+}
+
+// Stats says where an attempt's time went.
+type Stats struct {
+	Fetch, Run, Store time.Duration
+	CPU               time.Duration // user and system time of the program and its children
+	RSSMax            int64         // bytes
+	BytesIn, BytesOut int64
+}

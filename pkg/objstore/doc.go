@@ -1,20 +1,31 @@
-// Package objstore defines named byte strings with conditional writes and
-// typed outcomes: all that dvx asks of a place to keep data.
+// Package objstore is the lowest layer of a store: named byte strings with
+// conditional writes and typed outcomes.
 //
-// # Store
+// # Object
 //
-// A [Store] maps keys to objects. Objects appear whole or not at all, a
-// successful Put is durable, and a Put may be made conditional on absence or
-// on an exact earlier version. Only the store's root is ever replaced; every
-// other object is written once.
+// A byte string under a key. It is never changed in place: it is written once
+// (IfAbsent), or replaced whole by a compare-and-swap on its [Version]. Only
+// the root of a dvx store is ever replaced.
 //
-// # Outcomes
+// # Outcome
 //
-// A call ends in one of six outcomes ([OutcomeOf]). Two deserve care: unknown
-// means that a write may have been applied or may still be, and precondition
-// failed says nothing about earlier attempts of the same write.
+// A call has one of six outcomes ([OutcomeOf]). The one that must never be
+// taken for another is unknown: a write whose acknowledgement was lost may
+// have happened, or may still happen later.
 //
-// Implementations are in the packages below this one (disk, s3, mem), with
-// decorators (fault, retry) and the suite that all of them pass (objstoretest).
-// Stores may be used by any number of goroutines.
+// # What every Store guarantees
+//
+// An object is visible whole or not at all. A Put that returned nil survives a
+// power loss. Of any number of racing Puts with IfAbsent on one key, or with
+// one IfVersion, exactly one returns nil. A read that starts after a Put
+// returned sees it. The suite in objstoretest holds each implementation to
+// this, and the probe package asks a running store for it.
+//
+// Stores: mem, disk, s3. Decorators: retry (back-off), fault (errors, lost
+// acknowledgements and crashes on purpose).
+//
+// # Caveats
+//
+// Keys that differ only in case are one object on a case-insensitive file
+// system; dvx makes no such keys.
 package objstore

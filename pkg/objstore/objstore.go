@@ -8,13 +8,15 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"os"
 	"time"
 )
 
 // Version is a store's opaque name for the exact bytes of an object (an ETag
 // on S3, a digest elsewhere). Equal versions of one key mean equal bytes. It
-// is empty where a store would have to read a large object to know it: every
-// store reports it for objects of at most [MutableSizeMax] bytes.
+// is empty where a store would have to read a large object to know it: Get, Put
+// and Stat of every store report it for objects of at most [MutableSizeMax]
+// bytes, List need not.
 type Version string
 
 // MutableSizeMax is the largest object, in bytes, that may be replaced
@@ -29,19 +31,46 @@ const KeyLengthMax = 512
 type Info struct {
 	Key     string
 	Size    int64     // bytes
-	Version Version   // may be empty for objects larger than MutableSizeMax
+	Version Version   // may be empty for objects larger than MutableSizeMax, and in List
 	ModTime time.Time // last write by the store's clock; information only, never used for safety
 }
 
 // Range selects bytes of an object. The zero Range is the whole object; a
 // negative Offset counts from the end (Range{Offset: -16} is the last 16
-// bytes, or all of a shorter object); Length 0 reads up to the end.
+// bytes, or all of a shorter object); Length 0 reads up to the end, as does a
+// Length beyond it. A negative Length is invalid.
 type Range struct {
 	Offset int64
 	Length int64
 }
 
-// Condition makes a Put conditional. The zero Condition always holds.
+// Resolve returns the start and the length in bytes of r in an object of size
+// bytes: 0 <= start, start+length <= size. It fails with fs.ErrInvalid for a
+// negative Length and for a range that starts at or beyond the end of an
+// object that is not empty; every range of an empty object is empty.
+func (r Range) Resolve(size int64) (start, length int64, err error) {
+	if r.Length < 0 {
+		return 0, 0, fmt.Errorf("range of negative length %d: %w", r.Length, fs.ErrInvalid)
+	}
+	if size == 0 {
+		return 0, 0, nil
+	}
+	start = r.Offset
+	if start < 0 {
+		start = max(0, size+start)
+	}
+	if start >= size {
+		return 0, 0, fmt.Errorf("range starts at byte %d of an object of %d: %w", start, size, fs.ErrInvalid)
+	}
+	length = size - start
+	if r.Length > 0 {
+		length = min(length, r.Length)
+	}
+	return start, length, nil
+}
+
+// Condition makes a Put conditional. The zero Condition always holds; the two
+// fields exclude each other.
 type Condition struct {
 	IfAbsent  bool    // the key must not exist
 	IfVersion Version // the key must exist with exactly this version
@@ -49,6 +78,10 @@ type Condition struct {
 
 // Store is a flat map from keys to immutable byte strings, with conditional
 // writes. All methods may be called concurrently.
+//
+// Keys obey [CheckKey], else every method but List fails with fs.ErrInvalid. A
+// store may refuse, with fs.ErrInvalid, a key that is a folder of another
+// (a beside a/b); no caller may rely on either.
 //
 // An object becomes visible whole or not at all, and a Put that returned nil
 // is durable. Errors carry one of the kinds below ([OutcomeOf] reads it): a
@@ -60,19 +93,22 @@ type Store interface {
 	Get(ctx context.Context, key string, r Range) (io.ReadCloser, Info, error)
 
 	// Put stores body under key if c holds, else fails with ErrPrecondition.
-	// IfVersion on an absent key fails with ErrPrecondition. The body is read
-	// by ReadAt, possibly more than once, and not after Put returned.
+	// IfVersion on an absent key fails with ErrPrecondition; a body that is
+	// replaced conditionally has at most MutableSizeMax bytes. The whole body is
+	// read, by ReadAt, possibly more than once, and not after Put returned.
 	Put(ctx context.Context, key string, body *io.SectionReader, c Condition) (Info, error)
 
 	// Stat describes an object, or fails with ErrNotFound.
 	Stat(ctx context.Context, key string) (Info, error)
 
-	// Delete removes an object. Deleting an absent key succeeds.
+	// Delete removes an object, whatever its version. Deleting an absent key
+	// succeeds.
 	Delete(ctx context.Context, key string) error
 
 	// List yields the objects whose keys start with prefix and are greater
 	// than after, in byte order of keys. It stops at the first error, which it
-	// yields with a zero Info.
+	// yields with a zero Info. An object that is written or deleted meanwhile
+	// may or may not be yielded. Prefix and after are any strings.
 	List(ctx context.Context, prefix, after string) iter.Seq2[Info, error]
 }
 
@@ -126,6 +162,15 @@ func OutcomeOf(err error) Outcome {
 	}
 }
 
+// FileOpener is implemented by stores whose objects are local files.
+type FileOpener interface {
+	// OpenFile opens the file of an object for reading, so that it can be mapped
+	// into memory in place. The caller closes it; its bytes never change.
+	// ErrNotFound if there is no such key, errors.ErrUnsupported if this store
+	// has no real files.
+	OpenFile(ctx context.Context, key string) (*os.File, error)
+}
+
 // Bytes returns b as the body of a Put. b must not change until Put returned.
 func Bytes(b []byte) *io.SectionReader {
 	return io.NewSectionReader(bytes.NewReader(b), 0, int64(len(b)))
@@ -168,6 +213,22 @@ func CheckKey(key string) error {
 			return fmt.Errorf("key %q has a component %q: %w", key, c, fs.ErrInvalid)
 		}
 		start = i + 1
+	}
+	return nil
+}
+
+// CheckPut reports whether Put may be called with these arguments, for
+// implementations of [Store]. The error wraps fs.ErrInvalid.
+func CheckPut(key string, body *io.SectionReader, c Condition) error {
+	if err := CheckKey(key); err != nil {
+		return err
+	}
+	if c.IfAbsent && c.IfVersion != "" {
+		return fmt.Errorf("put %s: IfAbsent and IfVersion exclude each other: %w", key, fs.ErrInvalid)
+	}
+	if c.IfVersion != "" && body.Size() > MutableSizeMax {
+		return fmt.Errorf("put %s: %d bytes are more than the %d that can be replaced conditionally: %w",
+			key, body.Size(), MutableSizeMax, fs.ErrInvalid)
 	}
 	return nil
 }

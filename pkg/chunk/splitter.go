@@ -1,5 +1,15 @@
 package chunk
 
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strconv"
+
+	"github.com/restic/chunker"
+)
+
 // Params says where a store cuts streams. They are recorded in dvx.json when
 // the store is made and never change.
 type Params struct {
@@ -9,3 +19,146 @@ type Params struct {
 	Bits       int    `json:"bits"`       // a boundary is where this many low bits of the fingerprint are 0; the mean chunk is about MinSize + 2^Bits
 	MaxSize    int    `json:"maxSize"`    // bytes, at most SizeMax
 }
+
+const (
+	rabin       = "rabin" // the only algorithm of this version
+	windowSize  = 64      // bytes under the Rabin fingerprint; a chunk can't be shorter
+	degree      = 53      // of the polynomial: the largest that the fingerprint's tables allow
+	bitsMax     = 23      // 2^23 is SizeMax: more bits would never find a boundary before it
+	polynomial1 = "230390db11c723"
+)
+
+// DefaultParams returns the parameters of new stores, the same for every
+// store, so that equal bytes have equal IDs everywhere. docs/BENCHMARKS.md has
+// the measurement behind the sizes; FORMAT.md says how the polynomial was
+// drawn.
+func DefaultParams() Params {
+	return Params{
+		Algorithm:  rabin,
+		Polynomial: polynomial1,
+		MinSize:    1 << 20,
+		Bits:       19,
+		MaxSize:    SizeMax,
+	}
+}
+
+// Validate fails with fs.ErrInvalid if p can't cut streams: every store is
+// opened through it.
+func (p Params) Validate() error {
+	_, err := p.check()
+	return err
+}
+
+// check validates p and returns its polynomial.
+func (p Params) check() (chunker.Pol, error) {
+	bad := func(format string, args ...any) (chunker.Pol, error) {
+		return 0, fmt.Errorf("chunk parameters: %s: %w", fmt.Sprintf(format, args...), fs.ErrInvalid)
+	}
+	n, err := strconv.ParseUint(p.Polynomial, 16, 64)
+	pol := chunker.Pol(n)
+	switch {
+	case p.Algorithm != rabin:
+		return bad("algorithm %.40q is not known, %q is", p.Algorithm, rabin)
+	case err != nil || strconv.FormatUint(n, 16) != p.Polynomial:
+		return bad("polynomial %.40q is not a number in lower-case hex", p.Polynomial)
+	case p.Polynomial != polynomial1 && (pol.Deg() != degree || !pol.Irreducible()): // the proof takes a millisecond: too long for each small file
+		return bad("polynomial %s is not irreducible of degree %d", p.Polynomial, degree)
+	case p.MinSize < windowSize:
+		return bad("minimum of %d bytes is below %d", p.MinSize, windowSize)
+	case p.Bits < 1 || p.Bits > bitsMax:
+		return bad("%d bits are outside 1 to %d", p.Bits, bitsMax)
+	case p.MaxSize <= p.MinSize || p.MaxSize > SizeMax:
+		return bad("maximum of %d bytes is outside %d to %d", p.MaxSize, p.MinSize+1, SizeMax)
+	}
+	return pol, nil
+}
+
+// Splitter cuts a stream into chunks. The chunks in order are the stream, and
+// none is empty. Where it cuts is a function of the bytes since the last cut:
+// how the reader delivered them plays no part, and a Splitter started at a cut
+// finds the same cuts after it. It is for one goroutine.
+type Splitter interface {
+	// Next returns the next chunk, in buf if its capacity suffices (MaxSize
+	// always does), or io.EOF after the last. After any error but io.EOF the
+	// stream must be given up.
+	Next(buf []byte) ([]byte, error)
+}
+
+// New returns a Splitter over r. It fails as Validate does.
+func (p Params) New(r io.Reader) (Splitter, error) {
+	pol, err := p.check()
+	if err != nil {
+		return nil, err
+	}
+	s := &splitter{params: p, pol: pol}
+	s.reset(r)
+	return s, nil
+}
+
+// splitter is the Rabin splitter. It can be used for one stream after another.
+type splitter struct {
+	params Params
+	pol    chunker.Pol
+	src    source
+	rabin  *chunker.Chunker
+}
+
+// reset points the splitter at a new stream.
+func (s *splitter) reset(r io.Reader) {
+	s.src = source{r: r}
+	minSize, maxSize := uint(s.params.MinSize), uint(s.params.MaxSize)
+	if s.rabin == nil {
+		s.rabin = chunker.NewWithBoundaries(&s.src, s.pol, minSize, maxSize)
+	} else {
+		s.rabin.ResetWithBoundaries(&s.src, s.pol, minSize, maxSize)
+	}
+	s.rabin.SetAverageBits(s.params.Bits)
+}
+
+func (s *splitter) Next(buf []byte) ([]byte, error) {
+	if s.src.failed != nil {
+		return nil, s.src.failed
+	}
+	c, err := s.rabin.Next(buf)
+	switch {
+	case s.src.failed != nil:
+		return nil, s.src.failed
+	case err != nil:
+		return nil, err
+	}
+	return c.Data, nil
+}
+
+// source stands between a stream and the chunker, which takes
+// io.ErrUnexpectedEOF for the end of the stream: a broken download would pass
+// for a shorter file. source remembers the first failure and reports it as
+// itself.
+type source struct {
+	r      io.Reader
+	failed error
+	empty  int
+}
+
+// emptyReadsMax is how often a reader may return nothing, without an error,
+// in a row; io.Reader discourages it at all.
+const emptyReadsMax = 100
+
+func (s *source) Read(p []byte) (int, error) {
+	if s.failed != nil {
+		return 0, errSource
+	}
+	n, err := s.r.Read(p)
+	if n > 0 || err != nil || len(p) == 0 {
+		s.empty = 0
+	} else if s.empty++; s.empty >= emptyReadsMax {
+		err = io.ErrNoProgress
+	}
+	if err != nil && err != io.EOF {
+		s.failed = fmt.Errorf("read the stream to cut: %w", err)
+		return n, errSource
+	}
+	return n, err
+}
+
+// errSource stops the chunker; the caller sees what the source remembers.
+var errSource = errors.New("source failed")

@@ -9,7 +9,9 @@
 //
 // # Graph
 //
-// Log, MergeBase and IsAncestor walk commits through a [Reader].
+// [Log], [MergeBase] and [IsAncestor] walk commits through a chunk.Reader. A
+// commit is always newer than its parents ([CheckParents]), so walks stop by
+// time.
 //
 // Commits are immutable values and may be shared by goroutines.
 package commit

@@ -1,0 +1,63 @@
+package vfs
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// OS is an FS of real files.
+type OS struct {
+	root *os.Root
+}
+
+var _ FS = (*OS)(nil)
+
+// OpenOS opens an existing folder. The caller closes it.
+func OpenOS(dir string) (*OS, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open folder: %w", err)
+	}
+	return &OS{root: root}, nil
+}
+
+// OpenFile implements FS.
+func (o *OS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
+	f, err := o.OSFile(name, flag, perm)
+	if err != nil {
+		return nil, err
+	}
+	return osFile{f}, nil
+}
+
+// OSFile is OpenFile for callers that need the file itself, to map it into
+// memory.
+func (o *OS) OSFile(name string, flag int, perm fs.FileMode) (*os.File, error) {
+	return o.root.OpenFile(name, flag, perm)
+}
+
+// Mkdir implements FS.
+func (o *OS) Mkdir(name string, perm fs.FileMode) error { return o.root.Mkdir(name, perm) }
+
+// Link implements FS.
+func (o *OS) Link(oldname, newname string) error { return o.root.Link(oldname, newname) }
+
+// Rename implements FS.
+func (o *OS) Rename(oldname, newname string) error { return o.root.Rename(oldname, newname) }
+
+// Remove implements FS.
+func (o *OS) Remove(name string) error { return o.root.Remove(name) }
+
+// Close implements FS.
+func (o *OS) Close() error { return o.root.Close() }
+
+type osFile struct {
+	*os.File
+}
+
+// Sync implements File. On darwin the os package asks for F_FULLFSYNC.
+func (f osFile) Sync() error { return syncFile(f.File) }
+
+// Lock implements File.
+func (f osFile) Lock(wait bool) (bool, error) { return lockFile(f.File, wait) }

@@ -16,20 +16,41 @@ type vendorRule struct {
 }
 
 var vendorRules = []vendorRule{
-	{modulePath + "/proto", []string{"pkg/rpc"},
-		"messages are wire format; everything else speaks domain values"},
-	{"google.golang.org/grpc", []string{"pkg/rpc", "cmd"},
-		"a domain that knows no status codes can be served over anything"},
-	{"google.golang.org/protobuf", []string{"pkg/rpc"},
-		"protobuf is not canonical, so nothing that is hashed may touch it"},
-	{"github.com/minio/minio-go", []string{"pkg/objstore/s3"},
-		"only the S3 backend talks to S3"},
-	{"k8s.io", []string{"pkg/pipeline/kube"},
-		"dvx must build and run without a cluster"},
-	{"github.com/dgraph-io/badger", []string{"cmd/dvxd"},
-		"only the daemon opens Badger, which admits one process"},
-	{"github.com/restic/chunker", []string{"pkg/chunk"},
-		"where to cut is decided behind chunk.Splitter"},
+	{
+		modulePath + "/proto",
+		[]string{"pkg/rpc"},
+		"messages are wire format; everything else speaks domain values",
+	},
+	{
+		"google.golang.org/grpc",
+		[]string{"pkg/rpc", "cmd"},
+		"a domain that knows no status codes can be served over anything",
+	},
+	{
+		"google.golang.org/protobuf",
+		[]string{"pkg/rpc"},
+		"protobuf is not canonical, so nothing that is hashed may touch it",
+	},
+	{
+		"github.com/minio/minio-go",
+		[]string{"pkg/objstore/s3"},
+		"only the S3 backend talks to S3",
+	},
+	{
+		"k8s.io",
+		[]string{"pkg/pipeline/kube"},
+		"dvx must build and run without a cluster",
+	},
+	{
+		"github.com/dgraph-io/badger",
+		[]string{"cmd/dvxd"},
+		"only the daemon opens Badger, which admits one process",
+	},
+	{
+		"github.com/restic/chunker",
+		[]string{"pkg/chunk"},
+		"where to cut is decided behind chunk.Splitter",
+	},
 	{"github.com/spf13/cobra", []string{"cmd"}, "packages have no command line"},
 	{"github.com/spf13/pflag", []string{"cmd"}, "packages have no command line"},
 	{"github.com/vbauerster/mpb", []string{"cmd"}, "packages have no terminal"},

@@ -52,6 +52,9 @@ var layers = []layer{
 		"pkg/interop",
 		"pkg/notify",
 	}},
+	{"L5a records of what ran", []string{
+		"pkg/pipeline/history",
+	}},
 	{"L5 what was computed", []string{
 		"pkg/memo",
 	}},

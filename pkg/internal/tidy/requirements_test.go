@@ -105,6 +105,29 @@ func judgeRow(promise, shownBy, state string, shows map[string]bool) []string {
 	return found
 }
 
+// documentedTest matches the name of a test in a document, in backquotes.
+var documentedTest = regexp.MustCompile("`((?:Test|Fuzz|Benchmark)[A-Z]\\w*)`")
+
+// checkDocuments finds tests that a document names and nobody wrote.
+// REQUIREMENTS.md has a rule of its own.
+func checkDocuments(t *tree) []string {
+	var found []string
+	shows := testNames(t)
+	for _, name := range t.names(".md") {
+		if name == requirementsFile {
+			continue
+		}
+		for n, line := range strings.Split(string(t.files[name]), "\n") {
+			for _, m := range documentedTest.FindAllStringSubmatch(line, -1) {
+				if !shows[m[1]] {
+					found = append(found, fmt.Sprintf("%s:%d: names %s, which is no test", name, n+1, m[1]))
+				}
+			}
+		}
+	}
+	return found
+}
+
 func requirementIDs() []string {
 	var ids []string
 	for _, s := range requirementSections {

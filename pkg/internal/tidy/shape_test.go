@@ -15,6 +15,7 @@ const (
 	interfaceMethodsMax = 6
 	fileLinesMax        = 800
 	funcLinesMax        = 80
+	constructorArgsMax  = 4
 )
 
 // wideInterfaces are the interfaces that may have more methods, and why.
@@ -106,6 +107,24 @@ func checkLength(t *tree) []string {
 			}
 			return true
 		})
+	}
+	return found
+}
+
+// checkConstructors finds constructors whose arguments nobody can tell apart.
+func checkConstructors(t *tree) []string {
+	var found []string
+	for _, g := range t.gos {
+		for _, decl := range g.ast.Decls {
+			d, ok := decl.(*ast.FuncDecl)
+			if !ok || !g.product() || d.Recv != nil || !strings.HasPrefix(d.Name.Name, "New") && !strings.HasPrefix(d.Name.Name, "Open") {
+				continue
+			}
+			if n := d.Type.Params.NumFields(); n > constructorArgsMax {
+				found = append(found, fmt.Sprintf("%s: %s takes %d arguments, at most %d: put some in an Options struct",
+					t.at(d.Pos()), d.Name.Name, n, constructorArgsMax))
+			}
+		}
 	}
 	return found
 }

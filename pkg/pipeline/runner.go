@@ -22,8 +22,8 @@ type Runner interface {
 	// Run runs a task to its end: fetch inputs, run the program, store what it
 	// wrote. When ctx ends everything that the task started is killed. An error
 	// means that the program's fate is the infrastructure's fault; a program that
-	// failed is a Result with an Outcome. Chunks of the result are durable when
-	// Run returns.
+	// failed is a Result with an Outcome. Chunks of the result are in s; the
+	// caller flushes s before it relies on them.
 	Run(ctx context.Context, t Task, s chunk.Store) (Result, error)
 }
 

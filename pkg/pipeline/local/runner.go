@@ -1,0 +1,166 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/dvx-io/dvx/pkg/chunk"
+	"github.com/dvx-io/dvx/pkg/memo"
+	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/tree"
+	"github.com/dvx-io/dvx/pkg/worker"
+)
+
+// Options configures a [Runner].
+type Options struct {
+	Dir    string           // private folder for the slots; its contents are lost
+	Slots  int              // programs at once, at least 1
+	Params chunk.Params     // how outputs are cut
+	Now    func() time.Time //
+}
+
+// Runner runs tasks as child processes, at most Slots at once. It implements
+// [pipeline.Runner].
+type Runner struct {
+	opts  Options
+	execs executables
+	host  string
+	idle  chan *bench
+}
+
+// bench is one slot with its worker.
+type bench struct {
+	worker *worker.Worker
+	exec   *executor
+}
+
+var _ pipeline.Runner = (*Runner)(nil)
+
+// New makes a runner. The program must call [MaybeSlot] first of all, because
+// slots are started from its executable.
+func New(o Options) (*Runner, error) {
+	o.Slots = max(o.Slots, 1)
+	r := &Runner{opts: o, execs: executables{path: Path}, host: hostFingerprint(), idle: make(chan *bench, o.Slots)}
+	for i := range o.Slots {
+		x := &executor{execs: &r.execs}
+		w, err := worker.New(o.Params, worker.Options{
+			Dir: filepath.Join(o.Dir, "slot-"+strconv.Itoa(i)), Exec: x, Path: Path, Now: o.Now,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("make slot %d: %w", i, err)
+		}
+		r.idle <- &bench{worker: w, exec: x}
+	}
+	return r, nil
+}
+
+// Slots implements [pipeline.Runner].
+func (r *Runner) Slots() int { return r.opts.Slots }
+
+// Runtime implements [pipeline.Runner].
+func (r *Runner) Runtime(ctx context.Context, t pipeline.Transform, code tree.Root, chunks chunk.Reader) (memo.Runtime, error) {
+	if len(t.Cmd) == 0 {
+		return memo.Runtime{}, fmt.Errorf("the pipeline has no command: %w", fs.ErrInvalid)
+	}
+	execs, err := r.execs.resolve(t.Cmd[0], func(path string) ([]byte, error) {
+		return head(ctx, code, path, chunks)
+	})
+	if err != nil {
+		return memo.Runtime{}, err
+	}
+	return memo.Runtime{Host: r.host, Execs: execs}, nil
+}
+
+// head returns the first bytes of a file of the code tree.
+func head(ctx context.Context, code tree.Root, path string, r chunk.Reader) ([]byte, error) {
+	if code.ID.IsZero() {
+		return nil, fmt.Errorf("the pipeline has no code folder: %w", fs.ErrNotExist)
+	}
+	e, err := tree.Open(r, code).Lookup(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	if e.Kind != tree.File || !e.Exec {
+		return nil, fmt.Errorf("code/%s is not an executable file; name its interpreter in cmd, or make it executable: %w", path, fs.ErrInvalid)
+	}
+	if e.Content.Size == 0 {
+		return nil, nil
+	}
+	f, err := chunk.OpenContent(ctx, r, e.Content)
+	if err != nil {
+		return nil, err
+	}
+	b := make([]byte, min(e.Content.Size, shebangMax))
+	if _, err := f.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return b, nil
+}
+
+// Run implements [pipeline.Runner]. It waits for a free slot.
+func (r *Runner) Run(ctx context.Context, t pipeline.Task, s chunk.Store) (pipeline.Result, error) {
+	var b *bench
+	select {
+	case <-ctx.Done():
+		return pipeline.Result{}, ctx.Err()
+	case b = <-r.idle:
+	}
+	defer func() { r.idle <- b }()
+	return b.worker.Run(ctx, t, s)
+}
+
+// Close waits for the running tasks (end their contexts first) and ends the
+// slot processes. The runner can't be used afterwards.
+func (r *Runner) Close() error {
+	var errs []error
+	for range r.opts.Slots {
+		b := <-r.idle
+		errs = append(errs, b.exec.close())
+	}
+	return errors.Join(errs...)
+}
+
+// executor executes programs in one slot process, which it starts when it is
+// first needed and again after a loss. It serves one goroutine.
+type executor struct {
+	execs *executables
+	slot  *slot
+}
+
+// Exec implements worker.Executor.
+func (x *executor) Exec(ctx context.Context, p worker.Process) (worker.Exit, error) {
+	if p.Path == "" {
+		file, err := x.execs.first(p.Argv[0], nil)
+		if err != nil {
+			return worker.Exit{Code: 127, Failure: err.Error()}, nil
+		}
+		p.Path = file
+	}
+	if x.slot == nil {
+		s, err := startSlot()
+		if err != nil {
+			return worker.Exit{}, err
+		}
+		x.slot = s
+	}
+	exit, err := x.slot.run(ctx, p)
+	if err != nil {
+		_ = x.close()
+	}
+	return exit, err
+}
+
+func (x *executor) close() error {
+	if x.slot == nil {
+		return nil
+	}
+	err := x.slot.close()
+	x.slot = nil
+	return err
+}

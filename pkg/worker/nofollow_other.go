@@ -1,0 +1,5 @@
+//go:build !unix
+
+package worker
+
+const noFollow = 0

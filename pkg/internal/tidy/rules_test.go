@@ -34,6 +34,7 @@ var rules = []rule{
 	{"names", "a package is named for what it holds", checkNames},
 	{"ambient", "time and chance enter as values, so that a run can be repeated", checkAmbient},
 	{"init", "binaries wire by hand; nothing runs because it was imported", checkInit},
+	{"globals", "what is global is constant, so that two of anything can live in one process", checkGlobals},
 	{"suites", "every implementation of a contract passes the contract's suite", checkSuites},
 	{"requirements", "every requirement is shown by a test or admitted to be open", checkRequirements},
 	{"documents", "a test that the documents name can be run", checkDocuments},

@@ -323,9 +323,6 @@ func testCancelled(t *testing.T, s objstore.Store) {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("%s with a cancelled context: %v", op, err)
 		}
-		if objstore.OutcomeOf(err) != objstore.OutcomeUnknown {
-			t.Errorf("%s with a cancelled context: outcome %d", op, objstore.OutcomeOf(err))
-		}
 	}
 	wantAbsent(t, s, "new")
 	wantBody(t, s, "k", "old")

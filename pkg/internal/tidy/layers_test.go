@@ -22,9 +22,6 @@ type layer struct {
 // A new package gets a line here in its layer. If no row fits, it is the package
 // that needs another thought, not the table.
 var layers = []layer{
-	{"L10 what runs the binaries", []string{
-		"test/e2e",
-	}},
 	{"L9 binaries", []string{
 		"cmd/dvx",
 		"cmd/dvxd",
@@ -108,30 +105,30 @@ func rowOf(dir string) int {
 }
 
 // checkLayers finds packages outside the table and imports that do not go down.
-// Tests may also import conformance suites, in-memory twins and neighbours in
+// A folder of tests only stands above the table. Tests may also import conformance suites, in-memory twins and neighbours in
 // their package's row.
 func checkLayers(t *tree) []string {
 	var found []string
-	unlisted := map[string]bool{}
-	for _, g := range t.gos {
-		row := rowOf(g.dir())
-		if row < 0 {
-			if !unlisted[g.dir()] {
-				found = append(found, fmt.Sprintf("%s: add the package to the import table (layers_test.go) in its layer", g.dir()))
-			}
-			unlisted[g.dir()] = true
+	dirs, byDir := t.packages()
+	for _, dir := range dirs {
+		row := rowOf(dir)
+		if row < 0 && slices.ContainsFunc(byDir[dir], func(g *goFile) bool { return !g.test }) {
+			found = append(found, fmt.Sprintf("%s: add the package to the import table (layers_test.go) in its layer", dir))
 			continue
 		}
-		g.imports(func(imported string, pos token.Pos) {
-			if finding := judge(g, row, imported); finding != "" {
-				found = append(found, t.at(pos)+": "+finding)
-			}
-		})
+		for _, g := range byDir[dir] {
+			g.imports(func(imported string, pos token.Pos) {
+				if finding := judge(g, row, imported); finding != "" {
+					found = append(found, t.at(pos)+": "+finding)
+				}
+			})
+		}
 	}
 	return found
 }
 
-// judge says what is wrong with one import of a file whose package is in row.
+// judge says what is wrong with one import of a file whose package is in row, -1
+// if it is above the table.
 func judge(g *goFile, row int, imported string) string {
 	dir, ours := strings.CutPrefix(imported, modulePath+"/")
 	if !ours {

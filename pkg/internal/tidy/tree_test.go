@@ -97,7 +97,7 @@ func skipDir(name string) bool {
 	switch {
 	case name == ".", name == ".ci":
 		return false
-	case name == "bin", name == "dist", base == "node_modules":
+	case name == "bin", name == "dist", name == "vendor", base == "node_modules":
 		return true
 	}
 	return strings.HasPrefix(base, ".")

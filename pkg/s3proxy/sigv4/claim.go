@@ -37,6 +37,12 @@ type Claim struct {
 	signature string
 }
 
+// Present tells whether a request carries any part of a version 4 signature,
+// or an Authorization header of any kind.
+func Present(r *Request) bool {
+	return r.Header["Authorization"] != nil || hasQueryForm(r.Query)
+}
+
 // Parse reads the claim of a request. It returns ErrAbsent if the request
 // carries none, and refuses whatever is duplicated, unsigned though it must be
 // signed, or not understood in full.

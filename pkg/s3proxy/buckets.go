@@ -1,0 +1,185 @@
+package s3proxy
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// maxBuckets is S3's limit on one page of ListBuckets.
+const maxBuckets = 10_000
+
+func (x *exchange) listBuckets() error {
+	q := x.req.Query
+	limit, err := countParam(q, "max-buckets", 1, maxBuckets)
+	if err != nil {
+		return err
+	}
+	after, err := decodeToken(q.Get("continuation-token"))
+	if err != nil {
+		return err
+	}
+	all, err := x.backend.ListBuckets(x.r.Context())
+	if err != nil {
+		return err
+	}
+	prefix := q.Get("prefix")
+	buckets := slices.DeleteFunc(slices.Clone(all), func(b BucketInfo) bool {
+		return b.Name <= after || !strings.HasPrefix(b.Name, prefix)
+	})
+	next := ""
+	if len(buckets) > limit {
+		buckets = buckets[:limit]
+		next = encodeToken(buckets[limit-1].Name)
+	}
+	const root = "ListAllMyBucketsResult"
+	d := newDocument(root)
+	d.owner("Owner", x.opts.Owner)
+	d.open("Buckets")
+	for _, b := range buckets {
+		d.open("Bucket")
+		d.text("Name", b.Name)
+		d.time("CreationDate", b.Created)
+		d.close("Bucket")
+	}
+	d.close("Buckets")
+	if prefix != "" {
+		d.text("Prefix", prefix)
+	}
+	if next != "" {
+		d.text("ContinuationToken", next)
+	}
+	return x.finish(d, root)
+}
+
+// region is what clients are told to sign for.
+func (x *exchange) region() string {
+	if x.opts.Region == "" {
+		return "us-east-1"
+	}
+	return x.opts.Region
+}
+
+// statBucket fails unless the bucket exists.
+func (x *exchange) statBucket() error {
+	_, err := x.backend.StatBucket(x.r.Context(), x.bucket)
+	return err
+}
+
+func (x *exchange) headBucket() error {
+	if err := x.statBucket(); err != nil {
+		return err
+	}
+	x.w.Header()["x-amz-bucket-region"] = []string{x.region()}
+	x.w.Header().Set("Content-Type", "application/xml")
+	x.w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+func (x *exchange) bucketLocation() error {
+	if err := x.statBucket(); err != nil {
+		return err
+	}
+	const root = "LocationConstraint"
+	d := newDocument(root)
+	if r := x.region(); r != "us-east-1" { // whose constraint S3 writes as empty
+		d.escape(r)
+	}
+	return x.finish(d, root)
+}
+
+func (x *exchange) bucketVersioning() error {
+	if err := x.statBucket(); err != nil {
+		return err
+	}
+	const root = "VersioningConfiguration"
+	d := newDocument(root)
+	d.text("Status", "Enabled")
+	return x.finish(d, root)
+}
+
+func (x *exchange) bucketRequestPayment() error {
+	if err := x.statBucket(); err != nil {
+		return err
+	}
+	const root = "RequestPaymentConfiguration"
+	d := newDocument(root)
+	d.text("Payer", "BucketOwner")
+	return x.finish(d, root)
+}
+
+// emptyBucketConfig answers for a setting whose absence S3 shows as an empty
+// document.
+func emptyBucketConfig(root string) func(*exchange) error {
+	return func(x *exchange) error {
+		if err := x.statBucket(); err != nil {
+			return err
+		}
+		return x.finish(newDocument(root), root)
+	}
+}
+
+// noBucketConfig answers for a setting whose absence S3 shows as an error.
+func noBucketConfig(c code) func(*exchange) error {
+	return func(x *exchange) error {
+		if err := x.statBucket(); err != nil {
+			return err
+		}
+		return fail(c)
+	}
+}
+
+func (x *exchange) bucketACL() error {
+	if err := x.statBucket(); err != nil {
+		return err
+	}
+	return x.sendACL()
+}
+
+// sendACL says what is so: one owner who may do all. Rights of others are not
+// kept in access control lists.
+func (x *exchange) sendACL() error {
+	const root = "AccessControlPolicy"
+	d := newDocument(root)
+	d.owner("Owner", x.opts.Owner)
+	d.open("AccessControlList")
+	d.open("Grant")
+	d.buf.WriteString(`<Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser">`)
+	d.text("ID", x.opts.Owner.ID)
+	d.text("DisplayName", x.opts.Owner.DisplayName)
+	d.close("Grantee")
+	d.text("Permission", "FULL_CONTROL")
+	d.close("Grant")
+	d.close("AccessControlList")
+	return x.finish(d, root)
+}
+
+func (x *exchange) listMultipartUploads() error {
+	if err := x.statBucket(); err != nil {
+		return err
+	}
+	q := x.req.Query
+	limit, err := countParam(q, "max-uploads", 0, maxKeys)
+	if err != nil {
+		return err
+	}
+	encode, err := keyEncoding(q)
+	if err != nil {
+		return err
+	}
+	const root = "ListMultipartUploadsResult"
+	d := newDocument(root)
+	d.text("Bucket", x.bucket)
+	d.text("KeyMarker", encode(q.Get("key-marker")))
+	d.text("UploadIdMarker", q.Get("upload-id-marker"))
+	d.text("Prefix", encode(q.Get("prefix")))
+	if v := q.Get("delimiter"); v != "" {
+		d.text("Delimiter", encode(v))
+	}
+	if v := q.Get("encoding-type"); v != "" {
+		d.text("EncodingType", v)
+	}
+	d.int("MaxUploads", int64(limit))
+	d.bool("IsTruncated", false)
+	return x.finish(d, root)
+}

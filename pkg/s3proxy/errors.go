@@ -1,0 +1,194 @@
+package s3proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+
+	"github.com/dvx-io/dvx/pkg/s3proxy/sigv4"
+)
+
+// The kinds of failure that a Backend names beside those of io/fs.
+var (
+	// ErrNoSuchBucket says that the bucket does not exist.
+	ErrNoSuchBucket = fmt.Errorf("no such bucket: %w", fs.ErrNotExist)
+	// ErrNoSuchKey says that the bucket has no such key.
+	ErrNoSuchKey = fmt.Errorf("no such key: %w", fs.ErrNotExist)
+	// ErrNoSuchVersion says that the key has no such version.
+	ErrNoSuchVersion = fmt.Errorf("no such version: %w", fs.ErrNotExist)
+	// ErrReadOnly says that the bucket or version can never be written to.
+	ErrReadOnly = errors.New("read only")
+	// ErrBusy says that the request may succeed if it is made again later.
+	ErrBusy = errors.New("too busy")
+)
+
+// code is an S3 error code.
+type code string
+
+const (
+	codeAccessDenied        code = "AccessDenied"
+	codeBadHeader           code = "AuthorizationHeaderMalformed"
+	codeBadQuery            code = "AuthorizationQueryParametersError"
+	codeBadDigest           code = "XAmzContentSHA256Mismatch"
+	codeBadPartNumber       code = "InvalidPartNumber"
+	codeInternal            code = "InternalError"
+	codeInvalidAccessKey    code = "InvalidAccessKeyId"
+	codeInvalidArgument     code = "InvalidArgument"
+	codeInvalidBucketName   code = "InvalidBucketName"
+	codeInvalidRange        code = "InvalidRange"
+	codeInvalidRequest      code = "InvalidRequest"
+	codeInvalidToken        code = "InvalidToken"
+	codeInvalidURI          code = "InvalidURI"
+	codeKeyTooLong          code = "KeyTooLongError"
+	codeMethodNotAllowed    code = "MethodNotAllowed"
+	codeNoSuchBucket        code = "NoSuchBucket"
+	codeNoSuchKey           code = "NoSuchKey"
+	codeNoSuchUpload        code = "NoSuchUpload"
+	codeNoSuchVersion       code = "NoSuchVersion"
+	codeNotImplemented      code = "NotImplemented"
+	codeNotModified         code = "NotModified"
+	codePreconditionFailed  code = "PreconditionFailed"
+	codeRequestTimeTooSkew  code = "RequestTimeTooSkewed"
+	codeRequestTimeout      code = "RequestTimeout"
+	codeSignatureMismatch   code = "SignatureDoesNotMatch"
+	codeSlowDown            code = "SlowDown"
+	codeTooLarge            code = "MaxMessageLengthExceeded"
+	codeNoAccessBlock       code = "NoSuchPublicAccessBlockConfiguration"
+	codeNoBucketEncryption  code = "ServerSideEncryptionConfigurationNotFoundError"
+	codeNoBucketPolicy      code = "NoSuchBucketPolicy"
+	codeNoCORS              code = "NoSuchCORSConfiguration"
+	codeNoLifecycle         code = "NoSuchLifecycleConfiguration"
+	codeNoObjectLock        code = "ObjectLockConfigurationNotFoundError"
+	codeNoOwnershipControls code = "OwnershipControlsNotFoundError"
+	codeNoReplication       code = "ReplicationConfigurationNotFoundError"
+	codeNoTagSet            code = "NoSuchTagSet"
+	codeNoWebsite           code = "NoSuchWebsiteConfiguration"
+)
+
+// codes gives each code its status and the message that is shown with it.
+var codes = map[code]struct {
+	status  int
+	message string
+}{
+	codeAccessDenied:        {403, "Access Denied"},
+	codeBadHeader:           {400, "The authorization header is malformed."},
+	codeBadQuery:            {400, "The authorization query parameters are malformed."},
+	codeBadDigest:           {400, "The provided 'x-amz-content-sha256' header does not match what was computed."},
+	codeBadPartNumber:       {416, "The requested partnumber is not satisfiable"},
+	codeInternal:            {500, "We encountered an internal error. Please try again."},
+	codeInvalidAccessKey:    {403, "The access key ID you provided does not exist in our records."},
+	codeInvalidArgument:     {400, "Invalid Argument"},
+	codeInvalidBucketName:   {400, "The specified bucket is not valid."},
+	codeInvalidRange:        {416, "The requested range is not satisfiable"},
+	codeInvalidRequest:      {400, "Invalid Request"},
+	codeInvalidToken:        {400, "The provided token is malformed or otherwise invalid."},
+	codeInvalidURI:          {400, "Couldn't parse the specified URI."},
+	codeKeyTooLong:          {400, "Your key is too long"},
+	codeMethodNotAllowed:    {405, "The specified method is not allowed against this resource."},
+	codeNoSuchBucket:        {404, "The specified bucket does not exist"},
+	codeNoSuchKey:           {404, "The specified key does not exist."},
+	codeNoSuchUpload:        {404, "The specified upload does not exist. The upload ID may be invalid, or the upload may have been aborted or completed."},
+	codeNoSuchVersion:       {404, "The specified version does not exist."},
+	codeNotImplemented:      {501, "A header or query you provided implies functionality that is not implemented."},
+	codeNotModified:         {304, "Not Modified"},
+	codePreconditionFailed:  {412, "At least one of the pre-conditions you specified did not hold"},
+	codeRequestTimeTooSkew:  {403, "The difference between the request time and the current time is too large."},
+	codeRequestTimeout:      {400, "Your socket connection to the server was not read from or written to within the timeout period."},
+	codeSignatureMismatch:   {403, "The request signature we calculated does not match the signature you provided. Check your key and signing method."},
+	codeSlowDown:            {503, "Please reduce your request rate."},
+	codeTooLarge:            {400, "Your request was too big."},
+	codeNoAccessBlock:       {404, "The public access block configuration was not found"},
+	codeNoBucketEncryption:  {404, "The server side encryption configuration was not found"},
+	codeNoBucketPolicy:      {404, "The bucket policy does not exist"},
+	codeNoCORS:              {404, "The CORS configuration does not exist"},
+	codeNoLifecycle:         {404, "The lifecycle configuration does not exist"},
+	codeNoObjectLock:        {404, "Object Lock configuration does not exist for this bucket"},
+	codeNoOwnershipControls: {404, "The bucket ownership controls were not found"},
+	codeNoReplication:       {404, "The replication configuration was not found"},
+	codeNoTagSet:            {404, "The TagSet does not exist"},
+	codeNoWebsite:           {404, "The specified bucket does not have a website configuration"},
+}
+
+// kinds is the one table from error kinds to codes; the first row that an
+// error wraps counts, so specific kinds stand above those that they wrap.
+var kinds = []struct {
+	kind    error
+	code    code
+	message string // "" shows the code's own
+}{
+	{sigv4.ErrAbsent, codeAccessDenied, ""},
+	{sigv4.ErrUnsupported, codeAccessDenied, "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."},
+	{sigv4.ErrAmbiguous, codeInvalidRequest, "A header, query parameter or form of authentication is given more than once."},
+	{sigv4.ErrMalformedHeader, codeBadHeader, ""},
+	{sigv4.ErrMalformedQuery, codeBadQuery, ""},
+	{sigv4.ErrDate, codeAccessDenied, "AWS authentication requires a valid Date or x-amz-date header"},
+	{sigv4.ErrUnsignedHeader, codeAccessDenied, "There were headers or parameters present in the request which were not signed"},
+	{sigv4.ErrPayloadMissing, codeInvalidRequest, "Missing required header for this request: x-amz-content-sha256"},
+	{sigv4.ErrPayload, codeAccessDenied, "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, a streaming mode, or a valid sha256 value."},
+	{sigv4.ErrSkew, codeRequestTimeTooSkew, ""},
+	{sigv4.ErrNotYet, codeAccessDenied, "Request is not valid yet"},
+	{sigv4.ErrExpired, codeAccessDenied, "Request has expired"},
+	{sigv4.ErrMismatch, codeSignatureMismatch, ""},
+	{sigv4.ErrEncoding, codeInvalidURI, ""},
+	{ErrNoSuchBucket, codeNoSuchBucket, ""},
+	{ErrNoSuchKey, codeNoSuchKey, ""},
+	{ErrNoSuchVersion, codeNoSuchVersion, ""},
+	{ErrReadOnly, codeMethodNotAllowed, ""},
+	{ErrBusy, codeSlowDown, ""},
+	{fs.ErrPermission, codeAccessDenied, ""},
+	{fs.ErrInvalid, codeInvalidArgument, ""},
+	{context.DeadlineExceeded, codeSlowDown, ""},
+}
+
+// failure is an error that is shown to the client as it stands.
+type failure struct {
+	code    code
+	message string
+	fields  []field // further elements of the error's XML
+	headers []field
+}
+
+// field is a name and its value.
+type field struct{ name, value string }
+
+func (f *failure) Error() string { return string(f.code) + ": " + f.message }
+
+func (f *failure) status() int { return codes[f.code].status }
+
+// fail returns a failure with the code's own message.
+func fail(c code) *failure { return &failure{code: c, message: codes[c].message} }
+
+// failf returns a failure with a message that says more than the code's own.
+func failf(c code, format string, args ...any) *failure {
+	return &failure{code: c, message: fmt.Sprintf(format, args...)}
+}
+
+// explain returns what to show of err to a client who asked for t, and whether
+// err was unknown and has to be logged instead.
+func explain(err error, t target) (f *failure, unknown bool) {
+	if errors.As(err, &f) {
+		return f, false
+	}
+	for _, row := range kinds {
+		if errors.Is(err, row.kind) {
+			f = fail(row.code)
+			if row.message != "" {
+				f.message = row.message
+			}
+			return f, false
+		}
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && t.key != "":
+		return fail(codeNoSuchKey), false
+	case errors.Is(err, fs.ErrNotExist):
+		return fail(codeNoSuchBucket), false
+	}
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return fail(codeTooLarge), false
+	}
+	return fail(codeInternal), true
+}

@@ -1,0 +1,93 @@
+package s3proxy
+
+import (
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+const (
+	// maxHeaderBytes is S3's order of magnitude: 8 KiB of headers, of which
+	// 2 KiB are metadata, and long presigned URLs. net/http adds 4 KiB of its
+	// own, which makes 16 KiB in all.
+	maxHeaderBytes = 12 << 10
+	// readHeaderTimeout ends connections that send their headers byte by byte.
+	readHeaderTimeout = 10 * time.Second
+	// idleTimeout closes kept-alive connections that nobody uses.
+	idleTimeout = 2 * time.Minute
+)
+
+// NewServer returns an HTTP server for h with limits on headers and on time.
+// It has no limit on a whole request, since objects may be large: h watches
+// the progress of bodies itself. The caller listens and shuts down; log
+// receives what net/http has to say, nil discards it.
+func NewServer(h *Handler, log *slog.Logger) *http.Server {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+}
+
+// response is the ResponseWriter of one request; it knows whether the answer
+// has begun, and can cut off a client that stalls.
+type response struct {
+	http.ResponseWriter
+	begun bool
+}
+
+// WriteHeader begins the answer.
+func (w *response) WriteHeader(status int) {
+	w.begun = true
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write begins the answer, if need be, and sends a piece of its body.
+func (w *response) Write(p []byte) (int, error) {
+	w.begun = true
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// longAgo is a deadline that has passed: setting it fails pending I/O at once.
+var longAgo = time.Unix(1, 0)
+
+// watchReads cuts the connection's reads if reading is not over within limit;
+// stop ends the watch.
+func (w *response) watchReads(limit time.Duration) (stop func()) {
+	t := time.AfterFunc(limit, func() {
+		_ = http.NewResponseController(w.ResponseWriter).SetReadDeadline(longAgo)
+	})
+	return func() { t.Stop() }
+}
+
+// watchedWriter writes to a client and cuts the connection if one write takes
+// longer than limit.
+type watchedWriter struct {
+	w     io.Writer
+	timer *time.Timer
+	limit time.Duration
+}
+
+func (w *response) watchWrites(limit time.Duration) *watchedWriter {
+	t := time.AfterFunc(limit, func() {
+		_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(longAgo)
+	})
+	return &watchedWriter{w: w, timer: t, limit: limit}
+}
+
+// Write sends p and puts off the cut.
+func (w *watchedWriter) Write(p []byte) (int, error) {
+	w.timer.Reset(w.limit)
+	return w.w.Write(p)
+}
+
+func (w *watchedWriter) stop() { w.timer.Stop() }

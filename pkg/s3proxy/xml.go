@@ -1,0 +1,75 @@
+package s3proxy
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+	"unicode/utf8"
+)
+
+const (
+	xmlHeader    = `<?xml version="1.0" encoding="UTF-8"?>` + "\n"
+	xmlNamespace = "http://s3.amazonaws.com/doc/2006-03-01/"
+	// timeLayout is how S3 writes times into XML: whole seconds, with zeros.
+	timeLayout = "2006-01-02T15:04:05.000Z"
+)
+
+// document builds an XML answer. encoding/xml is not used because it replaces
+// characters that XML 1.0 does not have, which would turn one key into
+// another; S3 writes them as character references, and so does this.
+type document struct{ buf bytes.Buffer }
+
+// newDocument opens the root element in S3's namespace.
+func newDocument(root string) *document {
+	d := &document{}
+	d.buf.WriteString(xmlHeader + "<" + root + ` xmlns="` + xmlNamespace + `">`)
+	return d
+}
+
+func (d *document) open(name string)  { d.buf.WriteString("<" + name + ">") }
+func (d *document) close(name string) { d.buf.WriteString("</" + name + ">") }
+
+// text writes an element that holds only text; an empty one is still there.
+func (d *document) text(name, value string) {
+	d.open(name)
+	d.escape(value)
+	d.close(name)
+}
+
+func (d *document) int(name string, value int64) { d.text(name, fmt.Sprint(value)) }
+
+func (d *document) bool(name string, value bool) { d.text(name, fmt.Sprint(value)) }
+
+func (d *document) time(name string, t time.Time) {
+	d.text(name, t.UTC().Truncate(time.Second).Format(timeLayout))
+}
+
+// owner writes an Owner element, or another of the same content.
+func (d *document) owner(name string, o Owner) {
+	d.open(name)
+	d.text("ID", o.ID)
+	d.text("DisplayName", o.DisplayName)
+	d.close(name)
+}
+
+func (d *document) escape(s string) {
+	for i := 0; i < len(s); {
+		r, size := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == '<':
+			d.buf.WriteString("&lt;")
+		case r == '>':
+			d.buf.WriteString("&gt;")
+		case r == '&':
+			d.buf.WriteString("&amp;")
+		case r == '"':
+			d.buf.WriteString("&quot;")
+		case r < ' ' || r == 0x7f || r == 0xfffe || r == 0xffff:
+			fmt.Fprintf(&d.buf, "&#x%X;", r)
+		default:
+			// An invalid byte decodes to the replacement character.
+			d.buf.WriteRune(r)
+		}
+		i += size
+	}
+}

@@ -3,7 +3,9 @@ package repo
 import (
 	"encoding/hex"
 	"fmt"
+	"io"
 	"io/fs"
+	"time"
 
 	"github.com/dvx-io/dvx/pkg/commit"
 )
@@ -26,11 +28,40 @@ func ParseOpID(s string) (OpID, error) {
 		s = s[:8] + s[9:13] + s[14:18] + s[19:23] + s[24:]
 	}
 	b, err := hex.DecodeString(s)
-	if err != nil || len(b) != len(id) {
-		return id, fmt.Errorf("operation id %.80q: want 32 hex digits: %w", s, fs.ErrInvalid)
+	if err != nil || len(b) != len(id) || hex.EncodeToString(b) != s {
+		return OpID{}, fmt.Errorf("operation id %.80q: want 32 lower-case hex digits: %w", s, fs.ErrInvalid)
 	}
 	copy(id[:], b)
 	return id, nil
+}
+
+// NewOpID returns a UUIDv7: the time in milliseconds, then 74 bits from rand.
+func NewOpID(now time.Time, rand io.Reader) (OpID, error) {
+	var id OpID
+	if _, err := io.ReadFull(rand, id[:]); err != nil {
+		return OpID{}, fmt.Errorf("new operation id: %w", err)
+	}
+	ms := uint64(now.UnixMilli())
+	for i := range 6 {
+		id[i] = byte(ms >> (40 - 8*i))
+	}
+	id[6] = id[6]&0x0f | 0x70
+	id[8] = id[8]&0x3f | 0x80
+	return id, nil
+}
+
+// MarshalText encodes the ID as hex.
+func (o OpID) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
+
+// UnmarshalText decodes 32 lower-case hex digits; anything else fails with
+// fs.ErrInvalid.
+func (o *OpID) UnmarshalText(b []byte) error {
+	v, err := ParseOpID(string(b))
+	if err != nil {
+		return err
+	}
+	*o = v
+	return nil
 }
 
 // Op is one change of names. The implementations below are all there are.

@@ -97,3 +97,9 @@ type Config struct {
 	Mode     string       `json:"mode"`               // "plain"; "keyed" and "encrypted" are reserved
 	Features []string     `json:"features,omitempty"` // what a reader must know to open the store; unknown ones are refused
 }
+
+// The values of Config that this release knows.
+const (
+	HashName  = "blake3-256"
+	ModePlain = "plain"
+)

@@ -1,0 +1,268 @@
+package repo
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dvx-io/dvx/pkg/chunk"
+	"github.com/dvx-io/dvx/pkg/commit"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+const testUUID = "0198d2a0-6c1e-7b6c-8b0a-3f1d2c4b5a69"
+
+var testTime = time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
+
+func fill(b byte) (id commit.ID) {
+	for i := range id {
+		id[i] = b
+	}
+	return id
+}
+
+func op(n byte) (o OpID) {
+	o[0], o[15] = 1, n
+	return o
+}
+
+func emptyRoot() *Root {
+	return &Root{Format: Format, Store: testUUID, Gen: 1, Op: op(1), Repos: map[string]Repo{}}
+}
+
+func fullRoot() *Root {
+	return &Root{
+		Format: Format, Store: testUUID, Gen: 7, Op: op(7), Prev: Hash(fill(9)),
+		Repos: map[string]Repo{
+			"images": {
+				Created: testTime, Description: "all <images> & more", Default: "main",
+				Branches: map[string]Branch{
+					"main":       {Commit: fill(1), Gen: 6, Owner: "owner", Protect: []string{"ci", "owner"}},
+					"staging/jo": {Gen: 3, Owner: "jo", Fork: "main"},
+				},
+				Tags: map[string]Tag{"v1.2": {Commit: fill(2), Gen: 4, Owner: "owner", Message: "first"}},
+			},
+			"edges": {
+				Created: testTime.Add(time.Millisecond), Default: "main",
+				Branches: map[string]Branch{"main": {Commit: fill(3), Gen: 7}},
+				Specs:    map[string]Branch{"main": {Commit: fill(4), Gen: 5, Owner: "owner"}},
+			},
+		},
+		Segments:  []Segment{{Key: "idx/000000000001-ab/0", Chunks: 12}, {Key: "idx/000000000002-cd/0", Chunks: 3}},
+		Memo:      []string{"memo/000000000002-cd/0"},
+		History:   []string{"history/000000000002-cd/0"},
+		Ops:       []OpRecord{{Op: op(6), Gen: 6, Moved: []Moved{{"images", "main", fill(1)}}}, {Op: op(7), Gen: 7}},
+		Floor:     2,
+		Term:      3,
+		Leader:    "host-1",
+		Graveyard: []Grave{{Gen: 5, List: "gc/000000000005/list"}},
+		Pins:      []Pin{{Commit: fill(5), Reason: "audit"}},
+		Features:  []string{"write:later"},
+	}
+}
+
+func testConfig() Config {
+	return Config{Format: Format, Store: testUUID, Chunker: chunk.DefaultParams(), Hash: HashName, Mode: ModePlain}
+}
+
+func golden(t *testing.T, file string, b []byte) []byte {
+	t.Helper()
+	path := filepath.Join("testdata", file)
+	if *update {
+		if err := os.WriteFile(path, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(b, want) {
+		t.Errorf("%s: encoded\n%s\nwant\n%s", file, b, want)
+	}
+	return want
+}
+
+func TestRootGolden(t *testing.T) {
+	for file, r := range map[string]*Root{"root-empty.json": emptyRoot(), "root-full.json": fullRoot()} {
+		b, err := EncodeRoot(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := DecodeRoot(golden(t, file, b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(got, r) {
+			t.Errorf("%s: decoded %+v", file, got)
+		}
+	}
+}
+
+func TestConfigGolden(t *testing.T) {
+	b, err := EncodeConfig(testConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := DecodeConfig(golden(t, "dvx.json", b))
+	if err != nil || !reflect.DeepEqual(got, testConfig()) {
+		t.Errorf("decoded %+v, %v", got, err)
+	}
+}
+
+// resum puts the right checksum on a root that was edited by hand, so that the
+// tests below reach the checks behind it.
+func resum(s string) []byte {
+	i := strings.LastIndex(s, `"sum":"`) + len(`"sum":"`)
+	b := []byte(s[:i] + `"}`)
+	return append(b[:i:i], deriveHash("dvx 2026-11 v1 root sum", b).String()+`"}`...)
+}
+
+func TestDecodeRootRefuses(t *testing.T) {
+	b, err := EncodeRoot(fullRoot())
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := string(b)
+	swap := func(old, new string) string {
+		if !strings.Contains(good, old) {
+			t.Fatalf("the sample has no %q", old)
+		}
+		return string(resum(strings.Replace(good, old, new, 1)))
+	}
+	for name, in := range map[string]string{
+		"empty":               "",
+		"null":                "null",
+		"no sum":              `{"format":1}`,
+		"flipped byte":        strings.Replace(good, "host-1", "host-2", 1),
+		"trailing newline":    good + "\n",
+		"white space":         swap(`,"gen"`, ` ,"gen"`),
+		"unknown field":       swap(`,"gen"`, `,"x":1,"gen"`),
+		"unknown field below": swap(`"default":"main"`, `"default":"main","x":1`),
+		"duplicate field":     swap(`"floor":2`, `"floor":1,"floor":2`),
+		"format 0":            swap(`"format":1`, `"format":0`),
+		"null repos":          swap(`"repos":{`, `"open":null,"repos":{`),
+		"bad store":           swap(testUUID, strings.ToUpper(testUUID)),
+		"zero gen":            swap(`"gen":7`, `"gen":0`),
+		"branch of later gen": swap(`"gen":6`, `"gen":8`),
+		"no previous root":    swap(fill(9).String(), strings.Repeat("0", 64)),
+		"zero op":             swap(op(7).String(), strings.Repeat("0", 32)),
+		"floor above gen":     swap(`"floor":2`, `"floor":8`),
+		"ops out of order":    swap(`"gen":6,"moved"`, `"gen":7,"moved"`),
+		"repo name":           swap(`"images":{`, `"im.ages":{`),
+		"branch name":         swap(`staging/jo`, `staging//jo`),
+		"prefix":              swap(`staging/jo`, `main/jo`),
+		"tag like a branch":   swap(`"v1.2"`, `"main"`),
+		"tag of nothing":      swap(fill(2).String(), strings.Repeat("0", 64)),
+		"spec of nothing":     swap(fill(4).String(), strings.Repeat("0", 64)),
+		"unsorted protection": swap(`["ci","owner"]`, `["owner","ci"]`),
+		"segment key":         swap(`idx/000000000001-ab/0`, `idx/../0`),
+		"segment twice":       swap(`idx/000000000001-ab/0`, `idx/000000000002-cd/0`),
+		"negative segment":    swap(`"chunks":12`, `"chunks":-12`),
+		"time of seconds":     swap(`"created":"2026-11-20T09:00:00.000Z"`, `"created":"2026-11-20T09:00:00Z"`),
+		"open without":        swap(`"floor":2`, `"open":{"images/main":{}},"floor":2`),
+		"pages without":       swap(`"floor":2`, `"refPages":"x","floor":2`),
+		"features in capital": swap(`"write:later"`, `"write:Later"`),
+		"too large":           good + strings.Repeat(" ", RootSizeMax),
+	} {
+		if _, err := DecodeRoot([]byte(in)); !errors.Is(err, chunk.ErrCorrupt) {
+			t.Errorf("%s: %v, want corrupt", name, err)
+		}
+	}
+}
+
+func TestFeatures(t *testing.T) {
+	r := fullRoot()
+	r.Features = []string{"open-commits"}
+	r.Open = map[string]json.RawMessage{"images/main": json.RawMessage(`{"a":1}`)}
+	b, err := EncodeRoot(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := bytes.Replace(b, []byte(`"format":1`), []byte(`"format":2,"news":true`), 1)
+	for name, in := range map[string][]byte{"feature": b, "format": later} {
+		var fe *FeatureError
+		if _, err := DecodeRoot(in); !errors.As(err, &fe) || fe.Writing || !errors.Is(err, errors.ErrUnsupported) || errors.Is(err, chunk.ErrCorrupt) {
+			t.Errorf("root of a later %s: %v", name, err)
+		}
+	}
+	r = fullRoot() // with a feature that only writers must know
+	if _, _, err := Apply(r, Txn{Op: op(8), Ops: []Op{CreateRepo{Repo: "x"}}}, Env{Now: testTime}); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("write with an unknown feature: %v", err)
+	}
+	c := testConfig()
+	c.Features = []string{"keys"}
+	b, err = EncodeConfig(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := DecodeConfig(b); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("configuration with an unknown feature: %v", err)
+	}
+}
+
+func TestRootTooLarge(t *testing.T) {
+	r := fullRoot()
+	for i := range 8000 {
+		r.Repos[fmt.Sprintf("repo-%d", i)] = Repo{
+			Created: testTime, Default: "main", Branches: map[string]Branch{"main": {Commit: fill(1), Gen: 1}},
+		}
+	}
+	if _, err := EncodeRoot(r); !errors.Is(err, fs.ErrInvalid) || !strings.Contains(err.Error(), "exceed the limit") {
+		t.Errorf("root of %d repos: %v", len(r.Repos), err)
+	}
+}
+
+func FuzzDecodeRoot(f *testing.F) {
+	for _, r := range []*Root{emptyRoot(), fullRoot()} {
+		b, err := EncodeRoot(r)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if bytes.Contains(b, []byte(`"sum":"`)) {
+			b = resum(string(b))
+		}
+		r, err := DecodeRoot(b)
+		if err != nil {
+			if !errors.Is(err, chunk.ErrCorrupt) && !errors.Is(err, errors.ErrUnsupported) {
+				t.Fatalf("%v is not a kind of corruption", err)
+			}
+			return
+		}
+		again, err := EncodeRoot(r)
+		if err != nil || !bytes.Equal(again, b) {
+			t.Fatalf("encoded again: %q, %v", again, err)
+		}
+	})
+}
+
+func FuzzDecodeConfig(f *testing.F) {
+	b, err := EncodeConfig(testConfig())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := DecodeConfig(b)
+		if err != nil {
+			return
+		}
+		again, err := EncodeConfig(c)
+		if err != nil || !bytes.Equal(again, b) {
+			t.Fatalf("encoded again: %q, %v", again, err)
+		}
+	})
+}

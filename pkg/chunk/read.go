@@ -25,7 +25,7 @@ type ContentReader struct {
 
 	mu    sync.Mutex
 	nodes []cachedNode // most recently used last, at most nodesMax
-	last  extent       // the chunk read last
+	last  loaded       // the chunk read last
 	ahead []*fetch     // the chunks after last, in order, at most aheadMax
 }
 
@@ -44,14 +44,20 @@ type extent struct {
 	id    ID
 	start int64
 	size  int64
-	data  []byte
 }
 
 func (e extent) end() int64 { return e.start + e.size }
 
-// fetch is a chunk on its way.
+// loaded is a chunk with its bytes.
+type loaded struct {
+	extent
+	data []byte
+}
+
+// fetch is a chunk on its way; data and err are set once done is closed.
 type fetch struct {
 	extent
+	data []byte
 	err  error
 	done chan struct{}
 }
@@ -146,7 +152,7 @@ func (r *ContentReader) WriteTo(w io.Writer) (int64, error) {
 
 // chunk returns the chunk that covers off. If the reader moves on in sequence,
 // or will for sure, it starts to fetch the chunks after that.
-func (r *ContentReader) chunk(off int64, stream bool) (extent, error) {
+func (r *ContentReader) chunk(off int64, stream bool) (loaded, error) {
 	r.mu.Lock()
 	last := r.last
 	if off >= last.start && off < last.end() {
@@ -160,27 +166,28 @@ func (r *ContentReader) chunk(off int64, stream bool) (extent, error) {
 	if f == nil {
 		e, err := r.locate(off)
 		if err != nil {
-			return extent{}, err
+			return loaded{}, err
 		}
 		f = r.start(e)
 	}
 	if stream {
 		if err := r.fetchAhead(f.end()); err != nil {
-			return extent{}, err
+			return loaded{}, err
 		}
 	}
 	select {
 	case <-f.done:
 	case <-r.ctx.Done():
-		return extent{}, r.ctx.Err()
+		return loaded{}, r.ctx.Err()
 	}
 	if f.err != nil {
-		return extent{}, f.err
+		return loaded{}, f.err
 	}
+	got := loaded{f.extent, f.data}
 	r.mu.Lock()
-	r.last = f.extent
+	r.last = got
 	r.mu.Unlock()
-	return f.extent, nil
+	return got, nil
 }
 
 // takeAhead removes and returns the fetch that covers off, with those before

@@ -15,7 +15,7 @@ PLATFORMS := linux/amd64 linux/arm64 darwin/arm64
 .PHONY: build test check fmt fmtcheck vet lint proto race seeds fuzz cross e2e bench soak generate golden tools clean help
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 build: ## build bin/dvx and bin/dvxd
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/ ./cmd/dvx ./cmd/dvxd

@@ -60,9 +60,9 @@ type OpID [16]byte
 // Attrs describes the write that last changed a path, and what an S3 client
 // said of the object. It counts for the storage ID and not for the content ID.
 // An entry whose content did not change keeps its Attrs unless the write
-// carries some. Encoded it takes at most AttrsSizeMax bytes.
+// carries some. Encoded it takes at most AttrsSizeMax bytes. All text is UTF-8.
 type Attrs struct {
-	Time        time.Time         // of the write, UTC, whole milliseconds; zero if unknown
+	Time        time.Time         // of the write, UTC, whole milliseconds, 1970 to 9999; zero if unknown
 	Op          OpID              //
 	ContentType string            // S3 header, empty if none
 	Headers     map[string]string // further S3 content headers (cache-control, content-encoding, …), lower-case names
@@ -73,9 +73,11 @@ type Attrs struct {
 
 // Limits of a directory; every decoder and writer holds them.
 const (
-	AttrsSizeMax   = 4 << 10 // bytes of one encoded Attrs
+	AttrsSizeMax   = 4 << 10 // bytes of an entry's encoded Attrs and its marker's, together
 	NameSizeMax    = 1024    // bytes of a name: S3's key limit
 	PathSizeMax    = 4096    // bytes of a path
 	PathDepthMax   = 256     // components of a path
-	NodeEntriesMax = 65536   // entries of one node
+	LinkSizeMax    = 4096    // bytes of a symbolic link's target
+	NodeEntriesMax = 2048    // items of one node: 8 times the mean
+	LevelMax       = 7       // level of a directory's root node
 )

@@ -1,0 +1,367 @@
+package tree
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/dvx-io/dvx/pkg/chunk"
+)
+
+// Apply makes edits to base, one after another, stores the nodes that are new
+// and returns the resulting directory. A zero base stands for the empty
+// directory. Put creates the directories above its path; a directory that
+// loses its last entry or its marker goes too, unless it is marked or was put
+// empty. The cost follows the edits, all of which are held in memory: of the
+// directories that no edit touches nothing is read. A path or an entry that is
+// not valid fails with fs.ErrInvalid, and a directory that is put must be in
+// s, its root node in agreement with the entry.
+func Apply(ctx context.Context, s chunk.Store, base Root, edits []Edit) (Root, error) {
+	d, err := plan(edits)
+	if err != nil {
+		return Root{}, err
+	}
+	return applyPlan(ctx, s, base, d)
+}
+
+func applyPlan(ctx context.Context, s chunk.Store, base Root, d dirEdit) (Root, error) {
+	a := &applier{s: s, w: newWriter(s)}
+	root, err := a.dir(ctx, base, d)
+	if err != nil {
+		return Root{}, fmt.Errorf("edit directory: %w", err)
+	}
+	return root, nil
+}
+
+// applier applies edits. It is for one goroutine.
+type applier struct {
+	s chunk.Store
+	w *writer
+}
+
+// dir applies the edits of one directory: level by level, from the entries
+// up. At each level only the runs that hold an edit are cut anew; the nodes
+// that come and go are the edits of the level above.
+func (a *applier) dir(ctx context.Context, base Root, d dirEdit) (Root, error) {
+	edits := d.sorted()
+	var items []item
+	build := &dirBuilder{w: a.w}
+	if !base.ID.IsZero() {
+		root, err := loadRoot(ctx, a.s, base)
+		if err != nil {
+			return Root{}, err
+		}
+		upper := upperNodes{r: a.s, root: root, nodes: map[ID]*node{}}
+		for level := range root.level {
+			if edits, err = a.level(ctx, &upper, level, edits); err != nil {
+				return Root{}, err
+			}
+			if len(edits) == 0 {
+				return base, nil
+			}
+		}
+		items, build.base = root.items, root.level
+	}
+	var merged []item
+	err := a.merge(ctx, items, edits, func(it item) error {
+		merged = append(merged, it)
+		return nil
+	})
+	if err != nil {
+		return Root{}, err
+	}
+	if build.base > 0 && len(merged) < 2 {
+		return a.collapse(ctx, merged)
+	}
+	for _, it := range merged {
+		if err := build.add(ctx, it); err != nil {
+			return Root{}, err
+		}
+	}
+	return build.finish(ctx)
+}
+
+// collapse returns the directory of which a level above the lowest has at most
+// one item: its root is further down.
+func (a *applier) collapse(ctx context.Context, items []item) (Root, error) {
+	if len(items) == 0 {
+		return (&dirBuilder{w: a.w}).finish(ctx)
+	}
+	for {
+		root := items[0].Dir
+		n, err := loadRoot(ctx, a.s, root)
+		if err != nil || n.level == 0 || len(n.items) > 1 {
+			return root, err
+		}
+		items = n.items
+	}
+}
+
+// level applies edits to the items of a level below the root and returns the
+// edits of the level above.
+func (a *applier) level(ctx context.Context, upper *upperNodes, level int, edits []itemEdit) ([]itemEdit, error) {
+	var above []itemEdit
+	for len(edits) > 0 {
+		at, err := upper.seek(ctx, level, edits[0].key)
+		if err != nil {
+			return nil, err
+		}
+		for prev, ok := at.before(); ok && !a.ends(prev, level); prev, ok = at.before() {
+			if err := at.move(ctx, -1); err != nil {
+				return nil, err
+			}
+		}
+		var old, fresh []*item
+		old, fresh, edits, err = a.recut(ctx, at, level, edits)
+		if err != nil {
+			return nil, err
+		}
+		above = appendSwap(above, old, fresh)
+	}
+	return above, nil
+}
+
+func (a *applier) ends(key string, level int) bool {
+	h := a.w.keys.sum(key)
+	return h.ends(level)
+}
+
+// recut applies edits from the node at on, which a natural end precedes, to
+// the next natural end where the nodes before and after the edits meet again.
+// It returns the pointers to the old nodes and to those that take their place,
+// and the edits that lie further on.
+func (a *applier) recut(ctx context.Context, at *spot, level int, edits []itemEdit) (old, fresh []*item, rest []itemEdit, err error) {
+	cut := a.w.cutter(ctx, level, func(ptr item) error {
+		fresh = append(fresh, &ptr)
+		return nil
+	})
+	for {
+		n, err := at.node(ctx)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		old = append(old, at.pointer())
+		last := at.last()
+		here := 0
+		for here < len(edits) && (last || edits[here].key <= n.last()) {
+			here++
+		}
+		err = a.merge(ctx, n.items, edits[:here], func(it item) error {
+			return cut.add(it, a.w.keys.sum(it.key))
+		})
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		edits = edits[here:]
+		if last {
+			return old, fresh, edits, cut.flush()
+		}
+		if cut.empty() && a.ends(n.last(), level) {
+			return old, fresh, edits, nil
+		}
+		if err := at.move(ctx, 1); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+}
+
+// appendSwap appends the edits that take old pointers out and put fresh ones
+// in; both are in order of key, and what is in both stays.
+func appendSwap(edits []itemEdit, old, fresh []*item) []itemEdit {
+	for len(old) > 0 || len(fresh) > 0 {
+		switch {
+		case len(fresh) == 0 || (len(old) > 0 && old[0].key < fresh[0].key):
+			edits = append(edits, itemEdit{key: old[0].key})
+			old = old[1:]
+		case len(old) == 0 || fresh[0].key < old[0].key:
+			edits = append(edits, itemEdit{key: fresh[0].key, put: fresh[0]})
+			fresh = fresh[1:]
+		default:
+			if old[0].Dir.ID != fresh[0].Dir.ID {
+				edits = append(edits, itemEdit{key: fresh[0].key, put: fresh[0]})
+			}
+			old, fresh = old[1:], fresh[1:]
+		}
+	}
+	return edits
+}
+
+// merge gives items with edits made to them to out, in order of key.
+func (a *applier) merge(ctx context.Context, items []item, edits []itemEdit, out func(item) error) error {
+	for len(items) > 0 || len(edits) > 0 {
+		if len(edits) == 0 || (len(items) > 0 && items[0].key < edits[0].key) {
+			if err := out(items[0]); err != nil {
+				return err
+			}
+			items = items[1:]
+			continue
+		}
+		var old *item
+		if len(items) > 0 && items[0].key == edits[0].key {
+			old, items = &items[0], items[1:]
+		}
+		it := edits[0].put
+		if k := edits[0].user; k != nil {
+			var err error
+			if it, err = a.resolve(ctx, old, k); err != nil {
+				return fmt.Errorf("%.200q: %w", edits[0].key, err)
+			}
+		}
+		edits = edits[1:]
+		if it != nil {
+			if err := out(*it); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// resolve returns the entry that an edit makes of old, nil for none.
+func (a *applier) resolve(ctx context.Context, old *item, k *keyEdit) (*item, error) {
+	var was *Entry
+	if old != nil {
+		was = &old.Entry
+	}
+	now, err := a.entry(ctx, was, k)
+	if err != nil || now == nil {
+		return nil, err
+	}
+	it := entryItem(*now)
+	return &it, nil
+}
+
+func (a *applier) entry(ctx context.Context, old *Entry, k *keyEdit) (*Entry, error) {
+	switch {
+	case k.op == Delete:
+		return nil, nil
+	case k.op == Put && k.entry.Kind != Dir:
+		now := k.entry
+		if old != nil && !k.setAttrs && sameContent(old, &now) {
+			now.Attrs = old.Attrs
+		}
+		return &now, nil
+	}
+	now, err := a.putDir(ctx, old, k)
+	if err != nil {
+		return nil, err
+	}
+	if k.made {
+		if now, err = a.makeDir(ctx, now, k); err != nil {
+			return nil, err
+		}
+	}
+	held := now != nil && !k.made && (now.Marker != nil || !now.Dir.isEmpty())
+	if k.mark {
+		if now, err = a.mark(ctx, now, k); err != nil {
+			return nil, err
+		}
+	}
+	if len(k.inner) > 0 {
+		if now, err = a.inner(ctx, now, k); err != nil {
+			return nil, err
+		}
+	}
+	if held && now.Marker == nil && now.Dir.isEmpty() {
+		return nil, nil
+	}
+	return now, nil
+}
+
+// putDir returns a copy of the directory entry that mark and inner start from.
+func (a *applier) putDir(ctx context.Context, old *Entry, k *keyEdit) (*Entry, error) {
+	switch k.op {
+	case DeleteDir:
+		return nil, nil
+	case Put:
+		now := k.entry
+		if err := checkDir(ctx, a.w, now.Dir); err != nil {
+			return nil, err
+		}
+		if old == nil || k.setAttrs {
+			return &now, nil
+		}
+		if now.Marker == nil {
+			now.Marker = old.Marker
+		}
+		if sameContent(old, &now) {
+			now.Attrs = old.Attrs
+		}
+		root, err := Adopt(ctx, a.s, old.Dir, now.Dir, nil)
+		now.Dir = root
+		return &now, err
+	default:
+		if old == nil {
+			return nil, nil
+		}
+		now := *old
+		return &now, nil
+	}
+}
+
+// makeDir returns now, or an empty directory if there is none.
+func (a *applier) makeDir(ctx context.Context, now *Entry, k *keyEdit) (*Entry, error) {
+	if now == nil {
+		root, err := (&dirBuilder{w: a.w}).finish(ctx)
+		if err != nil {
+			return nil, err
+		}
+		now = &Entry{Name: k.name, Kind: Dir, Dir: root}
+	}
+	if k.made && (k.setAttrs || now.Attrs.IsZero()) {
+		now.Attrs = k.madeWith
+	}
+	return now, nil
+}
+
+func (a *applier) mark(ctx context.Context, now *Entry, k *keyEdit) (*Entry, error) {
+	if k.marker == nil {
+		if now != nil {
+			now.Marker = nil
+		}
+		return now, nil
+	}
+	now, err := a.makeDir(ctx, now, k)
+	if err != nil {
+		return nil, err
+	}
+	m := *k.marker
+	if now.Marker != nil && !k.markSet && now.Marker.Content == m.Content {
+		m.Attrs = now.Marker.Attrs
+	}
+	now.Marker = &m
+	if err := CheckEntry(*now); err != nil {
+		return nil, err
+	}
+	return now, nil
+}
+
+func (a *applier) inner(ctx context.Context, now *Entry, k *keyEdit) (*Entry, error) {
+	var base Root
+	if now != nil {
+		base = now.Dir
+	}
+	root, err := a.dir(ctx, base, k.inner)
+	if err != nil {
+		return nil, err
+	}
+	if now == nil {
+		if root.isEmpty() {
+			return nil, nil
+		}
+		now = &Entry{Name: k.name, Kind: Dir}
+	}
+	now.Dir = root
+	return now, nil
+}
+
+// sameContent reports whether two entries of one key have equal content: what
+// a content ID covers.
+func sameContent(a, b *Entry) bool {
+	if a.Kind != b.Kind || a.Exec != b.Exec {
+		return false
+	}
+	if a.Kind == Dir {
+		return a.Dir.Content == b.Dir.Content
+	}
+	return a.Content == b.Content
+}

@@ -1,0 +1,93 @@
+package tree
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/dvx-io/dvx/pkg/chunk"
+)
+
+// TestHistoryIndependence makes 1,000 random histories that end in the same
+// content: in whatever order and batches entries come and go, the storage ID
+// and the content ID are the same.
+func TestHistoryIndependence(t *testing.T) {
+	for target := range uint64(20) {
+		rng := rand.New(rand.NewPCG(1, target))
+		s := &chunk.Mem{}
+		m := randomModel(rng, 1+rng.IntN(120))
+		want := m.build(t, s, m.paths())
+		for range 50 {
+			if got := m.history(t, s, rng); got != want {
+				t.Fatalf("target %d: root %+v, want %+v", target, got, want)
+			}
+		}
+	}
+}
+
+// history reaches the model from another model by edits in random order and
+// batches.
+func (m model) history(t *testing.T, s chunk.Store, rng *rand.Rand) Root {
+	start := randomModel(rng, rng.IntN(120))
+	order := start.paths()
+	rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+	root := start.build(t, s, order)
+
+	// Empty directories are made at the end, since a directory that loses its
+	// last entry goes.
+	var edits, made []Edit
+	for path, e := range m {
+		if e.Kind == Dir {
+			made = append(made, Edit{Op: MakeDir, Path: path})
+		} else {
+			edits = append(edits, Edit{Op: Put, Path: path, Entry: e, SetAttrs: rng.IntN(2) == 0})
+		}
+	}
+	for path, e := range start {
+		if _, keep := m[path]; keep {
+			continue
+		}
+		if e.Kind == Dir {
+			below := slices.ContainsFunc(m.paths(), func(p string) bool { return strings.HasPrefix(p, path) })
+			if !below {
+				edits = append(edits, Edit{Op: DeleteDir, Path: path})
+			}
+			continue
+		}
+		edits = append(edits, Edit{Op: Delete, Path: path})
+	}
+	rng.Shuffle(len(edits), func(i, j int) { edits[i], edits[j] = edits[j], edits[i] })
+	for len(edits) > 0 {
+		n := min(len(edits), 1+rng.IntN(1+rng.IntN(100)))
+		root = apply(t, s, root, edits[:n]...)
+		edits = edits[n:]
+	}
+	return apply(t, s, root, made...)
+}
+
+func TestDiffThenApply(t *testing.T) {
+	for seed := range uint64(150) {
+		rng := rand.New(rand.NewPCG(2, seed))
+		s := &chunk.Mem{}
+		ma, mb := randomModel(rng, rng.IntN(200)), randomModel(rng, rng.IntN(200))
+		if seed%2 == 0 { // a few changes only
+			mb = model{}
+			for path, e := range ma {
+				if rng.IntN(20) > 0 {
+					mb[path] = e
+				}
+			}
+		}
+		a, b := ma.build(t, s, ma.paths()), mb.build(t, s, mb.paths())
+		for _, o := range []DiffOptions{{}, {Expand: true}, {Storage: true}, {Storage: true, Expand: true}} {
+			var edits []Edit
+			for _, c := range diff(t, s, a, b, o) {
+				edits = append(edits, c.Edit())
+			}
+			if got := apply(t, s, a, edits...); got != b {
+				t.Fatalf("seed %d, %+v: got %+v, want %+v", seed, o, got, b)
+			}
+		}
+	}
+}

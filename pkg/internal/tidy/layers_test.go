@@ -3,7 +3,6 @@ package tidy
 import (
 	"fmt"
 	"go/token"
-	"path"
 	"slices"
 	"strings"
 )
@@ -142,7 +141,7 @@ func judge(g *goFile, row int, imported string) string {
 		return fmt.Sprintf("imports %s: nothing imports a binary", dir)
 	case target > row:
 		return ""
-	case g.test && (target == row || isSuite(dir) || path.Base(dir) == "mem"):
+	case g.test && (target == row || isSuite(dir) || strings.HasSuffix(dir, "mem")):
 		return ""
 	case target == row:
 		return fmt.Sprintf("imports %s sideways: both are in %q", dir, layers[row].name)

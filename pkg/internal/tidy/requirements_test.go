@@ -2,6 +2,7 @@ package tidy
 
 import (
 	"fmt"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -138,8 +139,8 @@ func requirementIDs() []string {
 	return ids
 }
 
-// testNames returns what may show a requirement: test functions, and scripts by
-// their path.
+// testNames returns what may show a requirement: test functions, alone or with
+// their package's last name as in tree.TestMerge, and scripts by their path.
 func testNames(t *tree) map[string]bool {
 	names := map[string]bool{}
 	for name, text := range t.files {
@@ -147,6 +148,7 @@ func testNames(t *tree) map[string]bool {
 		case strings.HasSuffix(name, "_test.go"):
 			for _, m := range testFunc.FindAllSubmatch(text, -1) {
 				names[string(m[1])] = true
+				names[path.Base(path.Dir(name))+"."+string(m[1])] = true
 			}
 		case strings.HasSuffix(name, ".txtar"), strings.HasSuffix(name, ".sh"):
 			names[name] = true

@@ -138,8 +138,11 @@ func (x *ChunkRef) GetId() []byte {
 }
 
 type OpenReaderRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Scope         *Scope                 `protobuf:"bytes,1,opt,name=scope,proto3" json:"scope,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Scope *Scope                 `protobuf:"bytes,1,opt,name=scope,proto3" json:"scope,omitempty"`
+	// An open reader of the same repo, to be extended by another commit; empty
+	// for a new one.
+	Handle        string `protobuf:"bytes,2,opt,name=handle,proto3" json:"handle,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -179,6 +182,13 @@ func (x *OpenReaderRequest) GetScope() *Scope {
 		return x.Scope
 	}
 	return nil
+}
+
+func (x *OpenReaderRequest) GetHandle() string {
+	if x != nil {
+		return x.Handle
+	}
+	return ""
 }
 
 type OpenReaderResponse struct {
@@ -545,103 +555,6 @@ func (x *WriteChunksResponse) GetIds() [][]byte {
 	return nil
 }
 
-type MissingChunksRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Handle        string                 `protobuf:"bytes,1,opt,name=handle,proto3" json:"handle,omitempty"`
-	Chunks        []*ChunkRef            `protobuf:"bytes,2,rep,name=chunks,proto3" json:"chunks,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *MissingChunksRequest) Reset() {
-	*x = MissingChunksRequest{}
-	mi := &file_dvx_v1_data_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *MissingChunksRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*MissingChunksRequest) ProtoMessage() {}
-
-func (x *MissingChunksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_data_proto_msgTypes[10]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use MissingChunksRequest.ProtoReflect.Descriptor instead.
-func (*MissingChunksRequest) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_data_proto_rawDescGZIP(), []int{10}
-}
-
-func (x *MissingChunksRequest) GetHandle() string {
-	if x != nil {
-		return x.Handle
-	}
-	return ""
-}
-
-func (x *MissingChunksRequest) GetChunks() []*ChunkRef {
-	if x != nil {
-		return x.Chunks
-	}
-	return nil
-}
-
-type MissingChunksResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Indices into the request.
-	Missing       []uint32 `protobuf:"varint,1,rep,packed,name=missing,proto3" json:"missing,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *MissingChunksResponse) Reset() {
-	*x = MissingChunksResponse{}
-	mi := &file_dvx_v1_data_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *MissingChunksResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*MissingChunksResponse) ProtoMessage() {}
-
-func (x *MissingChunksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_data_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use MissingChunksResponse.ProtoReflect.Descriptor instead.
-func (*MissingChunksResponse) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_data_proto_rawDescGZIP(), []int{11}
-}
-
-func (x *MissingChunksResponse) GetMissing() []uint32 {
-	if x != nil {
-		return x.Missing
-	}
-	return nil
-}
-
 type FlushRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Handle        string                 `protobuf:"bytes,1,opt,name=handle,proto3" json:"handle,omitempty"`
@@ -651,7 +564,7 @@ type FlushRequest struct {
 
 func (x *FlushRequest) Reset() {
 	*x = FlushRequest{}
-	mi := &file_dvx_v1_data_proto_msgTypes[12]
+	mi := &file_dvx_v1_data_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -663,7 +576,7 @@ func (x *FlushRequest) String() string {
 func (*FlushRequest) ProtoMessage() {}
 
 func (x *FlushRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_data_proto_msgTypes[12]
+	mi := &file_dvx_v1_data_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -676,7 +589,7 @@ func (x *FlushRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FlushRequest.ProtoReflect.Descriptor instead.
 func (*FlushRequest) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_data_proto_rawDescGZIP(), []int{12}
+	return file_dvx_v1_data_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *FlushRequest) GetHandle() string {
@@ -694,7 +607,7 @@ type FlushResponse struct {
 
 func (x *FlushResponse) Reset() {
 	*x = FlushResponse{}
-	mi := &file_dvx_v1_data_proto_msgTypes[13]
+	mi := &file_dvx_v1_data_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -706,7 +619,7 @@ func (x *FlushResponse) String() string {
 func (*FlushResponse) ProtoMessage() {}
 
 func (x *FlushResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_data_proto_msgTypes[13]
+	mi := &file_dvx_v1_data_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -719,7 +632,7 @@ func (x *FlushResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FlushResponse.ProtoReflect.Descriptor instead.
 func (*FlushResponse) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_data_proto_rawDescGZIP(), []int{13}
+	return file_dvx_v1_data_proto_rawDescGZIP(), []int{11}
 }
 
 type PublishRequest struct {
@@ -732,7 +645,7 @@ type PublishRequest struct {
 
 func (x *PublishRequest) Reset() {
 	*x = PublishRequest{}
-	mi := &file_dvx_v1_data_proto_msgTypes[14]
+	mi := &file_dvx_v1_data_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -744,7 +657,7 @@ func (x *PublishRequest) String() string {
 func (*PublishRequest) ProtoMessage() {}
 
 func (x *PublishRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_data_proto_msgTypes[14]
+	mi := &file_dvx_v1_data_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -757,7 +670,7 @@ func (x *PublishRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishRequest.ProtoReflect.Descriptor instead.
 func (*PublishRequest) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_data_proto_rawDescGZIP(), []int{14}
+	return file_dvx_v1_data_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PublishRequest) GetHandle() string {
@@ -783,7 +696,7 @@ type PublishResponse struct {
 
 func (x *PublishResponse) Reset() {
 	*x = PublishResponse{}
-	mi := &file_dvx_v1_data_proto_msgTypes[15]
+	mi := &file_dvx_v1_data_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -795,7 +708,7 @@ func (x *PublishResponse) String() string {
 func (*PublishResponse) ProtoMessage() {}
 
 func (x *PublishResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_data_proto_msgTypes[15]
+	mi := &file_dvx_v1_data_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -808,7 +721,7 @@ func (x *PublishResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishResponse.ProtoReflect.Descriptor instead.
 func (*PublishResponse) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_data_proto_rawDescGZIP(), []int{15}
+	return file_dvx_v1_data_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *PublishResponse) GetResult() *Result {
@@ -827,7 +740,7 @@ type CloseScopeRequest struct {
 
 func (x *CloseScopeRequest) Reset() {
 	*x = CloseScopeRequest{}
-	mi := &file_dvx_v1_data_proto_msgTypes[16]
+	mi := &file_dvx_v1_data_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -839,7 +752,7 @@ func (x *CloseScopeRequest) String() string {
 func (*CloseScopeRequest) ProtoMessage() {}
 
 func (x *CloseScopeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_data_proto_msgTypes[16]
+	mi := &file_dvx_v1_data_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -852,7 +765,7 @@ func (x *CloseScopeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseScopeRequest.ProtoReflect.Descriptor instead.
 func (*CloseScopeRequest) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_data_proto_rawDescGZIP(), []int{16}
+	return file_dvx_v1_data_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CloseScopeRequest) GetHandle() string {
@@ -870,7 +783,7 @@ type CloseScopeResponse struct {
 
 func (x *CloseScopeResponse) Reset() {
 	*x = CloseScopeResponse{}
-	mi := &file_dvx_v1_data_proto_msgTypes[17]
+	mi := &file_dvx_v1_data_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -882,7 +795,7 @@ func (x *CloseScopeResponse) String() string {
 func (*CloseScopeResponse) ProtoMessage() {}
 
 func (x *CloseScopeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_data_proto_msgTypes[17]
+	mi := &file_dvx_v1_data_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -895,7 +808,7 @@ func (x *CloseScopeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseScopeResponse.ProtoReflect.Descriptor instead.
 func (*CloseScopeResponse) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_data_proto_rawDescGZIP(), []int{17}
+	return file_dvx_v1_data_proto_rawDescGZIP(), []int{15}
 }
 
 var File_dvx_v1_data_proto protoreflect.FileDescriptor
@@ -909,9 +822,10 @@ const file_dvx_v1_data_proto_rawDesc = "" +
 	"\x06commit\x18\x03 \x01(\fR\x06commit\".\n" +
 	"\bChunkRef\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x0e\n" +
-	"\x02id\x18\x02 \x01(\fR\x02id\"8\n" +
+	"\x02id\x18\x02 \x01(\fR\x02id\"P\n" +
 	"\x11OpenReaderRequest\x12#\n" +
-	"\x05scope\x18\x01 \x01(\v2\r.dvx.v1.ScopeR\x05scope\",\n" +
+	"\x05scope\x18\x01 \x01(\v2\r.dvx.v1.ScopeR\x05scope\x12\x16\n" +
+	"\x06handle\x18\x02 \x01(\tR\x06handle\",\n" +
 	"\x12OpenReaderResponse\x12\x16\n" +
 	"\x06handle\x18\x01 \x01(\tR\x06handle\"9\n" +
 	"\x12OpenSessionRequest\x12#\n" +
@@ -931,12 +845,7 @@ const file_dvx_v1_data_proto_rawDesc = "" +
 	"\x04data\x18\x03 \x01(\fR\x04data\x12\x12\n" +
 	"\x04last\x18\x04 \x01(\bR\x04last\"'\n" +
 	"\x13WriteChunksResponse\x12\x10\n" +
-	"\x03ids\x18\x01 \x03(\fR\x03ids\"X\n" +
-	"\x14MissingChunksRequest\x12\x16\n" +
-	"\x06handle\x18\x01 \x01(\tR\x06handle\x12(\n" +
-	"\x06chunks\x18\x02 \x03(\v2\x10.dvx.v1.ChunkRefR\x06chunks\"1\n" +
-	"\x15MissingChunksResponse\x12\x18\n" +
-	"\amissing\x18\x01 \x03(\rR\amissing\"&\n" +
+	"\x03ids\x18\x01 \x03(\fR\x03ids\"&\n" +
 	"\fFlushRequest\x12\x16\n" +
 	"\x06handle\x18\x01 \x01(\tR\x06handle\"\x0f\n" +
 	"\rFlushResponse\"G\n" +
@@ -947,15 +856,14 @@ const file_dvx_v1_data_proto_rawDesc = "" +
 	"\x06result\x18\x01 \x01(\v2\x0e.dvx.v1.ResultR\x06result\"+\n" +
 	"\x11CloseScopeRequest\x12\x16\n" +
 	"\x06handle\x18\x01 \x01(\tR\x06handle\"\x14\n" +
-	"\x12CloseScopeResponse2\xb0\x04\n" +
+	"\x12CloseScopeResponse2\xe2\x03\n" +
 	"\vDataService\x12C\n" +
 	"\n" +
 	"OpenReader\x12\x19.dvx.v1.OpenReaderRequest\x1a\x1a.dvx.v1.OpenReaderResponse\x12F\n" +
 	"\vOpenSession\x12\x1a.dvx.v1.OpenSessionRequest\x1a\x1b.dvx.v1.OpenSessionResponse\x12E\n" +
 	"\n" +
 	"ReadChunks\x12\x19.dvx.v1.ReadChunksRequest\x1a\x1a.dvx.v1.ReadChunksResponse0\x01\x12H\n" +
-	"\vWriteChunks\x12\x1a.dvx.v1.WriteChunksRequest\x1a\x1b.dvx.v1.WriteChunksResponse(\x01\x12L\n" +
-	"\rMissingChunks\x12\x1c.dvx.v1.MissingChunksRequest\x1a\x1d.dvx.v1.MissingChunksResponse\x124\n" +
+	"\vWriteChunks\x12\x1a.dvx.v1.WriteChunksRequest\x1a\x1b.dvx.v1.WriteChunksResponse(\x01\x124\n" +
 	"\x05Flush\x12\x14.dvx.v1.FlushRequest\x1a\x15.dvx.v1.FlushResponse\x12:\n" +
 	"\aPublish\x12\x16.dvx.v1.PublishRequest\x1a\x17.dvx.v1.PublishResponse\x12C\n" +
 	"\n" +
@@ -973,57 +881,52 @@ func file_dvx_v1_data_proto_rawDescGZIP() []byte {
 	return file_dvx_v1_data_proto_rawDescData
 }
 
-var file_dvx_v1_data_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_dvx_v1_data_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
 var file_dvx_v1_data_proto_goTypes = []any{
-	(*Scope)(nil),                 // 0: dvx.v1.Scope
-	(*ChunkRef)(nil),              // 1: dvx.v1.ChunkRef
-	(*OpenReaderRequest)(nil),     // 2: dvx.v1.OpenReaderRequest
-	(*OpenReaderResponse)(nil),    // 3: dvx.v1.OpenReaderResponse
-	(*OpenSessionRequest)(nil),    // 4: dvx.v1.OpenSessionRequest
-	(*OpenSessionResponse)(nil),   // 5: dvx.v1.OpenSessionResponse
-	(*ReadChunksRequest)(nil),     // 6: dvx.v1.ReadChunksRequest
-	(*ReadChunksResponse)(nil),    // 7: dvx.v1.ReadChunksResponse
-	(*WriteChunksRequest)(nil),    // 8: dvx.v1.WriteChunksRequest
-	(*WriteChunksResponse)(nil),   // 9: dvx.v1.WriteChunksResponse
-	(*MissingChunksRequest)(nil),  // 10: dvx.v1.MissingChunksRequest
-	(*MissingChunksResponse)(nil), // 11: dvx.v1.MissingChunksResponse
-	(*FlushRequest)(nil),          // 12: dvx.v1.FlushRequest
-	(*FlushResponse)(nil),         // 13: dvx.v1.FlushResponse
-	(*PublishRequest)(nil),        // 14: dvx.v1.PublishRequest
-	(*PublishResponse)(nil),       // 15: dvx.v1.PublishResponse
-	(*CloseScopeRequest)(nil),     // 16: dvx.v1.CloseScopeRequest
-	(*CloseScopeResponse)(nil),    // 17: dvx.v1.CloseScopeResponse
-	(*Txn)(nil),                   // 18: dvx.v1.Txn
-	(*Result)(nil),                // 19: dvx.v1.Result
+	(*Scope)(nil),               // 0: dvx.v1.Scope
+	(*ChunkRef)(nil),            // 1: dvx.v1.ChunkRef
+	(*OpenReaderRequest)(nil),   // 2: dvx.v1.OpenReaderRequest
+	(*OpenReaderResponse)(nil),  // 3: dvx.v1.OpenReaderResponse
+	(*OpenSessionRequest)(nil),  // 4: dvx.v1.OpenSessionRequest
+	(*OpenSessionResponse)(nil), // 5: dvx.v1.OpenSessionResponse
+	(*ReadChunksRequest)(nil),   // 6: dvx.v1.ReadChunksRequest
+	(*ReadChunksResponse)(nil),  // 7: dvx.v1.ReadChunksResponse
+	(*WriteChunksRequest)(nil),  // 8: dvx.v1.WriteChunksRequest
+	(*WriteChunksResponse)(nil), // 9: dvx.v1.WriteChunksResponse
+	(*FlushRequest)(nil),        // 10: dvx.v1.FlushRequest
+	(*FlushResponse)(nil),       // 11: dvx.v1.FlushResponse
+	(*PublishRequest)(nil),      // 12: dvx.v1.PublishRequest
+	(*PublishResponse)(nil),     // 13: dvx.v1.PublishResponse
+	(*CloseScopeRequest)(nil),   // 14: dvx.v1.CloseScopeRequest
+	(*CloseScopeResponse)(nil),  // 15: dvx.v1.CloseScopeResponse
+	(*Txn)(nil),                 // 16: dvx.v1.Txn
+	(*Result)(nil),              // 17: dvx.v1.Result
 }
 var file_dvx_v1_data_proto_depIdxs = []int32{
 	0,  // 0: dvx.v1.OpenReaderRequest.scope:type_name -> dvx.v1.Scope
 	0,  // 1: dvx.v1.OpenSessionRequest.scope:type_name -> dvx.v1.Scope
 	1,  // 2: dvx.v1.ReadChunksRequest.chunks:type_name -> dvx.v1.ChunkRef
-	1,  // 3: dvx.v1.MissingChunksRequest.chunks:type_name -> dvx.v1.ChunkRef
-	18, // 4: dvx.v1.PublishRequest.txn:type_name -> dvx.v1.Txn
-	19, // 5: dvx.v1.PublishResponse.result:type_name -> dvx.v1.Result
-	2,  // 6: dvx.v1.DataService.OpenReader:input_type -> dvx.v1.OpenReaderRequest
-	4,  // 7: dvx.v1.DataService.OpenSession:input_type -> dvx.v1.OpenSessionRequest
-	6,  // 8: dvx.v1.DataService.ReadChunks:input_type -> dvx.v1.ReadChunksRequest
-	8,  // 9: dvx.v1.DataService.WriteChunks:input_type -> dvx.v1.WriteChunksRequest
-	10, // 10: dvx.v1.DataService.MissingChunks:input_type -> dvx.v1.MissingChunksRequest
-	12, // 11: dvx.v1.DataService.Flush:input_type -> dvx.v1.FlushRequest
-	14, // 12: dvx.v1.DataService.Publish:input_type -> dvx.v1.PublishRequest
-	16, // 13: dvx.v1.DataService.CloseScope:input_type -> dvx.v1.CloseScopeRequest
-	3,  // 14: dvx.v1.DataService.OpenReader:output_type -> dvx.v1.OpenReaderResponse
-	5,  // 15: dvx.v1.DataService.OpenSession:output_type -> dvx.v1.OpenSessionResponse
-	7,  // 16: dvx.v1.DataService.ReadChunks:output_type -> dvx.v1.ReadChunksResponse
-	9,  // 17: dvx.v1.DataService.WriteChunks:output_type -> dvx.v1.WriteChunksResponse
-	11, // 18: dvx.v1.DataService.MissingChunks:output_type -> dvx.v1.MissingChunksResponse
-	13, // 19: dvx.v1.DataService.Flush:output_type -> dvx.v1.FlushResponse
-	15, // 20: dvx.v1.DataService.Publish:output_type -> dvx.v1.PublishResponse
-	17, // 21: dvx.v1.DataService.CloseScope:output_type -> dvx.v1.CloseScopeResponse
-	14, // [14:22] is the sub-list for method output_type
-	6,  // [6:14] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	16, // 3: dvx.v1.PublishRequest.txn:type_name -> dvx.v1.Txn
+	17, // 4: dvx.v1.PublishResponse.result:type_name -> dvx.v1.Result
+	2,  // 5: dvx.v1.DataService.OpenReader:input_type -> dvx.v1.OpenReaderRequest
+	4,  // 6: dvx.v1.DataService.OpenSession:input_type -> dvx.v1.OpenSessionRequest
+	6,  // 7: dvx.v1.DataService.ReadChunks:input_type -> dvx.v1.ReadChunksRequest
+	8,  // 8: dvx.v1.DataService.WriteChunks:input_type -> dvx.v1.WriteChunksRequest
+	10, // 9: dvx.v1.DataService.Flush:input_type -> dvx.v1.FlushRequest
+	12, // 10: dvx.v1.DataService.Publish:input_type -> dvx.v1.PublishRequest
+	14, // 11: dvx.v1.DataService.CloseScope:input_type -> dvx.v1.CloseScopeRequest
+	3,  // 12: dvx.v1.DataService.OpenReader:output_type -> dvx.v1.OpenReaderResponse
+	5,  // 13: dvx.v1.DataService.OpenSession:output_type -> dvx.v1.OpenSessionResponse
+	7,  // 14: dvx.v1.DataService.ReadChunks:output_type -> dvx.v1.ReadChunksResponse
+	9,  // 15: dvx.v1.DataService.WriteChunks:output_type -> dvx.v1.WriteChunksResponse
+	11, // 16: dvx.v1.DataService.Flush:output_type -> dvx.v1.FlushResponse
+	13, // 17: dvx.v1.DataService.Publish:output_type -> dvx.v1.PublishResponse
+	15, // 18: dvx.v1.DataService.CloseScope:output_type -> dvx.v1.CloseScopeResponse
+	12, // [12:19] is the sub-list for method output_type
+	5,  // [5:12] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_dvx_v1_data_proto_init() }
@@ -1038,7 +941,7 @@ func file_dvx_v1_data_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dvx_v1_data_proto_rawDesc), len(file_dvx_v1_data_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   16,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,14 +19,13 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	DataService_OpenReader_FullMethodName    = "/dvx.v1.DataService/OpenReader"
-	DataService_OpenSession_FullMethodName   = "/dvx.v1.DataService/OpenSession"
-	DataService_ReadChunks_FullMethodName    = "/dvx.v1.DataService/ReadChunks"
-	DataService_WriteChunks_FullMethodName   = "/dvx.v1.DataService/WriteChunks"
-	DataService_MissingChunks_FullMethodName = "/dvx.v1.DataService/MissingChunks"
-	DataService_Flush_FullMethodName         = "/dvx.v1.DataService/Flush"
-	DataService_Publish_FullMethodName       = "/dvx.v1.DataService/Publish"
-	DataService_CloseScope_FullMethodName    = "/dvx.v1.DataService/CloseScope"
+	DataService_OpenReader_FullMethodName  = "/dvx.v1.DataService/OpenReader"
+	DataService_OpenSession_FullMethodName = "/dvx.v1.DataService/OpenSession"
+	DataService_ReadChunks_FullMethodName  = "/dvx.v1.DataService/ReadChunks"
+	DataService_WriteChunks_FullMethodName = "/dvx.v1.DataService/WriteChunks"
+	DataService_Flush_FullMethodName       = "/dvx.v1.DataService/Flush"
+	DataService_Publish_FullMethodName     = "/dvx.v1.DataService/Publish"
+	DataService_CloseScope_FullMethodName  = "/dvx.v1.DataService/CloseScope"
 )
 
 // DataServiceClient is the client API for DataService service.
@@ -44,11 +43,9 @@ type DataServiceClient interface {
 	OpenSession(ctx context.Context, in *OpenSessionRequest, opts ...grpc.CallOption) (*OpenSessionResponse, error)
 	// ReadChunks returns the chunks in the order asked for.
 	ReadChunks(ctx context.Context, in *ReadChunksRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadChunksResponse], error)
-	// WriteChunks keeps chunks in a session. The server computes the IDs.
+	// WriteChunks keeps chunks in a session. The server computes the IDs. A chunk
+	// may name others only if they were written or read in the same scope before.
 	WriteChunks(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[WriteChunksRequest, WriteChunksResponse], error)
-	// MissingChunks says which of the named chunks the session would store: what
-	// the session's branch, or the session itself, does not have.
-	MissingChunks(ctx context.Context, in *MissingChunksRequest, opts ...grpc.CallOption) (*MissingChunksResponse, error)
 	// Flush returns once all chunks written so far are durable.
 	Flush(ctx context.Context, in *FlushRequest, opts ...grpc.CallOption) (*FlushResponse, error)
 	// Publish flushes, checks that everything the moved refs reach is stored, and
@@ -118,16 +115,6 @@ func (c *dataServiceClient) WriteChunks(ctx context.Context, opts ...grpc.CallOp
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type DataService_WriteChunksClient = grpc.ClientStreamingClient[WriteChunksRequest, WriteChunksResponse]
 
-func (c *dataServiceClient) MissingChunks(ctx context.Context, in *MissingChunksRequest, opts ...grpc.CallOption) (*MissingChunksResponse, error) {
-	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(MissingChunksResponse)
-	err := c.cc.Invoke(ctx, DataService_MissingChunks_FullMethodName, in, out, cOpts...)
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
-}
-
 func (c *dataServiceClient) Flush(ctx context.Context, in *FlushRequest, opts ...grpc.CallOption) (*FlushResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(FlushResponse)
@@ -173,11 +160,9 @@ type DataServiceServer interface {
 	OpenSession(context.Context, *OpenSessionRequest) (*OpenSessionResponse, error)
 	// ReadChunks returns the chunks in the order asked for.
 	ReadChunks(*ReadChunksRequest, grpc.ServerStreamingServer[ReadChunksResponse]) error
-	// WriteChunks keeps chunks in a session. The server computes the IDs.
+	// WriteChunks keeps chunks in a session. The server computes the IDs. A chunk
+	// may name others only if they were written or read in the same scope before.
 	WriteChunks(grpc.ClientStreamingServer[WriteChunksRequest, WriteChunksResponse]) error
-	// MissingChunks says which of the named chunks the session would store: what
-	// the session's branch, or the session itself, does not have.
-	MissingChunks(context.Context, *MissingChunksRequest) (*MissingChunksResponse, error)
 	// Flush returns once all chunks written so far are durable.
 	Flush(context.Context, *FlushRequest) (*FlushResponse, error)
 	// Publish flushes, checks that everything the moved refs reach is stored, and
@@ -206,9 +191,6 @@ func (UnimplementedDataServiceServer) ReadChunks(*ReadChunksRequest, grpc.Server
 }
 func (UnimplementedDataServiceServer) WriteChunks(grpc.ClientStreamingServer[WriteChunksRequest, WriteChunksResponse]) error {
 	return status.Error(codes.Unimplemented, "method WriteChunks not implemented")
-}
-func (UnimplementedDataServiceServer) MissingChunks(context.Context, *MissingChunksRequest) (*MissingChunksResponse, error) {
-	return nil, status.Error(codes.Unimplemented, "method MissingChunks not implemented")
 }
 func (UnimplementedDataServiceServer) Flush(context.Context, *FlushRequest) (*FlushResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Flush not implemented")
@@ -294,24 +276,6 @@ func _DataService_WriteChunks_Handler(srv interface{}, stream grpc.ServerStream)
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type DataService_WriteChunksServer = grpc.ClientStreamingServer[WriteChunksRequest, WriteChunksResponse]
 
-func _DataService_MissingChunks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(MissingChunksRequest)
-	if err := dec(in); err != nil {
-		return nil, err
-	}
-	if interceptor == nil {
-		return srv.(DataServiceServer).MissingChunks(ctx, in)
-	}
-	info := &grpc.UnaryServerInfo{
-		Server:     srv,
-		FullMethod: DataService_MissingChunks_FullMethodName,
-	}
-	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(DataServiceServer).MissingChunks(ctx, req.(*MissingChunksRequest))
-	}
-	return interceptor(ctx, in, info, handler)
-}
-
 func _DataService_Flush_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(FlushRequest)
 	if err := dec(in); err != nil {
@@ -380,10 +344,6 @@ var DataService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "OpenSession",
 			Handler:    _DataService_OpenSession_Handler,
-		},
-		{
-			MethodName: "MissingChunks",
-			Handler:    _DataService_MissingChunks_Handler,
 		},
 		{
 			MethodName: "Flush",

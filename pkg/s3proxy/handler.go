@@ -251,17 +251,17 @@ func (x *exchange) errorDocument(f *failure, hostID string) *document {
 	d.buf.WriteString(xmlHeader)
 	d.open("Error")
 	d.text("Code", string(f.code))
-	d.text("Message", f.message)
+	d.text("Message", legible(f.message))
 	if x.bucket != "" {
 		d.text("BucketName", x.bucket)
 	}
 	if x.key != "" {
-		d.text("Key", x.key)
+		d.text("Key", legible(x.key))
 	}
 	for _, extra := range f.fields {
-		d.text(extra.name, extra.value)
+		d.text(extra.name, legible(extra.value))
 	}
-	d.text("Resource", x.resource())
+	d.text("Resource", legible(x.resource()))
 	d.text("RequestId", x.id)
 	d.text("HostId", hostID)
 	d.close("Error")

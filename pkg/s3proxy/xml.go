@@ -3,6 +3,7 @@ package s3proxy
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -64,7 +65,7 @@ func (d *document) escape(s string) {
 			d.buf.WriteString("&amp;")
 		case r == '"':
 			d.buf.WriteString("&quot;")
-		case r < ' ' || r == 0x7f || r == 0xfffe || r == 0xffff:
+		case isControl(r):
 			fmt.Fprintf(&d.buf, "&#x%X;", r)
 		default:
 			// An invalid byte decodes to the replacement character.
@@ -72,4 +73,20 @@ func (d *document) escape(s string) {
 		}
 		i += size
 	}
+}
+
+// isControl tells whether a character must or should not be in XML as it is.
+func isControl(r rune) bool {
+	return r < ' ' || r == 0x7f || r == 0xfffe || r == 0xffff
+}
+
+// legible replaces control characters, for text that has to be read by any XML
+// parser more than it has to be exact: that of errors.
+func legible(s string) string {
+	return strings.Map(func(r rune) rune {
+		if isControl(r) {
+			return utf8.RuneError
+		}
+		return r
+	}, s)
 }

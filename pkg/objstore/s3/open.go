@@ -1,0 +1,144 @@
+package s3
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"github.com/dvx-io/dvx/pkg/objstore"
+)
+
+const (
+	endpointDefault = "https://s3.amazonaws.com"
+
+	// regionDefault is what services other than Amazon's expect, if they look at
+	// it at all; for Amazon's own, the region is asked for.
+	regionDefault = "us-east-1"
+)
+
+// Options of Open. Bucket is required.
+type Options struct {
+	Bucket string
+	Prefix string // folder of the store in the bucket, without slashes around it; "" for the whole bucket
+
+	// Endpoint is the URL of the service; "" means https://s3.amazonaws.com. A
+	// bare HOST[:PORT] means https.
+	Endpoint string
+	// Region of the bucket; "" means us-east-1, or for Amazon what it answers.
+	Region string
+	// PathStyle puts the bucket in the path of URLs instead of the host name,
+	// where the service's name does not decide that.
+	PathStyle bool
+
+	// AccessKey, SecretKey and SessionToken are the credentials. Without them the
+	// usual places are asked: AWS_* in the environment, the shared credentials
+	// file, the machine's role.
+	AccessKey, SecretKey, SessionToken string
+	// CredentialsFile and Profile select from shared credentials files; "" means
+	// the usual ones.
+	CredentialsFile, Profile string
+
+	// Transport carries the requests; nil means a default with timeouts.
+	Transport http.RoundTripper
+}
+
+// ParseURL takes a store's URL apart: s3://BUCKET or s3://BUCKET/PREFIX. The
+// error wraps fs.ErrInvalid.
+func ParseURL(s string) (bucket, prefix string, err error) {
+	rest, ok := strings.CutPrefix(s, "s3://")
+	if !ok {
+		return "", "", fmt.Errorf("%q is no s3://BUCKET/PREFIX: %w", s, fs.ErrInvalid)
+	}
+	bucket, prefix, _ = strings.Cut(rest, "/")
+	prefix = strings.TrimSuffix(prefix, "/")
+	if bucket == "" {
+		return "", "", fmt.Errorf("%q names no bucket: %w", s, fs.ErrInvalid)
+	}
+	if prefix != "" {
+		if err := objstore.CheckKey(prefix); err != nil {
+			return "", "", fmt.Errorf("prefix in %q: %w", s, err)
+		}
+	}
+	return bucket, prefix, nil
+}
+
+// Open connects to a bucket and checks, with one list request, that it exists
+// and may be read.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	s, err := newStore(o)
+	if err != nil {
+		return nil, fmt.Errorf("open s3://%s/%s: %w", o.Bucket, o.Prefix, err)
+	}
+	for _, err := range s.List(ctx, "", "") {
+		if err != nil {
+			return nil, fmt.Errorf("open %s at %s: %w", s, s.client.EndpointURL(), err)
+		}
+		break
+	}
+	return s, nil
+}
+
+func newStore(o Options) (*Store, error) {
+	if o.Prefix != "" {
+		if err := objstore.CheckKey(o.Prefix); err != nil {
+			return nil, fmt.Errorf("prefix: %w", err)
+		}
+	}
+	host, secure, err := parseEndpoint(o.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	mo := &minio.Options{
+		Creds: creds(o), Secure: secure, Region: o.Region, Transport: o.Transport,
+		MaxRetries: 1, // that is, none
+	}
+	if mo.Region == "" && o.Endpoint != "" {
+		mo.Region = regionDefault
+	}
+	if o.PathStyle {
+		mo.BucketLookup = minio.BucketLookupPath
+	}
+	core, err := minio.NewCore(host, mo)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{client: core, bucket: o.Bucket}
+	if o.Prefix != "" {
+		s.prefix = o.Prefix + "/"
+	}
+	return s, nil
+}
+
+func parseEndpoint(endpoint string) (host string, secure bool, err error) {
+	if endpoint == "" {
+		endpoint = endpointDefault
+	}
+	if !strings.Contains(endpoint, "://") {
+		endpoint = "https://" + endpoint
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return "", false, fmt.Errorf("endpoint: %w", err)
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" {
+		return "", false, fmt.Errorf("endpoint %q is no http(s)://HOST[:PORT]: %w", endpoint, fs.ErrInvalid)
+	}
+	return u.Host, u.Scheme == "https", nil
+}
+
+func creds(o Options) *credentials.Credentials {
+	if o.AccessKey != "" || o.SecretKey != "" {
+		return credentials.NewStaticV4(o.AccessKey, o.SecretKey, o.SessionToken)
+	}
+	return credentials.NewChainCredentials([]credentials.Provider{
+		&credentials.EnvAWS{},
+		&credentials.FileAWSCredentials{Filename: o.CredentialsFile, Profile: o.Profile},
+		&credentials.IAM{},
+	})
+}

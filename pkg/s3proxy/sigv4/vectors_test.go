@@ -44,7 +44,7 @@ func check(r *http.Request, now time.Time, secret string) error {
 	return c.Verify(req, secret)
 }
 
-func newRequest(t *testing.T, method, target string, headers ...string) *http.Request {
+func newRequest(t testing.TB, method, target string, headers ...string) *http.Request {
 	t.Helper()
 	r, err := http.NewRequest(method, target, nil)
 	if err != nil {

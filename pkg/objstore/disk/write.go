@@ -126,6 +126,8 @@ func (s *Store) publishNew(key, temp string) error {
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		return s.taken(key)
+	case errors.Is(err, syscall.EPERM), errors.Is(err, errors.ErrUnsupported):
+		return fmt.Errorf("name a new object (does this file system have hard links? a store needs them): %w", err)
 	case err != nil:
 		return s.publishError(key, err)
 	}

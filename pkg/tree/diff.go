@@ -126,6 +126,9 @@ func (d *differ) dir(ctx context.Context, path string, a, b Root, prefix string)
 	if same(&a, &b, d.o.Storage) {
 		return nil
 	}
+	if len(path) > PathSizeMax+1 {
+		return fmt.Errorf("%w: path %.80q… exceeds %d bytes", errFormat, path, PathSizeMax)
+	}
 	first, rest, inner := cutPath(prefix)
 	return diffDir(ctx, d.ra, a, d.rb, b, d.o.Storage, first, func(old, now *Entry) (bool, error) {
 		err := d.entry(ctx, path, old, now, rest, inner)

@@ -111,8 +111,8 @@ func checkEntry(e *Entry) error {
 		return fmt.Errorf("%w: %w", err, fs.ErrInvalid)
 	}
 	if e.Marker != nil {
-		if err := checkContent(e.Marker.Content); err != nil {
-			return fmt.Errorf("marker: %w: %w", err, fs.ErrInvalid)
+		if err := chunk.CheckContent(e.Marker.Content); err != nil {
+			return fmt.Errorf("marker: %w", err)
 		}
 		if err := checkAttrs(&e.Marker.Attrs); err != nil {
 			return fmt.Errorf("marker: %w", err)
@@ -135,7 +135,7 @@ func checkKind(e *Entry) error {
 				return fmt.Errorf("symbolic link to %d bytes, not 1 to %d", n, LinkSizeMax)
 			}
 		}
-		return checkContent(e.Content)
+		return chunk.CheckContent(e.Content)
 	case Dir:
 		if e.Exec || e.Content != (chunk.Content{}) {
 			return fmt.Errorf("directory with a file's fields")
@@ -144,16 +144,6 @@ func checkKind(e *Entry) error {
 	default:
 		return fmt.Errorf("unknown kind %d", e.Kind)
 	}
-}
-
-func checkContent(c chunk.Content) error {
-	if c.Size < 0 || c.Depth > chunk.DepthMax {
-		return fmt.Errorf("content of %d bytes at depth %d", c.Size, c.Depth)
-	}
-	if c.ID.IsZero() != (c.Size == 0) || (c.Size == 0 && c.Depth != 0) {
-		return fmt.Errorf("content %v of %d bytes at depth %d", c.ID.Short(), c.Size, c.Depth)
-	}
-	return nil
 }
 
 func checkRoot(r Root) error {

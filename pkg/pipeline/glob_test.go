@@ -1,0 +1,214 @@
+package pipeline
+
+import (
+	"errors"
+	"io/fs"
+	"path"
+	"strings"
+	"testing"
+
+	"github.com/bmatcuk/doublestar/v4"
+	"pgregory.net/rapid"
+)
+
+func TestGlobMatch(t *testing.T) {
+	tests := []struct {
+		glob string
+		yes  []string // a directory's ends in "/"
+		no   []string
+	}{
+		{"/", []string{"/"}, []string{"a", "a/", "a/b"}},
+		{"/*", []string{"a", ".a", "a/"}, []string{"/", "a/b", "a/b/"}},
+		{"*.csv", []string{"a.csv", ".csv", "a.csv/"}, []string{"a.csv.gz", "a/a.csv"}},
+		{"/*/", []string{"a/"}, []string{"a", "/", "a/b/"}},
+		{"/*/*", []string{"a/b", "a/b/"}, []string{"a", "a/b/c"}},
+		{"/**/*.csv", []string{"a.csv", "x/a.csv", "x/y/a.csv"}, []string{"a.csv/", "x/a.txt", "/"}},
+		{"**", []string{"a", "a/b", "a/b/c"}, []string{"/", "a/", "a/b/"}},
+		{"/a/**", []string{"a/b", "a/b/c"}, []string{"a", "b/a", "a/"}},
+		{"/a/**/b", []string{"a/b", "a/x/b", "a/x/y/b", "a/b/b"}, []string{"b", "a/b/c", "x/a/b"}},
+		{"/a/**/**/b", []string{"a/b", "a/x/b"}, []string{"a/b/c"}},
+		{"/{a,b}/c", []string{"a/c", "b/c"}, []string{"c/c", "{a,b}/c"}},
+		{"/{a,b/**}", []string{"a", "b/c", "b/c/d"}, []string{"a/", "c"}},
+		{"/x{,.gz}", []string{"x", "x.gz"}, []string{"x."}},
+		{"/{a,{b,c}d}", []string{"a", "bd", "cd"}, []string{"d", "ad"}},
+		{"/?", []string{"a", "ä", "語"}, []string{"ab", "/"}},
+		{"/[a-c]x", []string{"ax", "cx"}, []string{"dx", "x"}},
+		{"/[^a-c]x", []string{"dx", "äx"}, []string{"ax", "x"}},
+		{"/[!a]", []string{"b"}, []string{"a"}},
+		{`/[\]\-]`, []string{"]", "-"}, []string{`\`}},
+		{`/\*\{\(\\`, []string{`*{(\`}, []string{`a{(\`}},
+		{"/*a*b*", []string{"ab", "xaxbx", "aabb"}, []string{"ba", "a"}},
+	}
+	for _, test := range tests {
+		g, err := CompileGlob(test.glob)
+		if err != nil {
+			t.Errorf("%s: %v", test.glob, err)
+			continue
+		}
+		for _, want := range []bool{true, false} {
+			for _, p := range map[bool][]string{true: test.yes, false: test.no}[want] {
+				name, dir := strings.CutSuffix(p, "/")
+				if got := g.Match(name, dir); got != want {
+					t.Errorf("%s matches %q: %v, want %v", test.glob, p, got, want)
+				}
+				if want && !strings.HasPrefix(name, g.Prefix()) {
+					t.Errorf("%s selects %q, which does not begin with its prefix %q", test.glob, p, g.Prefix())
+				}
+			}
+		}
+	}
+}
+
+func TestGlobPrefix(t *testing.T) {
+	for glob, want := range map[string]string{
+		"/": "", "/*": "", "/2026/11/*.png": "2026/11/", "/2026/img-*/x": "2026/img-", "/a/**/b": "a/",
+		"/{ab,ac}/x": "a", "/a/b": "a/b", `/\*x/?`: "*x/", "**": "",
+	} {
+		g, err := CompileGlob(glob)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g.Prefix() != want {
+			t.Errorf("%s: prefix %q, want %q", glob, g.Prefix(), want)
+		}
+	}
+}
+
+func TestGlobRefuses(t *testing.T) {
+	tests := []struct{ glob, want string }{
+		{"", "is empty"},
+		{"//", "never matches"},
+		{"/a//b", "never matches"},
+		{"/../a", "never matches"},
+		{"/{a,}/b", "never matches"},
+		{"/.", "never matches"},
+		{"/a**", "component of its own"},
+		{"/***", "component of its own"},
+		{"/[a", "unclosed"},
+		{"/[]", "empty class"},
+		{"/[z-a]", "range z-a"},
+		{"/[-a]", "both sides"},
+		{"/[a-]", "in a class is empty"},
+		{"/{a", "unclosed"},
+		{"/a}", "} without {"},
+		{`/a\`, "at the end"},
+		{"/{a,b/c}", "different depth"},
+		{"/{a,b/}", "all alternatives end in /"},
+		{"/**/", "can't end in /"},
+		{"/(*).png", "not supported yet"},
+		{"/" + strings.Repeat("{a,b}", 9), "more than 256"},
+		{strings.Repeat("a", GlobSizeMax+1), "exceed the limit"},
+		{"/\xff", "not text"},
+	}
+	for _, test := range tests {
+		_, err := CompileGlob(test.glob)
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%.40q: error %v, want one about %q", test.glob, err, test.want)
+		} else if !errors.Is(err, fs.ErrInvalid) && !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("%q: error %v is of no kind", test.glob, err)
+		}
+	}
+}
+
+// drawName draws a name from few characters, so that patterns often match.
+func drawName(t *rapid.T, label string) string {
+	return rapid.StringMatching(`[ab.é]{1,4}`).Filter(func(s string) bool { return s != "." && s != ".." }).Draw(t, label)
+}
+
+func drawGlob(t *rapid.T) string {
+	atoms := []string{"a", "b", ".", "é", "*", "?", "[ab]", "[^a]", "[!b-é]", `\a`, `\*`, "{a,b}", "{a*,.b}", "[a-é]"}
+	component := rapid.Custom(func(t *rapid.T) string {
+		if rapid.IntRange(0, 3).Draw(t, "deep") == 0 {
+			return "**"
+		}
+		return strings.Join(rapid.SliceOfN(rapid.SampledFrom(atoms), 1, 4).Draw(t, "atoms"), "")
+	})
+	return strings.Join(rapid.SliceOfN(component, 1, 4).Draw(t, "components"), "/")
+}
+
+// elsewhere spells a glob so that doublestar means the same by it: there a
+// negated class also matches "/", and "a/**" also matches "a".
+func elsewhere(pattern string) string {
+	if strings.HasSuffix("/"+pattern, "/**") {
+		pattern += "/*"
+	}
+	return strings.NewReplacer("[^a]", "[^a/]", "[!b-é]", "[!b-é/]").Replace(pattern)
+}
+
+// TestGlobAgreesWithDoublestar compares with an independent matcher, on what
+// both match: paths of files.
+func TestGlobAgreesWithDoublestar(t *testing.T) {
+	matches := 0
+	rapid.Check(t, func(t *rapid.T) {
+		pattern := drawGlob(t)
+		g, err := CompileGlob(pattern)
+		if err != nil {
+			return
+		}
+		for range 8 {
+			depth := rapid.IntRange(1, 4).Draw(t, "depth")
+			var names []string
+			for range depth {
+				names = append(names, drawName(t, "name"))
+			}
+			p := path.Join(names...)
+			want, err := doublestar.Match(elsewhere(pattern), p)
+			if err != nil {
+				t.Fatalf("%q is accepted here and refused there: %v", pattern, err)
+			}
+			if got := g.Match(p, false); got != want {
+				t.Fatalf("%q matches %q: %v, want %v", pattern, p, got, want)
+			}
+			if want {
+				matches++
+				if !strings.HasPrefix(p, g.Prefix()) {
+					t.Fatalf("%q selects %q outside of its prefix %q", pattern, p, g.Prefix())
+				}
+			}
+		}
+	})
+	if matches < 50 {
+		t.Errorf("only %d matches: the test compares nothing", matches)
+	}
+}
+
+// TestGlobSelectionsAreDisjoint: no selected directory holds a selected entry.
+func TestGlobSelectionsAreDisjoint(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		g, err := CompileGlob(drawGlob(t))
+		if err != nil {
+			return
+		}
+		p := path.Join(drawName(t, "a"), drawName(t, "b"), drawName(t, "c"))
+		selected := 0
+		if g.Match(p, false) {
+			selected++
+		}
+		for dir := path.Dir(p); dir != "."; dir = path.Dir(dir) {
+			if g.Match(dir, true) {
+				selected++
+			}
+		}
+		if g.Match("", true) {
+			selected++
+		}
+		if selected > 1 {
+			t.Fatalf("%s selects %d of the directories that lead to %s", g, selected, p)
+		}
+	})
+}
+
+func FuzzCompileGlob(f *testing.F) {
+	for _, seed := range []string{"/", "/**/*.csv", "/{a,b}/[^a-z]?", `/\*`} {
+		f.Add(seed, "a/b.csv")
+	}
+	f.Fuzz(func(t *testing.T, glob, name string) {
+		g, err := CompileGlob(glob)
+		if err != nil {
+			return
+		}
+		if g.Match(name, false) && name != "" && !strings.HasPrefix(name, g.Prefix()) {
+			t.Fatalf("%q selects %q outside of its prefix %q", glob, name, g.Prefix())
+		}
+	})
+}

@@ -1,0 +1,256 @@
+package pipeline
+
+import (
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/dvx-io/dvx/pkg/commit"
+)
+
+// Limits of a spec's values.
+const (
+	ParallelismMax = 10_000   // datums at once
+	TriesMax       = 100      // attempts at a datum
+	specNamesMax   = 1000     // names in one of env, parameters, metadata
+	specNameMax    = 256      // bytes of such a name
+	specTextMax    = 64 << 10 // bytes of one value; what an exec takes is 128 KiB
+)
+
+// WithDefaults returns the spec with every default filled in and every value
+// in its one spelling: input.name is the repo, datum.tries 1, transform.code
+// the spec's folder, accept_return_code sorted and without 0.
+func (s Spec) WithDefaults() Spec {
+	if s.Input.Name == "" {
+		s.Input.Name = s.Input.Repo
+	}
+	if s.Datum.Tries == 0 {
+		s.Datum.Tries = 1
+	}
+	code := Code{}
+	if s.Transform.Code != nil {
+		code = *s.Transform.Code
+	}
+	if !code.None {
+		code.Path = cleanPath(code.Path)
+	}
+	s.Transform.Code = &code
+	if s.Transform.WorkingDir != "" {
+		if s.Transform.WorkingDir = cleanPath(s.Transform.WorkingDir); s.Transform.WorkingDir == "." {
+			s.Transform.WorkingDir = ""
+		}
+	}
+	accept := slices.DeleteFunc(slices.Clone(s.Transform.AcceptReturnCode), func(n int) bool { return n == 0 })
+	slices.Sort(accept)
+	s.Transform.AcceptReturnCode = slices.Compact(accept)
+	return s
+}
+
+// cleanPath returns a relative path in its one spelling; what is no relative
+// path stays as it is.
+func cleanPath(p string) string {
+	if strings.HasPrefix(p, "/") {
+		return p
+	}
+	return path.Clean(p)
+}
+
+// Validate fails with a [SpecError] for everything that is wrong with the
+// spec, its defaults filled in.
+func (s Spec) Validate() error { return joinSpecErrors(s.WithDefaults().problems()) }
+
+// Accepts reports whether an exit status of the program is a success. A memo
+// record counts only if its exit status is accepted by the spec as it is now.
+func (t Transform) Accepts(exit int) bool {
+	return exit == 0 || slices.Contains(t.AcceptReturnCode, exit)
+}
+
+// DatumTimeout returns the time limit of an attempt, 0 for none.
+func (s Spec) DatumTimeout() time.Duration {
+	d, _ := time.ParseDuration(s.Datum.Timeout) // validated
+	return d
+}
+
+// checker collects what is wrong.
+type checker []*SpecError
+
+func (c *checker) fail(field, format string, args ...any) {
+	*c = append(*c, &SpecError{Field: field, Reason: field + ": " + fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) err(field string, err error) {
+	if err != nil {
+		c.fail(field, "%v", strings.TrimSuffix(err.Error(), ": invalid argument"))
+	}
+}
+
+// problems returns everything that is wrong with the spec.
+func (s Spec) problems() []*SpecError {
+	var c checker
+	if s.Pipeline == "" {
+		c.fail("pipeline", "is missing: give the pipeline a name")
+	} else {
+		c.err("pipeline", commit.CheckRepoName(s.Pipeline))
+	}
+	c.text("description", s.Description)
+	c.text("reprocess", s.Reprocess)
+	c.transform(s.Transform)
+	c.input(s)
+	c.dict("parameters", s.Parameters, checkIdentifier)
+	c.dict("metadata", s.Metadata, checkLabel)
+	if s.Parallelism.Max < 0 || s.Parallelism.Max > ParallelismMax {
+		c.fail("parallelism.max", "%d is not from 0 to %d", s.Parallelism.Max, ParallelismMax)
+	}
+	if s.Datum.Tries < 0 || s.Datum.Tries > TriesMax {
+		c.fail("datum.tries", "%d is not from 1 to %d", s.Datum.Tries, TriesMax)
+	}
+	if t := s.Datum.Timeout; t != "" {
+		if d, err := time.ParseDuration(t); err != nil || d <= 0 {
+			c.fail("datum.timeout", "want a time like 90s, 10m or 1h30m, found %.40q", t)
+		}
+	}
+	_, wrong := s.expand()
+	return append(c, wrong...)
+}
+
+func (c *checker) transform(t Transform) {
+	const at = "transform"
+	if len(t.Cmd) == 0 {
+		c.fail(at+".cmd", "is missing: say what to run, as in [python3, code/count.py]")
+	} else if t.Cmd[0] == "" {
+		c.fail(at+".cmd[0]", "is empty: it names the program")
+	}
+	for i, v := range t.Cmd {
+		c.text(fmt.Sprintf("%s.cmd[%d]", at, i), v)
+	}
+	for i, v := range t.Stdin {
+		c.text(fmt.Sprintf("%s.stdin[%d]", at, i), v)
+	}
+	c.dict(at+".env", t.Env, checkEnvName)
+	if t.WorkingDir != "" {
+		c.inside(at+".working_dir", t.WorkingDir, "the task's folder")
+	}
+	for _, n := range t.AcceptReturnCode {
+		if n < 0 || n > 255 {
+			c.fail(at+".accept_return_code", "%d is not from 0 to 255", n)
+		}
+	}
+	c.code(t.Code)
+}
+
+func (c *checker) code(code *Code) {
+	const at = "transform.code"
+	switch {
+	case code == nil:
+		return
+	case code.None && (code.Path != "" || len(code.Ignore) > 0):
+		c.fail(at+".none", "says that there is no code, so path and ignore have no meaning")
+	case !code.None:
+		c.inside(at+".path", code.Path, "the spec's folder")
+	}
+	for i, p := range code.Ignore {
+		_, err := CompileGlob(p)
+		c.err(fmt.Sprintf("%s.ignore[%d]", at, i), err)
+	}
+}
+
+// inside checks a relative path that must not leave a folder.
+func (c *checker) inside(field, p, folder string) {
+	c.text(field, p)
+	switch clean := path.Clean(p); {
+	case p == "":
+		c.fail(field, "is empty; . is %s", folder)
+	case strings.HasPrefix(p, "/"), strings.Contains(p, "\\"), len(p) > 1 && p[1] == ':':
+		c.fail(field, "want a path relative to %s, with /, found %.200q", folder, p)
+	case clean == "..", strings.HasPrefix(clean, "../"):
+		c.fail(field, "%.200q leaves %s", p, folder)
+	}
+}
+
+func (c *checker) input(s Spec) {
+	in := s.Input
+	if in.Repo == "" {
+		c.fail("input.repo", "is missing: name the repo to read")
+	} else {
+		c.err("input.repo", commit.CheckRepoName(in.Repo))
+		if in.Repo == s.Pipeline {
+			c.fail("input.repo", "a pipeline can't read its own output, %q", in.Repo)
+		}
+	}
+	if in.Name != in.Repo {
+		c.err("input.name", commit.CheckRepoName(in.Name))
+	}
+	if in.Branch != "" {
+		c.err("input.branch", commit.CheckRefName(in.Branch))
+	}
+	if in.Glob == "" {
+		c.fail("input.glob", "is missing: / makes one datum of the whole repo, /* one of each entry")
+	} else {
+		_, err := CompileGlob(in.Glob)
+		c.err("input.glob", err)
+	}
+}
+
+// dict checks names and values.
+func (c *checker) dict(field string, m map[string]string, check func(string) string) {
+	if len(m) > specNamesMax {
+		c.fail(field, "%d names exceed the limit of %d", len(m), specNamesMax)
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		at := field + "." + name
+		if reason := check(name); reason != "" {
+			*c = append(*c, &SpecError{Field: at, Reason: fmt.Sprintf("%s: the name %.80q %s", field, name, reason)})
+			continue
+		}
+		c.text(at, m[name])
+	}
+}
+
+// text checks a value.
+func (c *checker) text(field, v string) {
+	switch {
+	case len(v) > specTextMax:
+		c.fail(field, "%d bytes exceed the limit of %d", len(v), specTextMax)
+	case !utf8.ValidString(v):
+		c.fail(field, "is not UTF-8 text")
+	case strings.ContainsRune(v, 0):
+		c.fail(field, "holds a NUL character, which no program can be given")
+	}
+}
+
+// checkIdentifier says what is wrong with the name of a parameter.
+func checkIdentifier(name string) string {
+	for i, r := range name {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '_'
+		if !letter && (i == 0 || r < '0' || r > '9') {
+			return "must be letters, digits and _, not a digit first"
+		}
+	}
+	return checkLabel(name)
+}
+
+// checkEnvName says what is wrong with the name of an environment variable.
+func checkEnvName(name string) string {
+	if strings.HasPrefix(strings.ToUpper(name), "DVX_") {
+		return "is reserved: names that begin with DVX_ are set by dvx"
+	}
+	return checkIdentifier(name)
+}
+
+// checkLabel says what is wrong with a name in metadata.
+func checkLabel(name string) string {
+	switch {
+	case name == "":
+		return "is empty"
+	case len(name) > specNameMax:
+		return fmt.Sprintf("exceeds the limit of %d bytes", specNameMax)
+	case !utf8.ValidString(name):
+		return "is not UTF-8 text"
+	}
+	return ""
+}

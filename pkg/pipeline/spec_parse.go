@@ -1,0 +1,309 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/dvx-io/dvx/pkg/commit"
+)
+
+// Limits of a spec file.
+const (
+	SpecSizeMax     = 1 << 20 // bytes of a file, and of one encoded spec
+	specErrorsMax   = 20      // errors that are reported of one spec
+	specDepthMax    = 32      // nested values
+	specsPerFileMax = 1000
+)
+
+// ParseSpec reads a file with one spec in YAML or JSON, fills in the defaults
+// and validates it. The error joins a [SpecError] for everything that is wrong.
+// filename is for messages, and says that a file is JSON by ending in .json.
+func ParseSpec(filename string, data []byte) (Spec, error) {
+	specs, err := ParseSpecs(filename, data)
+	if err != nil {
+		return Spec{}, err
+	}
+	if len(specs) != 1 {
+		return Spec{}, &SpecError{File: filename, Reason: fmt.Sprintf("want one spec, found %d", len(specs))}
+	}
+	return specs[0], nil
+}
+
+// ParseSpecs is [ParseSpec] for a file with any number of specs: YAML
+// documents, or JSON objects one after the other. No two may be of one
+// pipeline.
+func ParseSpecs(filename string, data []byte) ([]Spec, error) {
+	nodes, err := readNodes(filename, data)
+	if err != nil {
+		return nil, err
+	}
+	var specs []Spec
+	var wrong []*SpecError
+	lines := map[string]int{}
+	for _, n := range nodes {
+		r := &specReader{file: filename, at: map[string]*yaml.Node{"": n}}
+		s := r.read(n)
+		if first := lines[s.Pipeline]; first > 0 && s.Pipeline != "" {
+			r.fail(r.at["pipeline"], "pipeline", "pipeline %q is in the file already, in line %d", s.Pipeline, first)
+		}
+		if at := r.at["pipeline"]; at != nil {
+			lines[s.Pipeline] = at.Line
+		}
+		specs = append(specs, s)
+		wrong = append(wrong, r.wrong...)
+	}
+	if len(wrong) > specErrorsMax {
+		wrong = wrong[:specErrorsMax]
+	}
+	if err := joinSpecErrors(wrong); err != nil {
+		return nil, err
+	}
+	return specs, nil
+}
+
+// specReader reads one spec from nodes and remembers where everything was.
+type specReader struct {
+	file  string
+	at    map[string]*yaml.Node // by dotted path
+	wrong []*SpecError
+}
+
+func (r *specReader) fail(n *yaml.Node, field, format string, args ...any) {
+	e := &SpecError{File: r.file, Field: field, Reason: fmt.Sprintf(format, args...)}
+	if n != nil {
+		e.Line, e.Column = n.Line, n.Column
+	}
+	r.wrong = append(r.wrong, e)
+}
+
+// read returns the spec with its defaults; what is wrong is in r.wrong.
+func (r *specReader) read(n *yaml.Node) Spec {
+	fields := r.object(n, "")
+	delete(fields, "cache") // has one value only
+	if len(r.wrong) > 0 {
+		s, _ := fields["pipeline"].(string)
+		return Spec{Pipeline: s}
+	}
+	var s Spec
+	b, err := json.Marshal(fields)
+	if err == nil {
+		err = commit.StrictJSON(b, &s)
+	}
+	if err != nil {
+		r.fail(n, "", "%v", err)
+		return s
+	}
+	s = s.WithDefaults()
+	for _, e := range s.problems() {
+		e.File = r.file
+		if at := r.locate(e.Field); at != nil {
+			e.Line, e.Column = at.Line, at.Column
+		}
+		r.wrong = append(r.wrong, e)
+	}
+	return s
+}
+
+// locate returns the node of a field, or of what it is missing in.
+func (r *specReader) locate(field string) *yaml.Node {
+	for {
+		if n := r.at[field]; n != nil {
+			return n
+		}
+		field = field[:max(0, strings.LastIndexAny(field, ".["))]
+	}
+}
+
+// object reads the fields of the object at a dotted path.
+func (r *specReader) object(n *yaml.Node, at string) map[string]any {
+	fields := map[string]any{}
+	r.pairs(n, at, "fields", func(key, value *yaml.Node) {
+		field := join(at, key.Value)
+		f, known := fieldAt(field)
+		switch {
+		case !known:
+			hint := ""
+			if near := nearest(strings.TrimSuffix(join(at, "x"), "x"), key.Value); near != "" {
+				hint = fmt.Sprintf(" (did you mean %q?)", near)
+			}
+			r.fail(key, field, "unknown field %q%s%s", key.Value, within(at), hint)
+		case f.shape == unbuilt:
+			r.unsupported(key, field, fmt.Sprintf("field %q is not supported yet", field))
+		case isNull(value):
+			r.fail(value, field, "field %q has no value", field)
+		default:
+			r.at[field] = value
+			fields[key.Value] = r.value(value, f)
+		}
+	})
+	return fields
+}
+
+func (r *specReader) unsupported(n *yaml.Node, field, reason string) {
+	r.fail(n, field, "%s", reason)
+	r.wrong[len(r.wrong)-1].Unsupported = true
+}
+
+// within says of which object a field is, for messages.
+func within(at string) string {
+	if at == "" {
+		return ""
+	}
+	return fmt.Sprintf(" in %q", at)
+}
+
+func join(at, name string) string {
+	if at == "" {
+		return name
+	}
+	return at + "." + name
+}
+
+// value reads what a field of that shape holds, nil if it is wrong.
+func (r *specReader) value(n *yaml.Node, f specField) any {
+	switch f.shape {
+	case object:
+		return r.object(n, f.path)
+	case text:
+		return r.text(n, f.path)
+	case fixed:
+		return r.fixed(n, f.path)
+	case number:
+		return r.number(n, f.path)
+	case flag:
+		if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" {
+			r.fail(n, f.path, "%s: want true or false, found %s", f.path, describe(n))
+			return nil
+		}
+		return strings.EqualFold(n.Value, "true")
+	case texts:
+		return r.list(n, f.path, func(n *yaml.Node, at string) any { return r.literal(n, at) })
+	case numbers:
+		return r.list(n, f.path, r.number)
+	default: // dict
+		m := map[string]any{}
+		r.pairs(n, f.path, "names with values", func(key, value *yaml.Node) {
+			at := f.path + "." + key.Value
+			r.at[at] = value
+			m[key.Value] = r.literal(value, at)
+		})
+		return m
+	}
+}
+
+// pairs calls fn for each key and value of an object.
+func (r *specReader) pairs(n *yaml.Node, at, what string, fn func(key, value *yaml.Node)) {
+	n = follow(n)
+	if n.Kind != yaml.MappingNode {
+		r.fail(n, at, "%swant %s, found %s", label(at), what, describe(n))
+		return
+	}
+	lines := map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := follow(n.Content[i]), follow(n.Content[i+1])
+		switch {
+		case key.Kind != yaml.ScalarNode || isNull(key) || key.Tag == "!!merge":
+			r.fail(key, at, "%swant a name, found %s", label(at), describe(key))
+		case lines[key.Value] > 0:
+			r.fail(key, join(at, key.Value), "field %q is given twice, first in line %d", join(at, key.Value), lines[key.Value])
+		default:
+			lines[key.Value] = key.Line
+			fn(key, value)
+		}
+	}
+}
+
+func label(at string) string {
+	if at == "" {
+		return ""
+	}
+	return at + ": "
+}
+
+func (r *specReader) list(n *yaml.Node, at string, item func(*yaml.Node, string) any) any {
+	if n.Kind != yaml.SequenceNode {
+		r.fail(n, at, "%s: want a list, as in [a, b], found %s", at, describe(n))
+		return nil
+	}
+	out := make([]any, 0, len(n.Content))
+	for i, c := range n.Content {
+		c, at := follow(c), fmt.Sprintf("%s[%d]", at, i)
+		r.at[at] = c
+		out = append(out, item(c, at))
+	}
+	return out
+}
+
+func (r *specReader) text(n *yaml.Node, at string) any {
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" {
+		r.fail(n, at, "%s: want text, found %s", at, describe(n))
+		return nil
+	}
+	return n.Value
+}
+
+// fixed reads the one value of a field whose other is not built.
+func (r *specReader) fixed(n *yaml.Node, at string) any {
+	switch v := r.text(n, at); v {
+	case nil, "normal":
+	case "never":
+		r.unsupported(n, at, fmt.Sprintf("field %q with value %q is not supported yet", at, v))
+	default:
+		r.fail(n, at, "%s: want normal or never, found %q", at, v)
+	}
+	return nil
+}
+
+// literal reads a text, or a number or boolean as it was typed.
+func (r *specReader) literal(n *yaml.Node, at string) any {
+	if n.Kind != yaml.ScalarNode || isNull(n) || n.Tag == "!!binary" {
+		r.fail(n, at, "%s: want text, found %s", at, describe(n))
+		return nil
+	}
+	return n.Value
+}
+
+func (r *specReader) number(n *yaml.Node, at string) any {
+	v, err := strconv.ParseInt(n.Value, 10, 32)
+	if n.Kind != yaml.ScalarNode || n.Tag != "!!int" || err != nil {
+		r.fail(n, at, "%s: want a whole number, found %s", at, describe(n))
+		return nil
+	}
+	return v
+}
+
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
+
+// describe says what a node is, for messages.
+func describe(n *yaml.Node) string {
+	switch {
+	case n.Kind == yaml.MappingNode:
+		return "an object"
+	case n.Kind == yaml.SequenceNode:
+		return "a list"
+	case isNull(n):
+		return "nothing"
+	case n.Tag == "!!str":
+		return fmt.Sprintf("the text %.80q", n.Value)
+	}
+	return fmt.Sprintf("%.80s (quote it if text is meant)", n.Value)
+}
+
+// follow returns what an alias stands for. The format has no object within
+// itself, so reading ends even if an alias names what it is in.
+func follow(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode && n.Alias != nil {
+		return n.Alias
+	}
+	return n
+}
+
+// isJSON reports whether a file is read as JSON.
+func isJSON(filename string, data []byte) bool {
+	return strings.EqualFold(path.Ext(filename), ".json") || json.Valid(data)
+}

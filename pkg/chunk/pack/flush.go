@@ -1,0 +1,120 @@
+package pack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/dvx-io/dvx/pkg/objstore"
+)
+
+// upload finishes a pack, verifies it and writes it.
+func (s *Session) upload(ctx context.Context, p *ownPack) {
+	err := ctx.Err()
+	if err == nil {
+		err = s.write(ctx, p)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.fail(err)
+		return
+	}
+	s.free <- p.buf[:0]
+	p.buf = nil
+	close(p.done)
+}
+
+func (s *Session) write(ctx context.Context, p *ownPack) error {
+	b, packSum := finishPack(p.buf, p.class, p.Entries)
+	if _, err := decodePack(b, s.st.codec); err != nil {
+		return fmt.Errorf("verify %s before it is uploaded (is the memory of this machine sound?): %w", p.Key, err)
+	}
+	s.mu.Lock()
+	p.buf, p.Size, p.Sum = b, int64(len(b)), packSum
+	s.mu.Unlock()
+	return s.st.putNew(ctx, p.Key, objstore.Bytes(b))
+}
+
+// Flush implements chunk.Store: it uploads what is open, waits for every
+// upload, and writes one index segment for the packs that have none. When ctx
+// ends while it waits for uploads, Flush can be called again.
+func (s *Session) Flush(ctx context.Context) error { return s.flush(ctx, 0) }
+
+// flush does the work of Flush if more than least chunks are pending.
+func (s *Session) flush(ctx context.Context, least int) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case s.flushing <- struct{}{}:
+		defer func() { <-s.flushing }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	s.mu.Lock()
+	err := s.check()
+	if err != nil || len(s.pending) <= least {
+		s.mu.Unlock()
+		return err
+	}
+	s.seal(classData)
+	s.seal(classMeta)
+	packs := slices.Clone(s.packs)
+	key := segmentKey(s.name, s.nextSegment)
+	s.mu.Unlock()
+
+	footers := make([]Footer, len(packs))
+	for i, p := range packs {
+		select {
+		case <-p.done:
+			footers[i] = p.Footer
+		case <-s.failed:
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.check()
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the upload of %s: %w", p.Key, ctx.Err())
+		}
+	}
+	seg, err := s.writeSegment(ctx, key, footers)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.fail(err)
+		return s.check()
+	}
+	s.nextSegment++
+	s.own = append(slices.Clip(s.own), seg)
+	s.packs = slices.Delete(s.packs, 0, len(packs))
+	if len(s.packs) == 0 {
+		clear(s.pending)
+		return nil
+	}
+	for _, p := range packs {
+		for i := range p.Entries {
+			delete(s.pending, chunkKey{p.Entries[i].Kind, p.Entries[i].ID})
+		}
+	}
+	return nil
+}
+
+// writeSegment writes and opens a segment.
+func (s *Session) writeSegment(ctx context.Context, key string, footers []Footer) (*segment, error) {
+	data, err := encodeSegment(footers)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.st.putNew(ctx, key, objstore.Bytes(data)); err != nil {
+		return nil, err
+	}
+	seg, err := s.st.openLocal(ctx, key) // mapped: it may be large
+	if errors.Is(err, errors.ErrUnsupported) {
+		seg, err = openSegment(key, data)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.st.keepSegment(seg), nil
+}

@@ -1,0 +1,160 @@
+package pack
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"iter"
+	"maps"
+	"runtime"
+	"slices"
+
+	"github.com/dvx-io/dvx/pkg/chunk"
+)
+
+// Get implements chunk.Reader over the base and what the session has.
+func (s *Session) Get(ctx context.Context, kind chunk.Kind, id chunk.ID) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	if err := s.check(); err != nil {
+		s.mu.Unlock()
+		return nil, err
+	}
+	own, ok := s.pending[chunkKey{kind, id}]
+	if !ok {
+		all := &Snapshot{st: s.st, segs: append(slices.Clip(s.own), s.base.segs...)}
+		s.mu.Unlock()
+		return all.Get(ctx, kind, id)
+	}
+	at := Location{own.pack.Key, own.pack.Entries[own.entry]}
+	var stored []byte
+	inMemory := own.pack.buf != nil
+	if inMemory {
+		stored = append(make([]byte, 0, at.Stored), own.pack.buf[at.Offset:at.Offset+at.Stored]...)
+	}
+	s.mu.Unlock()
+	if !inMemory {
+		if b := s.st.cachedNode(kind, id); b != nil {
+			return b, nil
+		}
+		return s.st.readChunk(ctx, &at)
+	}
+	b, err := s.st.codec.decode(&at.Entry, stored, nil)
+	if err != nil {
+		return nil, fmt.Errorf("pack %s in memory, %v %s: %w", at.Pack, kind, id.Short(), err)
+	}
+	return b, nil
+}
+
+// Has reports whether the base or the session has the chunk.
+func (s *Session) Has(kind chunk.Kind, id chunk.ID) bool {
+	s.mu.Lock()
+	_, ok := s.pending[chunkKey{kind, id}]
+	all := Snapshot{segs: append(slices.Clip(s.own), s.base.segs...)}
+	s.mu.Unlock()
+	return ok || all.Has(kind, id)
+}
+
+// Segments returns the keys of the segments written since the session began
+// or the last Rebase, in order: what a root must name for the session's
+// chunks to count.
+func (s *Session) Segments() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	keys := make([]string, len(s.own))
+	for i, seg := range s.own {
+		keys[i] = seg.key
+	}
+	return keys
+}
+
+// Reused returns the packs, sorted, on which the session's work relies though
+// its Segments do not name them: those of a base in which Put found a chunk,
+// and those that Rebase made part of the base. A root that commits the
+// session's work must still name all of them.
+func (s *Session) Reused() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	keys := slices.Collect(maps.Keys(s.relied))
+	for r := range s.reused {
+		keys = append(keys, string(r.seg.packKey(int(r.pack))))
+	}
+	runtime.KeepAlive(s)
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
+// NewChunks yields the metadata chunks that are new since the session began or
+// the last Rebase, in no particular order: what a closure check must look at.
+// It costs no memory to keep them: segments hold them all.
+func (s *Session) NewChunks() iter.Seq2[chunk.Kind, chunk.ID] {
+	return func(yield func(chunk.Kind, chunk.ID) bool) {
+		s.mu.Lock()
+		own := slices.Clone(s.own)
+		var keys []chunkKey
+		for key := range s.pending {
+			if key.kind.Meta() {
+				keys = append(keys, key)
+			}
+		}
+		s.mu.Unlock()
+		for _, key := range keys {
+			if !yield(key.kind, key.id) {
+				return
+			}
+		}
+		for _, seg := range own {
+			for i := range seg.count {
+				if e, _ := seg.entry(i); e.Kind.Meta() && !yield(e.Kind, e.ID) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Rebase makes base the session's base after a root has named segments, which
+// are those of Segments or the first of them: they are part of the base now,
+// and their packs are in Reused. NewChunks goes on without them. Without
+// segments it only moves the session to a newer base. It fails with
+// fs.ErrInvalid, and changes nothing, if segments are not the session's first,
+// or if base lacks one of their packs or one of Reused: then what was found in
+// that pack must be put again, in a new session.
+func (s *Session) Rebase(base *Snapshot, segments []string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.check(); err != nil {
+		return err
+	}
+	if len(segments) > len(s.own) {
+		return fmt.Errorf("rebase session %s: %d segments of %d: %w", s.name, len(segments), len(s.own), fs.ErrInvalid)
+	}
+	var need []string
+	for i, key := range segments {
+		seg := s.own[i]
+		if seg.key != key {
+			return fmt.Errorf("rebase session %s: segment %d is %s, not %.200q: %w", s.name, i, seg.key, key, fs.ErrInvalid)
+		}
+		for n := range seg.packs {
+			need = append(need, string(seg.packKey(n)))
+		}
+	}
+	for r := range s.reused {
+		need = append(need, string(r.seg.packKey(int(r.pack))))
+	}
+	need = slices.AppendSeq(need, maps.Keys(s.relied))
+	for _, p := range need {
+		if !base.HasPack(p) {
+			return fmt.Errorf("rebase session %s: the new base lacks %s: %w", s.name, p, fs.ErrInvalid)
+		}
+	}
+	for _, p := range need {
+		s.relied[p] = struct{}{}
+	}
+	clear(s.reused)
+	s.own = s.own[len(segments):]
+	s.base = base
+	return nil
+}

@@ -1,0 +1,319 @@
+package pack
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"sort"
+	"sync"
+
+	"github.com/dvx-io/dvx/pkg/chunk"
+	"github.com/dvx-io/dvx/pkg/objstore"
+)
+
+const (
+	segmentVersion     = 1
+	segmentMagic       = "dvx-indx"
+	segmentEnd         = "xdni-xvd"
+	segmentHeaderSize  = 64
+	segmentTrailerSize = sumSize + len(segmentEnd)
+	packRecordSize     = 48
+	indexEntrySize     = entrySize + 4
+
+	// SegmentPacksMax and SegmentEntriesMax are the most packs and chunks that
+	// one segment can name.
+	SegmentPacksMax   = 1 << 22
+	SegmentEntriesMax = math.MaxInt32
+
+	fanoutBitsMax = 16
+	bucketTarget  = 64 // entries: 3 KiB, less than one ranged read costs anyway
+)
+
+// fanoutBits returns how many leading bits of the ID select a bucket in a
+// segment of n entries: the fewest that leave a bucket bucketTarget entries on
+// average.
+func fanoutBits(n int) int {
+	bits := 0
+	for bits < fanoutBitsMax && n>>bits > bucketTarget {
+		bits++
+	}
+	return bits
+}
+
+// bucketOf returns the bucket of id under bits.
+func bucketOf(id *chunk.ID, bits int) int {
+	return int(binary.BigEndian.Uint16(id[:]) >> (16 - bits))
+}
+
+// PackInfo is what a segment knows of a pack.
+type PackInfo struct {
+	Key    string
+	Size   int64         // bytes of the object
+	Meta   bool          // it holds metadata
+	Chunks int           // how many it holds
+	Sum    [sumSize]byte // BLAKE3 of the pack up to the checksum itself
+}
+
+// segment is an index segment over its encoded bytes, which never change.
+type segment struct {
+	key     string
+	data    []byte
+	bits    int
+	packs   int
+	count   int
+	fanout  []byte
+	records []byte
+	keys    []byte
+	entries []byte
+	mapped  bool // data is a mapped file, not memory of ours
+
+	verify   sync.Once // of the whole
+	verified error
+}
+
+// openSegment reads the head of an encoded segment and verifies it; the
+// entries only get verified by verifyAll.
+func openSegment(key string, data []byte) (*segment, error) {
+	s := &segment{key: key, data: data}
+	if err := s.open(); err != nil {
+		return nil, fmt.Errorf("index segment %s: %w", key, err)
+	}
+	return s, nil
+}
+
+func (s *segment) open() error {
+	b := s.data
+	switch {
+	case len(b) < segmentHeaderSize+segmentTrailerSize:
+		return corrupt("%d bytes are too few", len(b))
+	case string(b[:8]) != segmentMagic || string(b[len(b)-len(segmentEnd):]) != segmentEnd:
+		return corrupt("the magic is missing")
+	case b[8] > segmentVersion:
+		return fmt.Errorf("version %d was written by a newer dvx: %w", b[8], errors.ErrUnsupported)
+	case b[8] != segmentVersion || b[10] != 0 || b[11] != 0 || binary.BigEndian.Uint64(b[24:]) != 0:
+		return corrupt("header has %x", b[8:32])
+	}
+	packs, keyBytes, count := binary.BigEndian.Uint32(b[12:]), binary.BigEndian.Uint32(b[16:]), binary.BigEndian.Uint32(b[20:])
+	if packs == 0 || packs > SegmentPacksMax || count == 0 || count > SegmentEntriesMax || int(b[9]) != fanoutBits(int(count)) {
+		return corrupt("%d entries, %d packs and %d fan-out bits", count, packs, b[9])
+	}
+	s.bits, s.packs, s.count = int(b[9]), int(packs), int(count)
+	fanoutEnd := uint64(segmentHeaderSize + 4<<s.bits)
+	recordsEnd := fanoutEnd + uint64(packs)*packRecordSize
+	keysEnd := recordsEnd + uint64(keyBytes)
+	entriesEnd := keysEnd + uint64(count)*indexEntrySize
+	if entriesEnd+uint64(segmentTrailerSize) != uint64(len(b)) {
+		return corrupt("%d bytes instead of %d", len(b), entriesEnd+uint64(segmentTrailerSize))
+	}
+	if got := sum(headContext, b[:32], b[segmentHeaderSize:keysEnd]); !bytes.Equal(got[:], b[32:segmentHeaderSize]) {
+		return corrupt("the head does not match its checksum")
+	}
+	s.fanout = b[segmentHeaderSize:fanoutEnd]
+	s.records, s.keys = b[fanoutEnd:recordsEnd], b[recordsEnd:keysEnd]
+	s.entries = b[keysEnd:entriesEnd]
+	if err := s.checkFanout(); err != nil {
+		return err
+	}
+	return s.checkPacks()
+}
+
+func (s *segment) checkFanout() error {
+	last := uint32(0)
+	for i := 0; i < len(s.fanout); i += 4 {
+		n := binary.BigEndian.Uint32(s.fanout[i:])
+		if n < last || int(n) > s.count {
+			return corrupt("the fan-out is not sorted")
+		}
+		last = n
+	}
+	if int(last) != s.count {
+		return corrupt("the fan-out ends at %d of %d", last, s.count)
+	}
+	return nil
+}
+
+func (s *segment) checkPacks() error {
+	var last []byte
+	offset, chunks := 0, 0
+	for i := range s.packs {
+		r := s.records[i*packRecordSize:][:packRecordSize]
+		size := binary.BigEndian.Uint32(r[8:])
+		n := binary.BigEndian.Uint32(r[12:])
+		length := int(binary.BigEndian.Uint16(r[4:]))
+		switch {
+		case int(binary.BigEndian.Uint32(r)) != offset || length > len(s.keys)-offset:
+			return corrupt("the key of pack %d is out of place", i)
+		case r[6] != classData && r[6] != classMeta || r[7] != 0:
+			return corrupt("pack %d has class %x", i, r[6:8])
+		case n == 0 || n > PackEntriesMax || size > PackSizeMax || packLength(headerSize, int(n)) > int(size):
+			return corrupt("pack %d has %d bytes for %d chunks", i, size, n)
+		}
+		key := s.keys[offset:][:length]
+		if bytes.Compare(key, last) <= 0 || objstore.CheckKey(string(key)) != nil {
+			return corrupt("the key of pack %d is %.100q", i, key)
+		}
+		last = key
+		offset += length
+		chunks += int(n)
+	}
+	if offset != len(s.keys) || chunks != s.count {
+		return corrupt("packs have %d bytes of keys and %d chunks instead of %d and %d", offset, chunks, len(s.keys), s.count)
+	}
+	return nil
+}
+
+// pack returns pack i of the segment.
+func (s *segment) pack(i int) PackInfo {
+	r := s.records[i*packRecordSize:][:packRecordSize]
+	info := PackInfo{
+		Key:    string(s.packKey(i)),
+		Size:   int64(binary.BigEndian.Uint32(r[8:])),
+		Meta:   r[6] == classMeta,
+		Chunks: int(binary.BigEndian.Uint32(r[12:])),
+	}
+	copy(info.Sum[:], r[16:])
+	runtime.KeepAlive(s)
+	return info
+}
+
+func (s *segment) packKey(i int) []byte {
+	r := s.records[i*packRecordSize:]
+	return s.keys[binary.BigEndian.Uint32(r):][:binary.BigEndian.Uint16(r[4:])]
+}
+
+// hasPack reports whether the segment names the pack.
+func (s *segment) hasPack(key string) bool {
+	i := sort.Search(s.packs, func(i int) bool { return string(s.packKey(i)) >= key })
+	found := i < s.packs && string(s.packKey(i)) == key
+	runtime.KeepAlive(s)
+	return found
+}
+
+// indexEntry is an entry of a segment.
+type indexEntry struct {
+	Entry
+	pack uint32 // number in the segment
+}
+
+// less orders entries by chunk, then place.
+func (e *indexEntry) less(f *indexEntry) bool {
+	if c := compareKeys(&e.Entry, &f.Entry); c != 0 {
+		return c < 0
+	}
+	return e.pack < f.pack || e.pack == f.pack && e.Offset < f.Offset
+}
+
+func (e *indexEntry) appendTo(b []byte) []byte {
+	return binary.BigEndian.AppendUint32(e.Entry.appendTo(b), e.pack)
+}
+
+func (s *segment) entry(i int) (e indexEntry, reserved uint16) {
+	b := s.entries[i*indexEntrySize:][:indexEntrySize]
+	e.Entry, reserved = decodeEntry(b)
+	e.pack = binary.BigEndian.Uint32(b[entrySize:])
+	return e, reserved
+}
+
+// find returns the number of the first entry of a chunk, and whether there is
+// one.
+func (s *segment) find(kind chunk.Kind, id *chunk.ID) (int, bool) {
+	bucket := bucketOf(id, s.bits)
+	low := 0
+	if bucket > 0 {
+		low = int(binary.BigEndian.Uint32(s.fanout[4*(bucket-1):]))
+	}
+	high := int(binary.BigEndian.Uint32(s.fanout[4*bucket:]))
+	i := low + sort.Search(high-low, func(i int) bool {
+		b := s.entries[(low+i)*indexEntrySize:]
+		c := bytes.Compare(b[:chunk.IDSize], id[:])
+		return c > 0 || c == 0 && chunk.Kind(b[chunk.IDSize]) >= kind
+	})
+	found := i < high && s.holds(i, kind, id)
+	runtime.KeepAlive(s)
+	return i, found
+}
+
+// holds reports whether entry i is of the chunk.
+func (s *segment) holds(i int, kind chunk.Kind, id *chunk.ID) bool {
+	b := s.entries[i*indexEntrySize:]
+	return bytes.Equal(b[:chunk.IDSize], id[:]) && chunk.Kind(b[chunk.IDSize]) == kind
+}
+
+// locations returns every place of a chunk that the segment knows.
+func (s *segment) locations(kind chunk.Kind, id *chunk.ID) ([]Location, error) {
+	i, found := s.find(kind, id)
+	if !found {
+		return nil, nil
+	}
+	var out []Location
+	for ; i < s.count && s.holds(i, kind, id); i++ {
+		e, _ := s.entry(i)
+		if int(e.pack) >= s.packs {
+			return nil, corrupt("index segment %s: entry %d is in pack %d of %d", s.key, i, e.pack, s.packs)
+		}
+		out = append(out, Location{Pack: string(s.packKey(int(e.pack))), Entry: e.Entry})
+	}
+	runtime.KeepAlive(s)
+	return out, nil
+}
+
+// verifyAll verifies the checksum of the whole segment, once.
+func (s *segment) verifyAll() error {
+	s.verify.Do(func() {
+		end := len(s.data) - segmentTrailerSize
+		if got := sum(segmentContext, s.data[:end]); !bytes.Equal(got[:], s.data[end:end+sumSize]) {
+			s.verified = corrupt("index segment %s does not match its checksum", s.key)
+		}
+		runtime.KeepAlive(s)
+	})
+	return s.verified
+}
+
+// check verifies everything: after it, encoding what the segment says gives
+// its bytes again.
+func (s *segment) check() error {
+	if err := s.verifyAll(); err != nil {
+		return err
+	}
+	chunks := make([]uint32, s.packs)
+	var last indexEntry
+	for i := range s.count {
+		e, reserved := s.entry(i)
+		bad := ""
+		switch err := e.check(); {
+		case err != nil:
+			bad = err.Error()
+		case reserved != 0:
+			bad = "reserved bytes are set"
+		case i > 0 && !last.less(&e):
+			bad = "it is not sorted"
+		case int(e.pack) >= s.packs:
+			bad = "its pack is unknown"
+		case classOf(e.Kind) != s.records[int(e.pack)*packRecordSize+6]:
+			bad = "its pack is of another class"
+		case !s.inBucket(i, &e.ID):
+			bad = "it is in a wrong bucket"
+		}
+		if bad != "" {
+			return corrupt("index segment %s: entry %d: %s", s.key, i, bad)
+		}
+		chunks[e.pack]++
+		last = e
+	}
+	for i, n := range chunks {
+		if n != binary.BigEndian.Uint32(s.records[i*packRecordSize+12:]) {
+			return corrupt("index segment %s: it names %d chunks of pack %s", s.key, n, s.packKey(i))
+		}
+	}
+	runtime.KeepAlive(s)
+	return nil
+}
+
+func (s *segment) inBucket(i int, id *chunk.ID) bool {
+	bucket := bucketOf(id, s.bits)
+	return i < int(binary.BigEndian.Uint32(s.fanout[4*bucket:])) &&
+		(bucket == 0 || i >= int(binary.BigEndian.Uint32(s.fanout[4*(bucket-1):])))
+}

@@ -1,0 +1,292 @@
+package pack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+
+	"github.com/dvx-io/dvx/pkg/chunk"
+)
+
+// Limits of a session's memory: with the default pack size about 64 MiB, and
+// what PendingMax allows.
+const (
+	buffersMax   = 4 // packs in memory: one of each class being filled, two on their way
+	uploadersMax = 2 // uploads at once
+)
+
+// Session is a chunk.Store that adds to a snapshot. A chunk that the base or
+// the session has already is not stored again. Chunks can be read back as soon
+// as Put returned; they are durable after Flush, and count once a root names
+// the session's Segments.
+//
+// After a failed upload or segment the session is doomed: every later call
+// fails with the same error, and the work starts over in a new session. What
+// it uploaded is swept by GC some day.
+type Session struct {
+	st   *Store
+	name string
+
+	flushing chan struct{} // holds a token while a Flush runs
+	free     chan []byte   // buffers of packs; nil ones are not made yet
+	sealed   chan *ownPack
+	failed   chan struct{} // closed when err is set
+	uploads  sync.WaitGroup
+	cancel   context.CancelFunc
+
+	mu          sync.Mutex
+	err         error // the session is doomed or closed
+	closed      bool
+	base        *Snapshot
+	open        [classMeta + 1]*ownPack
+	packs       []*ownPack // not yet in a segment, open ones too
+	pending     map[chunkKey]ownChunk
+	own         []*segment // written since the last Rebase; replaced, not changed
+	reused      map[reusedPack]struct{}
+	relied      map[string]struct{} // keys of packs reused or published before the last Rebase
+	nextPack    int
+	nextSegment int
+}
+
+// ownPack is a pack of the session. Its fields are guarded by the session's
+// lock; once it is sealed only buf changes.
+type ownPack struct {
+	Footer
+	class byte
+	buf   []byte // header and bodies, then the whole pack; nil when it is durable
+	done  chan struct{}
+}
+
+// ownChunk is a chunk of the session that is in no segment yet.
+type ownChunk struct {
+	pack  *ownPack
+	entry uint32
+}
+
+// reusedPack is a pack of the base.
+type reusedPack struct {
+	seg  *segment
+	pack uint32
+}
+
+var _ chunk.Store = (*Session)(nil)
+
+// Session starts a session over base (nil: an empty one). Its name, from
+// SessionName, must never have been used. Uploads end when ctx does. The
+// caller closes the session.
+func (st *Store) Session(ctx context.Context, base *Snapshot, name string) (*Session, error) {
+	if _, err := ParseSession(name); err != nil {
+		return nil, err
+	}
+	if base == nil {
+		base = &Snapshot{st: st}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	s := &Session{
+		st: st, name: name, base: base, cancel: cancel,
+		flushing: make(chan struct{}, 1),
+		free:     make(chan []byte, buffersMax),
+		sealed:   make(chan *ownPack, buffersMax),
+		failed:   make(chan struct{}),
+		pending:  map[chunkKey]ownChunk{},
+		reused:   map[reusedPack]struct{}{},
+		relied:   map[string]struct{}{},
+	}
+	for range buffersMax {
+		s.free <- nil
+	}
+	for range uploadersMax {
+		s.uploads.Go(func() {
+			for p := range s.sealed {
+				s.upload(ctx, p)
+			}
+		})
+	}
+	return s, nil
+}
+
+// Name returns the session's name.
+func (s *Session) Name() string { return s.name }
+
+// ErrClosed is the error of a session that was closed. It wraps fs.ErrClosed.
+var ErrClosed = fmt.Errorf("session is closed: %w", fs.ErrClosed)
+
+// Close ends the session. What was not flushed is lost. It returns once no
+// upload is under way; an upload that Close interrupts may still take effect.
+func (s *Session) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	s.fail(ErrClosed)
+	close(s.sealed)
+	s.mu.Unlock()
+	s.cancel()
+	s.uploads.Wait()
+	return nil
+}
+
+// fail dooms the session. Called with the lock held.
+func (s *Session) fail(err error) {
+	if s.err == nil {
+		s.err = err
+		close(s.failed)
+	}
+}
+
+// check returns why the session can't go on. Called with the lock held.
+func (s *Session) check() error {
+	if s.err == nil || errors.Is(s.err, ErrClosed) {
+		return s.err
+	}
+	return fmt.Errorf("session %s is doomed, start a new one: %w", s.name, s.err)
+}
+
+// Put implements chunk.Store. It compresses in the caller's goroutine.
+func (s *Session) Put(ctx context.Context, kind chunk.Kind, data []byte) (chunk.ID, error) {
+	if err := ctx.Err(); err != nil {
+		return chunk.ID{}, err
+	}
+	if !kind.Valid() {
+		return chunk.ID{}, fmt.Errorf("put a chunk of %v: %w", kind, fs.ErrInvalid)
+	}
+	if err := chunk.CheckSize(kind, len(data)); err != nil {
+		return chunk.ID{}, err
+	}
+	id := kind.Sum(data)
+	if known, err := s.reuse(kind, id); known || err != nil {
+		return id, err
+	}
+	scratch := s.st.scratch.Get().(*[]byte)
+	defer s.st.scratch.Put(scratch)
+	stored, enc := s.st.codec.encode(data, *scratch)
+	if enc != Raw {
+		*scratch = stored
+	}
+	full, err := s.add(ctx, Entry{ID: id, Kind: kind, Encoding: enc, Stored: uint32(len(stored)), Plain: uint32(len(data))}, stored)
+	if err != nil {
+		return chunk.ID{}, err
+	}
+	s.st.cacheNode(kind, id, data)
+	if full {
+		return id, s.flush(ctx, s.st.opts.PendingMax)
+	}
+	return id, nil
+}
+
+// reuse reports whether the base or the session has the chunk.
+func (s *Session) reuse(kind chunk.Kind, id chunk.ID) (bool, error) {
+	s.mu.Lock()
+	err := s.check()
+	_, pending := s.pending[chunkKey{kind, id}]
+	own, base := s.own, s.base
+	s.mu.Unlock()
+	if err != nil || pending {
+		return pending, err
+	}
+	for _, seg := range own {
+		if _, ok := seg.find(kind, &id); ok {
+			return true, nil
+		}
+	}
+	for _, seg := range base.segs {
+		i, ok := seg.find(kind, &id)
+		if !ok {
+			continue
+		}
+		e, _ := seg.entry(i)
+		if int(e.pack) >= seg.packs {
+			return false, corrupt("index segment %s: entry %d is in pack %d of %d", seg.key, i, e.pack, seg.packs)
+		}
+		s.mu.Lock()
+		s.reused[reusedPack{seg, e.pack}] = struct{}{}
+		s.mu.Unlock()
+		return true, nil
+	}
+	return false, nil
+}
+
+// add appends a chunk to the open pack of its class, and reports whether the
+// session holds more chunks than it should.
+func (s *Session) add(ctx context.Context, e Entry, stored []byte) (full bool, err error) {
+	class := classOf(e.Kind)
+	key := chunkKey{e.Kind, e.ID}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		if err := s.check(); err != nil {
+			return false, err
+		}
+		if _, ok := s.pending[key]; ok { // another Put was faster
+			return false, nil
+		}
+		p := s.open[class]
+		if p != nil && !p.fits(len(stored)) {
+			s.seal(class)
+			p = nil
+		}
+		if p == nil {
+			if err := s.openPack(ctx, class); err != nil {
+				return false, err
+			}
+			continue // the lock was released
+		}
+		e.Offset = uint32(len(p.buf))
+		p.buf = append(p.buf, stored...)
+		s.pending[key] = ownChunk{p, uint32(len(p.Entries))}
+		p.Entries = append(p.Entries, e)
+		if packLength(len(p.buf), len(p.Entries)) >= s.st.opts.PackSize {
+			s.seal(class)
+		}
+		return len(s.pending) > s.st.opts.PendingMax, nil
+	}
+}
+
+// fits reports whether one more chunk keeps the pack within its limits.
+func (p *ownPack) fits(stored int) bool {
+	return len(p.Entries) < PackEntriesMax && packLength(len(p.buf)+stored, len(p.Entries)+1) <= PackSizeMax
+}
+
+// openPack waits for a buffer and opens a pack, unless another goroutine does
+// so meanwhile. Called with the lock held, which it releases while it waits.
+func (s *Session) openPack(ctx context.Context, class byte) error {
+	s.mu.Unlock()
+	var buf []byte
+	var err error
+	select {
+	case buf = <-s.free:
+	case <-s.failed:
+		s.mu.Lock()
+		return s.check()
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	s.mu.Lock()
+	if err != nil {
+		return err
+	}
+	if s.open[class] != nil || s.err != nil {
+		s.free <- buf // there is room: it came from there
+		return nil
+	}
+	p := &ownPack{class: class, buf: startPack(buf[:0], class), done: make(chan struct{})}
+	p.Key = packKey(s.name, s.nextPack)
+	p.Meta = class == classMeta
+	s.nextPack++
+	s.open[class] = p
+	s.packs = append(s.packs, p)
+	return nil
+}
+
+// seal hands the open pack of a class to the uploaders. Called with the lock
+// held.
+func (s *Session) seal(class byte) {
+	if p := s.open[class]; p != nil {
+		s.open[class] = nil
+		s.sealed <- p // there is room: a pack has one of as many buffers
+	}
+}

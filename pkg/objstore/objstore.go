@@ -171,6 +171,22 @@ type FileOpener interface {
 	OpenFile(ctx context.Context, key string) (*os.File, error)
 }
 
+// OpenFile opens the file of an object if s is a [FileOpener], or is a decorator
+// with a method Unwrap() Store around one. It fails with errors.ErrUnsupported
+// otherwise; the caller then reads with Get.
+func OpenFile(ctx context.Context, s Store, key string) (*os.File, error) {
+	for {
+		switch t := s.(type) {
+		case FileOpener:
+			return t.OpenFile(ctx, key)
+		case interface{ Unwrap() Store }:
+			s = t.Unwrap()
+		default:
+			return nil, fmt.Errorf("open %s: no real files in this store: %w", key, errors.ErrUnsupported)
+		}
+	}
+}
+
 // Bytes returns b as the body of a Put. b must not change until Put returned.
 func Bytes(b []byte) *io.SectionReader {
 	return io.NewSectionReader(bytes.NewReader(b), 0, int64(len(b)))

@@ -131,7 +131,7 @@ func CreateFS(fsys vfs.FS) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+	if err := f.Close(); err != nil {
 		return err
 	}
 	if err := fsys.Mkdir(tempName, permTemp); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -198,7 +198,7 @@ func (s *Store) sweepFile(name string) {
 	}
 	defer f.Close()
 	if free, err := f.Lock(false); err == nil && free {
-		s.fs.Remove(name)
+		s.discard(name)
 	}
 }
 

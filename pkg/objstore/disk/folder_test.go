@@ -15,6 +15,8 @@ import (
 	"github.com/dvx-io/dvx/pkg/objstore"
 	"github.com/dvx-io/dvx/pkg/objstore/disk"
 	"github.com/dvx-io/dvx/pkg/objstore/disk/vfs"
+	"github.com/dvx-io/dvx/pkg/objstore/fault"
+	"github.com/dvx-io/dvx/pkg/objstore/retry"
 )
 
 var ioErrors = []error{syscall.ENOSPC, syscall.EIO, syscall.EDQUOT}
@@ -281,5 +283,22 @@ func TestOpenFileOfMemoryIsUnsupported(t *testing.T) {
 	mustPut(t, s, "k", "x", objstore.Condition{})
 	if _, err := s.OpenFile(t.Context(), "k"); !errors.Is(err, errors.ErrUnsupported) {
 		t.Error(err)
+	}
+}
+
+// TestOpenFileThroughADecorator: what waits out failures does not hide files;
+// what makes failures does, lest it be passed by.
+func TestOpenFileThroughADecorator(t *testing.T) {
+	s := create(t, t.TempDir(), disk.Options{})
+	mustPut(t, s, "k", "x", objstore.Condition{})
+	f, err := objstore.OpenFile(t.Context(), retry.New(s, retry.Options{}), "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := objstore.OpenFile(t.Context(), fault.New(s, fault.Options{}), "k"); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("through a fault store: %v", err)
 	}
 }

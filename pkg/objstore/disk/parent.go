@@ -2,10 +2,9 @@ package disk
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"runtime"
-
-	"os"
 )
 
 // syncFolderParent makes a store folder's own name durable.

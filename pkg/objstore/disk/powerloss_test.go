@@ -220,7 +220,7 @@ func TestErrorAtEveryChange(t *testing.T) {
 
 func errorAtChange(t *testing.T, c objstore.Condition, errno error, fail int) (done bool) {
 	t.Helper()
-	armed, count := false, 0
+	armed, count, removal := false, 0, false
 	syncs := map[string]int{}
 	m := vfs.NewMem(vfs.MemOptions{Before: func(op vfs.Op) error {
 		if !armed {
@@ -230,6 +230,7 @@ func errorAtChange(t *testing.T, c objstore.Condition, errno error, fail int) (d
 			syncs[op.Name]++
 		}
 		if count++; count == fail {
+			removal = op.Kind == vfs.OpRemove
 			return errno
 		}
 		return nil
@@ -271,6 +272,11 @@ func errorAtChange(t *testing.T, c objstore.Condition, errno error, fail int) (d
 		t.Fatalf("%s: applied, but said to have failed: %v", where, err)
 	case !isNew && objstore.OutcomeOf(err) == objstore.OutcomePrecondition:
 		t.Fatalf("%s: %v", where, err)
+	}
+	for _, name := range m.Names() {
+		if strings.HasPrefix(name, "tmp/") && !removal {
+			t.Fatalf("%s: left %s", where, name)
+		}
 	}
 	if _, err := s.Put(t.Context(), "packs/new/2", objstore.Bytes([]byte("x")), objstore.Condition{IfAbsent: true}); err != nil {
 		t.Fatalf("%s: the store does not work afterwards: %v", where, err)

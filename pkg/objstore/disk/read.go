@@ -62,11 +62,11 @@ func (s *Store) OpenFile(ctx context.Context, key string) (*os.File, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("open %s: %w", key, err)
 	}
-	real, ok := s.fs.(*vfs.OS)
+	files, ok := s.fs.(*vfs.OS)
 	if !ok {
 		return nil, fmt.Errorf("open %s: no real file: %w", key, errors.ErrUnsupported)
 	}
-	f, err := real.OSFile(key, os.O_RDONLY, 0)
+	f, err := files.OSFile(key, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, readError("open", key, err)
 	}

@@ -110,9 +110,7 @@ func (s *Store) taken(key string) error {
 	if info.IsDir() {
 		return fmt.Errorf("the key is a folder of other keys: %w", fs.ErrInvalid)
 	}
-	if err := s.ensureDir(path.Dir(key)); err != nil {
-		return err
-	}
+	// Its folder is durable: nothing is put in one that is not.
 	if err := syncDir(s.fs, path.Dir(key)); err != nil {
 		return err
 	}
@@ -122,7 +120,7 @@ func (s *Store) taken(key string) error {
 // publishNew gives a synced temporary file its name, which must be free.
 func (s *Store) publishNew(key, temp string) error {
 	err := s.fs.Link(temp, key)
-	s.fs.Remove(temp) // what is left of it is swept later
+	s.discard(temp)
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		return s.taken(key)
@@ -139,16 +137,16 @@ func (s *Store) publishNew(key, temp string) error {
 func (s *Store) publishOver(ctx context.Context, key, temp string, c objstore.Condition) error {
 	unlock, err := s.lock(ctx)
 	if err != nil {
-		s.fs.Remove(temp)
+		s.discard(temp)
 		return err
 	}
 	defer unlock()
 	if err := s.check(ctx, key, c); err != nil {
-		s.fs.Remove(temp)
+		s.discard(temp)
 		return err
 	}
 	if err := s.fs.Rename(temp, key); err != nil {
-		s.fs.Remove(temp)
+		s.discard(temp)
 		return s.publishError(key, err)
 	}
 	return s.syncName(key)
@@ -202,11 +200,14 @@ func (s *Store) writeTemp(ctx context.Context, body *io.SectionReader) (name str
 	}
 	st, statErr := f.Stat()
 	if err = errors.Join(err, statErr, f.Close()); err != nil {
-		s.fs.Remove(name)
+		s.discard(name)
 		return "", objstore.Info{}, fmt.Errorf("write a temporary file: %w", err)
 	}
 	return name, objstore.Info{Size: body.Size(), Version: version, ModTime: st.ModTime()}, nil
 }
+
+// discard removes a temporary file. If that fails, it is swept later.
+func (s *Store) discard(name string) { _ = s.fs.Remove(name) }
 
 // createTemp makes a new temporary file, locked so that no sweep takes it.
 func (s *Store) createTemp() (string, vfs.File, error) {
@@ -221,7 +222,7 @@ func (s *Store) createTemp() (string, vfs.File, error) {
 			return "", nil, fmt.Errorf("make a temporary file: %w", err)
 		}
 		if _, err := f.Lock(false); err != nil {
-			s.fs.Remove(name)
+			s.discard(name)
 			return "", nil, errors.Join(err, f.Close())
 		}
 		return name, f, nil

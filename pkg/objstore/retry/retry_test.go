@@ -52,7 +52,7 @@ func TestPut(t *testing.T) {
 	lost := fault.Effect{Err: objstore.ErrUnknownOutcome}
 	applied := fault.Effect{Err: objstore.ErrUnknownOutcome, Apply: true}
 	full := fault.Effect{Err: syscall.ENOSPC}
-	absent, swap, any := "absent", "swap", "any"
+	const absent, swap, always = "absent", "swap", "always"
 	tests := []struct {
 		name    string
 		cond    string
@@ -76,7 +76,7 @@ func TestPut(t *testing.T) {
 		{"lost, then definite", absent, "", []fault.Effect{lost, full}, objstore.OutcomeUnknown, 2, ""},
 		{"unknown swap", swap, "old", []fault.Effect{lost}, objstore.OutcomeUnknown, 1, "old"},
 		{"applied swap", swap, "old", []fault.Effect{applied}, objstore.OutcomeUnknown, 1, "new"},
-		{"unconditional", any, "old", []fault.Effect{lost, applied}, objstore.OutcomeOK, 3, "new"},
+		{"unconditional", always, "old", []fault.Effect{lost, applied}, objstore.OutcomeOK, 3, "new"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -128,12 +128,12 @@ func TestCrashIsReproducible(t *testing.T) {
 
 // TestBothFileSystemsAgree does the same to both and compares the answers.
 func TestBothFileSystemsAgree(t *testing.T) {
-	real, err := vfs.OpenOS(t.TempDir())
+	onDisk, err := vfs.OpenOS(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer real.Close()
-	for name, fsys := range map[string]vfs.FS{"os": real, "mem": vfs.NewMem(vfs.MemOptions{})} {
+	defer onDisk.Close()
+	for name, fsys := range map[string]vfs.FS{"os": onDisk, "mem": vfs.NewMem(vfs.MemOptions{})} {
 		write(t, fsys, "a", "1", true)
 		write(t, fsys, "b", "22", true)
 		if err := fsys.Mkdir("d", 0o755); err != nil {

@@ -1,12 +1,15 @@
 package s3proxy_test
 
 import (
+	"context"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/dvx-io/dvx/pkg/s3proxy"
+	"github.com/dvx-io/dvx/pkg/s3proxy/s3mem"
 )
 
 const helloTarget = "/bkt/hello.txt"
@@ -216,4 +219,48 @@ func TestQuerySignature(t *testing.T) {
 		{"session token", attempt{target: helloTarget + "?X-Amz-Security-Token=t"}, 400, "InvalidToken"},
 		{"write", attempt{method: "PUT"}, 405, "MethodNotAllowed"},
 	}, attempt.byQuery)
+}
+
+// TestVersion2OnVirtualHost serves the URL of AWS's published example of
+// version 2, which names its bucket by the host.
+func TestVersion2OnVirtualHost(t *testing.T) {
+	const target = "/photos/puppy.jpg?AWSAccessKeyId=AKIAIOSFODNN7EXAMPLE&Signature=NpgCjnDzrM%2BWFzoENXmpNDUsSn8%3D&Expires=1175139620"
+	keys := func(context.Context, string) (s3proxy.Credential, error) {
+		return s3proxy.Credential{Secret: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"}, nil
+	}
+	s := s3mem.New(testNow.UTC)
+	for _, bucket := range []string{"johnsmith", "johndoe"} {
+		if err := s.CreateBucket(bucket); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Put(bucket, s3proxy.ObjectInfo{Key: "photos/puppy.jpg"}, []byte(bucket)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at := func(now int64, disabled bool) *s3proxy.Handler {
+		h, err := s3proxy.New(s, keys, s3proxy.Options{
+			Domain: "s3.amazonaws.com", DisableV2: disabled, Now: func() time.Time { return time.Unix(now, 0) },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	send := func(h http.Handler, method, host, target string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(method, target, nil)
+		r.Host = host
+		return serve(h, r)
+	}
+	const host, inTime, tooLate = "johnsmith.s3.amazonaws.com", 1175139620, 1175139621
+	if w := send(at(inTime, false), "GET", host, target); w.Code != 200 || w.Body.String() != "johnsmith" {
+		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+	want(t, send(at(tooLate, false), "GET", host, target), 403, "AccessDenied")
+	want(t, send(at(inTime, true), "GET", host, target), 403, "AccessDenied")
+	want(t, send(at(inTime, false), "GET", "johndoe.s3.amazonaws.com", target), 403, "SignatureDoesNotMatch")
+	want(t, send(at(inTime, false), "GET", host, target+"&response-content-type=text/html"), 403, "SignatureDoesNotMatch")
+	want(t, send(at(inTime, false), "GET", host, target+"&prefix=a"), 403, "AccessDenied")
+	for _, method := range []string{"PUT", "POST", "DELETE"} {
+		want(t, send(at(inTime, false), method, host, target), 403, "AccessDenied")
+	}
 }

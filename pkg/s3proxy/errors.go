@@ -31,6 +31,7 @@ const (
 	codeAccessDenied        code = "AccessDenied"
 	codeBadHeader           code = "AuthorizationHeaderMalformed"
 	codeBadQuery            code = "AuthorizationQueryParametersError"
+	codeBucketExists        code = "BucketAlreadyOwnedByYou"
 	codeBadDigest           code = "XAmzContentSHA256Mismatch"
 	codeBadPartNumber       code = "InvalidPartNumber"
 	codeInternal            code = "InternalError"
@@ -75,6 +76,7 @@ var codes = map[code]struct {
 	codeAccessDenied:        {403, "Access Denied"},
 	codeBadHeader:           {400, "The authorization header is malformed."},
 	codeBadQuery:            {400, "The authorization query parameters are malformed."},
+	codeBucketExists:        {409, "Your previous request to create the named bucket succeeded and you already own it."},
 	codeBadDigest:           {400, "The provided 'x-amz-content-sha256' header does not match what was computed."},
 	codeBadPartNumber:       {416, "The requested partnumber is not satisfiable"},
 	codeInternal:            {500, "We encountered an internal error. Please try again."},
@@ -180,11 +182,17 @@ func explain(err error, t target) (f *failure, unknown bool) {
 			return f, false
 		}
 	}
+	// What these two are about depends on what was asked for.
+	onKey := t.key != ""
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && t.key != "":
+	case errors.Is(err, fs.ErrNotExist) && onKey:
 		return fail(codeNoSuchKey), false
 	case errors.Is(err, fs.ErrNotExist):
 		return fail(codeNoSuchBucket), false
+	case errors.Is(err, fs.ErrExist) && onKey:
+		return fail(codePreconditionFailed), false
+	case errors.Is(err, fs.ErrExist):
+		return fail(codeBucketExists), false
 	}
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {

@@ -281,8 +281,7 @@ func (x *exchange) sendXML(status int, d *document) {
 }
 
 // finish closes the root element and sends the document.
-func (x *exchange) finish(d *document, root string) error {
+func (x *exchange) finish(d *document, root string) {
 	d.close(root)
 	x.sendXML(http.StatusOK, d)
-	return nil
 }

@@ -97,8 +97,10 @@ func get(t testing.TB, h http.Handler, method, target string, headers ...string)
 
 // xmlError is an S3 error as clients read it.
 type xmlError struct {
-	XMLName                                            xml.Name `xml:"Error"`
-	Code, Message, Resource, RequestId, HostId, Region string
+	XMLName                         xml.Name `xml:"Error"`
+	Code, Message, Resource, Region string
+	RequestID                       string `xml:"RequestId"`
+	HostID                          string `xml:"HostId"`
 }
 
 func errorOf(t testing.TB, w *httptest.ResponseRecorder) xmlError {
@@ -107,7 +109,7 @@ func errorOf(t testing.TB, w *httptest.ResponseRecorder) xmlError {
 	if err := xml.Unmarshal(w.Body.Bytes(), &e); err != nil {
 		t.Fatalf("status %d with a body that is no error: %v: %q", w.Code, err, w.Body)
 	}
-	if e.Message == "" || e.RequestId == "" || e.RequestId != w.Header()["x-amz-request-id"][0] || e.HostId != w.Header()["x-amz-id-2"][0] {
+	if e.Message == "" || e.RequestID == "" || e.RequestID != w.Header()["x-amz-request-id"][0] || e.HostID != w.Header()["x-amz-id-2"][0] {
 		t.Errorf("incomplete error %+v", e)
 	}
 	return e

@@ -2,6 +2,7 @@ package s3proxy
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/dvx-io/dvx/pkg/s3proxy/sigv4"
 )
@@ -158,7 +159,7 @@ func (rt *router) subresource(q sigv4.Query) (string, error) {
 			return "", failf(codeInvalidArgument, "Conflicting query string parameters: %s, %s", sub, p.Name)
 		case rt.subresources[p.Name]:
 			sub = p.Name
-		case p.Value == "" && !modifiers[p.Name]:
+		case p.Value == "" && !isModifier(p.Name):
 			// S3 selects operations by parameters without a value. Taking one
 			// that is not known here for no parameter would answer another
 			// question than the one asked.
@@ -166,6 +167,11 @@ func (rt *router) subresource(q sigv4.Query) (string, error) {
 		}
 	}
 	return sub, nil
+}
+
+// isModifier tells whether a query parameter is known to select no operation.
+func isModifier(name string) bool {
+	return modifiers[name] || strings.HasPrefix(name, "response-") || strings.HasPrefix(strings.ToLower(name), "x-amz-")
 }
 
 // refuse answers an operation that is known and not served. An object that

@@ -59,6 +59,7 @@ func TestProbes(t *testing.T) {
 		{"GET", "/bkt/hello.txt?attributes", 501, "<Code>NotImplemented<"},
 		{"GET", "/bkt/hello.txt?unheardOf", 501, "<Code>NotImplemented<"},
 		{"GET", "/bkt/hello.txt?x-id=GetObject&cache=1", 200, "0123456789"},
+		{"GET", "/bkt/hello.txt?response-content-type=&x-amz-checksum-mode", 200, "0123456789"},
 		{"POST", "/bkt/hello.txt?select&select-type=2", 501, "<Code>NotImplemented<"},
 		{"PUT", "/bkt/new", 405, "<Code>MethodNotAllowed<"},
 		{"PUT", "/bkt/new?partNumber=1&uploadId=x", 405, "<Code>MethodNotAllowed<"},
@@ -207,7 +208,8 @@ func TestErrorKinds(t *testing.T) {
 		{"busy", wrap(s3proxy.ErrBusy), "/b/k", 503, "SlowDown", false},
 		{"deadline", wrap(context.DeadlineExceeded), "/b/k", 503, "SlowDown", false},
 		{"unknown", errors.New("secret detail"), "/b/k", 500, "InternalError", true},
-		{"exists, which no read may say", wrap(fs.ErrExist), "/b/k", 500, "InternalError", true},
+		{"exists, key", wrap(fs.ErrExist), "/b/k", 412, "PreconditionFailed", false},
+		{"exists, bucket", wrap(fs.ErrExist), "/b?acl", 409, "BucketAlreadyOwnedByYou", false},
 		{"panic", nil, "/b/k", 500, "InternalError", true},
 	}
 	for _, tt := range tests {

@@ -108,7 +108,7 @@ func TestStalledReceiverIsCutOff(t *testing.T) {
 	if err := r.Header.Write(c); err != nil {
 		t.Fatal(err)
 	}
-	io.WriteString(c, "\r\n") // and never read the gigabyte
+	fmt.Fprint(c, "\r\n") // and never read the gigabyte
 	select {
 	case <-cut:
 	case <-time.After(10 * time.Second):

@@ -5,7 +5,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -174,6 +173,6 @@ func (a attempt) signature(t fataler, r *http.Request, names []string, rawQuery,
 
 func hmacSHA256(key []byte, s string) []byte {
 	h := hmac.New(sha256.New, key)
-	io.WriteString(h, s)
+	h.Write([]byte(s))
 	return h.Sum(nil)
 }

@@ -1,6 +1,8 @@
 package s3
 
 import (
+	"context"
+	"crypto/md5"
 	"errors"
 	"fmt"
 	"io"
@@ -49,3 +51,26 @@ func (b *body) Read(p []byte) (int, error) {
 
 // Close implements io.Closer.
 func (b *body) Close() error { return b.rc.Close() }
+
+// readWhole reads and closes a body.
+func readWhole(rc io.ReadCloser) ([]byte, error) {
+	defer rc.Close()
+	return io.ReadAll(rc)
+}
+
+// matches reports whether b are the bytes of the version in info. Services that
+// keep bytes and ETag apart may pair one object's bytes with the ETag of the
+// next, and a compare-and-swap from such a pair would lose a commit. An ETag is
+// the MD5 of the bytes, mostly; where it is not, bytes and ETag belong together
+// if the ETag is still the same after the bytes were read, for dvx never writes
+// the same bytes twice to one key that it replaces.
+func (s *Store) matches(ctx context.Context, b []byte, info objstore.Info) (bool, error) {
+	if string(info.Version) == fmt.Sprintf("%x", md5.Sum(b)) {
+		return true, nil
+	}
+	now, err := s.Stat(ctx, info.Key)
+	if err != nil && !errors.Is(err, objstore.ErrNotFound) {
+		return false, err
+	}
+	return err == nil && now.Version == info.Version, nil
+}

@@ -23,6 +23,10 @@
 //
 // # Caveats
 //
+// A version read with a range is only as good as the service: some pair the
+// bytes of one object with the ETag of the next while it is replaced. Whole
+// reads of at most objstore.MutableSizeMax bytes are checked against that.
+//
 // Not every service that speaks S3 honours conditions: run pkg/objstore/probe
 // on a new one. An object has at most 5 GiB. Only this package imports an S3
 // client.

@@ -1,6 +1,7 @@
 package s3
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -22,6 +23,10 @@ import (
 
 // putBytesMax is the largest body of one PUT request, S3's limit.
 const putBytesMax = 5 << 30
+
+// attemptsMax bounds how often an object is read anew because it was replaced
+// under the reader.
+const attemptsMax = 10
 
 // Store is an objstore.Store in a bucket.
 type Store struct {
@@ -46,8 +51,31 @@ func begin(ctx context.Context, op, key string) error {
 	return nil
 }
 
-// Get implements objstore.Store.
+// Get implements objstore.Store. The whole of an object that may be replaced is
+// read at once and held against its version.
 func (s *Store) Get(ctx context.Context, key string, r objstore.Range) (io.ReadCloser, objstore.Info, error) {
+	for attempt := 1; ; attempt++ {
+		rc, info, err := s.get(ctx, key, r)
+		if err != nil || r != (objstore.Range{}) || info.Size > objstore.MutableSizeMax {
+			return rc, info, err
+		}
+		b, err := readWhole(rc)
+		if err != nil {
+			return nil, objstore.Info{}, err
+		}
+		matches, err := s.matches(ctx, b, info)
+		switch {
+		case err != nil:
+			return nil, objstore.Info{}, err
+		case matches:
+			return io.NopCloser(bytes.NewReader(b)), info, nil
+		case attempt == attemptsMax:
+			return nil, objstore.Info{}, fmt.Errorf("get %s: the object changed each time it was read: %w", key, objstore.ErrUnknownOutcome)
+		}
+	}
+}
+
+func (s *Store) get(ctx context.Context, key string, r objstore.Range) (io.ReadCloser, objstore.Info, error) {
 	if err := begin(ctx, "get", key); err != nil {
 		return nil, objstore.Info{}, err
 	}

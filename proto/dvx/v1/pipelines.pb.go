@@ -211,8 +211,10 @@ type PipelineInfo struct {
 	// Head of the output branch, empty if there is none.
 	Output []byte `protobuf:"bytes,5,opt,name=output,proto3" json:"output,omitempty"`
 	// ID of the newest job, and its state.
-	Job           string `protobuf:"bytes,6,opt,name=job,proto3" json:"job,omitempty"`
-	State         string `protobuf:"bytes,7,opt,name=state,proto3" json:"state,omitempty"`
+	Job   string `protobuf:"bytes,6,opt,name=job,proto3" json:"job,omitempty"`
+	State string `protobuf:"bytes,7,opt,name=state,proto3" json:"state,omitempty"`
+	// Why it can't run, if so.
+	Problem       string `protobuf:"bytes,8,opt,name=problem,proto3" json:"problem,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -292,6 +294,13 @@ func (x *PipelineInfo) GetJob() string {
 func (x *PipelineInfo) GetState() string {
 	if x != nil {
 		return x.State
+	}
+	return ""
+}
+
+func (x *PipelineInfo) GetProblem() string {
+	if x != nil {
+		return x.Problem
 	}
 	return ""
 }
@@ -715,7 +724,7 @@ func (x *ListDatumsResponse) GetDatum() *DatumInfo {
 // DatumInfo describes a datum of a job.
 type DatumInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The attempt record's canonical JSON, as in the history format.
+	// The datum as JSON, with the record of its last attempt.
 	Json          []byte `protobuf:"bytes,1,opt,name=json,proto3" json:"json,omitempty"`
 	Identity      string `protobuf:"bytes,2,opt,name=identity,proto3" json:"identity,omitempty"`
 	Key           string `protobuf:"bytes,3,opt,name=key,proto3" json:"key,omitempty"`
@@ -932,7 +941,7 @@ const file_dvx_v1_pipelines_proto_rawDesc = "" +
 	"\bpipeline\x18\x01 \x01(\tR\bpipeline\x12\x16\n" +
 	"\x06branch\x18\x02 \x01(\tR\x06branch\"G\n" +
 	"\x13GetPipelineResponse\x120\n" +
-	"\bpipeline\x18\x01 \x01(\v2\x14.dvx.v1.PipelineInfoR\bpipeline\"\xb7\x01\n" +
+	"\bpipeline\x18\x01 \x01(\v2\x14.dvx.v1.PipelineInfoR\bpipeline\"\xd1\x01\n" +
 	"\fPipelineInfo\x12\x1a\n" +
 	"\bpipeline\x18\x01 \x01(\tR\bpipeline\x12\x16\n" +
 	"\x06branch\x18\x02 \x01(\tR\x06branch\x12\x1f\n" +
@@ -941,7 +950,8 @@ const file_dvx_v1_pipelines_proto_rawDesc = "" +
 	"\x04spec\x18\x04 \x01(\fR\x04spec\x12\x16\n" +
 	"\x06output\x18\x05 \x01(\fR\x06output\x12\x10\n" +
 	"\x03job\x18\x06 \x01(\tR\x03job\x12\x14\n" +
-	"\x05state\x18\a \x01(\tR\x05state\"C\n" +
+	"\x05state\x18\a \x01(\tR\x05state\x12\x18\n" +
+	"\aproblem\x18\b \x01(\tR\aproblem\"C\n" +
 	"\x0fListJobsRequest\x12\x1a\n" +
 	"\bpipeline\x18\x01 \x01(\tR\bpipeline\x12\x14\n" +
 	"\x05limit\x18\x02 \x01(\rR\x05limit\"5\n" +

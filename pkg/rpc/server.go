@@ -1,0 +1,161 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
+
+	"github.com/dvx-io/dvx/pkg/auth"
+	"github.com/dvx-io/dvx/pkg/repo"
+	dvxv1 "github.com/dvx-io/dvx/proto/dvx/v1"
+)
+
+// Limits of the edge.
+const (
+	messageSizeMax = 4 << 20 // bytes of one message
+	pieceSize      = 1 << 20 // bytes of a chunk in one message
+	scopesMax      = 1024    // open at once
+)
+
+// ServerOptions configures a [Server].
+type ServerOptions struct {
+	Store      repo.Store       // what is served
+	Jobs       Jobs             // the engine's jobs; nil: there is no engine here
+	Keys       auth.Keys        // who may come in
+	Authorizer auth.Authorizer  // what they may do
+	Log        *slog.Logger     //
+	Now        func() time.Time //
+	ScopeIdle  time.Duration    // after which an unused scope ends; 10 minutes by default
+}
+
+// Server serves a store over gRPC.
+type Server struct {
+	opts      ServerOptions
+	scopes    *scopes
+	histories histories
+	grpc      *grpc.Server
+	health    *health.Server
+}
+
+// NewServer makes a server. Serve it with [Server.GRPC].
+func NewServer(o ServerOptions) *Server {
+	if o.ScopeIdle == 0 {
+		o.ScopeIdle = 10 * time.Minute // longer than any pause between two chunks of a live client
+	}
+	s := &Server{opts: o, scopes: newScopes(o.Now, o.ScopeIdle), health: health.NewServer()}
+	s.histories.store = o.Store
+	onPanic := recovery.WithRecoveryHandlerContext(func(ctx context.Context, p any) error {
+		return toStatus(ctx, o.Log, "panic", fmt.Errorf("panic: %v", p))
+	})
+	s.grpc = grpc.NewServer(
+		grpc.MaxRecvMsgSize(messageSizeMax),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+		grpc.ChainUnaryInterceptor(recovery.UnaryServerInterceptor(onPanic), s.unary),
+		grpc.ChainStreamInterceptor(recovery.StreamServerInterceptor(onPanic), s.stream),
+	)
+	dvxv1.RegisterRefServiceServer(s.grpc, &refService{s: s})
+	dvxv1.RegisterDataServiceServer(s.grpc, &dataService{s: s})
+	dvxv1.RegisterCommitServiceServer(s.grpc, &commitService{s: s})
+	if o.Jobs != nil {
+		dvxv1.RegisterPipelineServiceServer(s.grpc, &pipelineService{s: s})
+		dvxv1.RegisterJobServiceServer(s.grpc, &jobService{s: s})
+		dvxv1.RegisterLogServiceServer(s.grpc, &logService{s: s})
+	}
+	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
+	return s
+}
+
+// GRPC returns the gRPC server, to be served and stopped by the caller.
+func (s *Server) GRPC() *grpc.Server { return s.grpc }
+
+// Close ends all scopes. Call it after the gRPC server has stopped.
+func (s *Server) Close() error {
+	s.health.Shutdown()
+	return s.scopes.closeAll()
+}
+
+// authenticate establishes the principal of a call. Health is the one service
+// that asks for none.
+func (s *Server) authenticate(ctx context.Context, method string) (context.Context, error) {
+	if strings.HasPrefix(method, "/grpc.health.v1.Health/") {
+		return ctx, nil
+	}
+	md, _ := metadata.FromIncomingContext(ctx)
+	values := md.Get("authorization")
+	if len(values) != 1 {
+		return nil, fmt.Errorf("no key was sent; name the daemon's key file with --key-file: %w", auth.ErrUnauthenticated)
+	}
+	token, ok := strings.CutPrefix(values[0], "Bearer ")
+	if !ok {
+		return nil, fmt.Errorf("authorization is not a bearer token: %w", auth.ErrUnauthenticated)
+	}
+	p, err := s.opts.Keys.Authenticate(token)
+	if err != nil {
+		return nil, err
+	}
+	return auth.With(ctx, p), nil
+}
+
+func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	ctx, err := s.authenticate(ctx, info.FullMethod)
+	if err != nil {
+		return nil, toStatus(context.Background(), s.opts.Log, info.FullMethod, err)
+	}
+	resp, err := next(ctx, req)
+	return resp, toStatus(ctx, s.opts.Log, info.FullMethod, err)
+}
+
+func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
+	ctx, err := s.authenticate(ss.Context(), info.FullMethod)
+	if err != nil {
+		return toStatus(ss.Context(), s.opts.Log, info.FullMethod, err)
+	}
+	return toStatus(ctx, s.opts.Log, info.FullMethod, next(srv, &principalStream{ServerStream: ss, ctx: ctx}))
+}
+
+// principalStream is a stream whose context carries the principal.
+type principalStream struct {
+	grpc.ServerStream
+	ctx context.Context //nolint:containedctx // gRPC hands a stream's context over by this method
+}
+
+// Context implements grpc.ServerStream.
+func (s *principalStream) Context() context.Context { return s.ctx }
+
+// allow asks the Authorizer for the principal of ctx.
+func (s *Server) allow(ctx context.Context, a auth.Action, r auth.Resource) error {
+	p, err := auth.From(ctx)
+	if err != nil {
+		return err
+	}
+	return s.opts.Authorizer.Authorize(ctx, p, a, r)
+}
+
+// allowTxn asks for the rights that a transaction needs, before any of it is
+// applied.
+func (s *Server) allowTxn(ctx context.Context, t repo.Txn) error {
+	for _, op := range t.Ops {
+		name, branch, admin := rightsOf(op)
+		action := auth.Write
+		if admin {
+			action = auth.Admin
+		}
+		if _, ok := op.(repo.MoveSpec); ok {
+			action = auth.WritePipeline
+		}
+		if err := s.allow(ctx, action, auth.Resource{Repo: name, Branch: branch}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

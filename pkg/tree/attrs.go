@@ -148,6 +148,9 @@ func checkPairKey(key string) error {
 // checkAttrs fails with fs.ErrInvalid unless a can be stored. Size is the
 // caller's matter.
 func checkAttrs(a *Attrs) error {
+	if a.IsZero() {
+		return nil
+	}
 	if !a.Time.IsZero() {
 		if ms := a.Time.UnixMilli(); ms < 0 || ms > timeMax {
 			return fmt.Errorf("time %v is not from 1970 to 9999: %w", a.Time, fs.ErrInvalid)

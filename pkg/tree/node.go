@@ -81,7 +81,8 @@ func (n *node) check() error {
 			return fmt.Errorf("%q: %w", it.key, err)
 		}
 	}
-	return nil
+	_, _, err := n.sum()
+	return err
 }
 
 func (n *node) checkItem(it *item) error {

@@ -98,13 +98,22 @@ func (k Kind) String() string {
 	}
 }
 
+// hashers hold the state after the context of each kind, and never change: to
+// derive it takes longer than to hash a small chunk.
+var hashers = func() (h [len(contexts)]*blake3.Hasher) {
+	for k := Data; k.Valid(); k++ {
+		h[k] = blake3.NewDeriveKey(contexts[k])
+	}
+	return h
+}()
+
 // Sum returns the ID of a chunk of kind k with the given plain bytes. It
 // panics if k is not a valid kind.
 func (k Kind) Sum(plain []byte) ID {
 	if !k.Valid() {
 		panic(fmt.Sprintf("dvx: bug: chunk.Sum of %v", k))
 	}
-	h := blake3.NewDeriveKey(contexts[k])
+	h := hashers[k].Clone()
 	_, _ = h.Write(plain) // never fails
 	var id ID
 	h.Sum(id[:0])

@@ -56,7 +56,7 @@ func Apply(base *Root, t Txn, env Env) (*Root, Result, error) {
 		return nil, Result{}, invalid("transaction without an operation ID")
 	}
 	if rec, ok := base.FindOp(t.Op); ok {
-		return base, Result{Gen: rec.Gen, Replay: true}, nil
+		return base, Result{Gen: rec.Gen, Replay: true, Moved: rec.Moved}, nil
 	}
 	if len(t.Ops) > TxnOpsMax {
 		return nil, Result{}, invalid("transaction of %d operations exceeds the limit of %d", len(t.Ops), TxnOpsMax)
@@ -89,7 +89,7 @@ func Apply(base *Root, t Txn, env Env) (*Root, Result, error) {
 	}
 	ops := slices.Concat(base.Ops, []OpRecord{c.rec})
 	next.Ops = ops[max(0, len(ops)-OpsMax):]
-	return &next, Result{Gen: next.Gen}, nil
+	return &next, Result{Gen: next.Gen, Moved: c.rec.Moved}, nil
 }
 
 func (e *Env) check(base *Root) error {

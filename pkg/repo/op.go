@@ -17,6 +17,22 @@ type OpID [16]byte
 // String returns 32 lower-case hex digits.
 func (o OpID) String() string { return hex.EncodeToString(o[:]) }
 
+// uuid returns the ID in the form of a UUID.
+func (o OpID) uuid() string {
+	s := o.String()
+	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
+}
+
+// time returns when a UUIDv7 was made, for any other ID the time of its first
+// 48 bits all the same.
+func (o OpID) time() time.Time {
+	var ms int64
+	for _, b := range o[:6] {
+		ms = ms<<8 | int64(b)
+	}
+	return time.UnixMilli(ms)
+}
+
 // IsZero reports whether there is none.
 func (o OpID) IsZero() bool { return o == OpID{} }
 

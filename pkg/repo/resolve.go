@@ -219,8 +219,10 @@ func searchHistory(ctx context.Context, s Store, name string, r Repo, prefix str
 // heads returns the commits that the names of r point to, in a fixed order.
 func heads(r Repo) []commit.ID {
 	var ids []commit.ID
+	seen := map[commit.ID]bool{{}: true}
 	add := func(id commit.ID) {
-		if !id.IsZero() && !slices.Contains(ids, id) {
+		if !seen[id] {
+			seen[id] = true
 			ids = append(ids, id)
 		}
 	}

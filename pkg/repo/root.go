@@ -19,14 +19,14 @@ const Format = 1
 const (
 	RootSizeMax     = 1 << 20 // bytes
 	ConfigSizeMax   = 64 << 10
-	SegmentsMax     = 64   // index segments
-	OpsMax          = 256  // remembered operations
-	MovedMax        = 16   // remembered refs of one operation
-	AttachedMax     = 4096 // memo segments, and history segments
-	GenMax          = 999_999_999_999
-	DescriptionMax  = 4096 // bytes
-	ProtectMax      = 64   // principals of one branch
-	TagMessageMax   = 4096 // bytes
+	SegmentsMax     = 64        // index segments
+	OpsMax          = 256       // remembered operations
+	MovedMax        = 16        // remembered refs of one operation
+	AttachedMax     = 4096      // memo segments, and history segments
+	GenMax          = 1<<53 - 1 // what every JSON reader can hold
+	DescriptionMax  = 4096      // bytes
+	ProtectMax      = 64        // principals of one branch
+	TagMessageMax   = 4096      // bytes
 	featuresMax     = 64
 	featureSizeMax  = 64 // bytes
 	openCommits     = "open-commits"
@@ -137,7 +137,7 @@ func (r *Root) FindOp(op OpID) (OpRecord, bool) {
 }
 
 // rootKey is where the copy of the root gen that op made is kept.
-func rootKey(gen uint64, op OpID) string { return fmt.Sprintf("roots/%012d-%v", gen, op) }
+func rootKey(gen uint64, op OpID) string { return fmt.Sprintf("roots/%016x-%v", gen, op) }
 
 // Keys of the objects that every store has.
 const (

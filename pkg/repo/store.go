@@ -66,8 +66,9 @@ type Txn struct {
 
 // Result is the outcome of a transaction that was applied.
 type Result struct {
-	Gen    uint64 // the root's generation with the transaction in it
-	Replay bool   // it had been applied before, under the same operation ID
+	Gen    uint64  // the root's generation with the transaction in it
+	Replay bool    // it had been applied before, under the same operation ID
+	Moved  []Moved // the first MovedMax branches that it set, as it was applied
 }
 
 // The kinds of failure of a transaction. An error that is none of these, nor

@@ -1,0 +1,232 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/dvx-io/dvx/pkg/chunk"
+	"github.com/dvx-io/dvx/pkg/chunk/pack"
+	"github.com/dvx-io/dvx/pkg/commit"
+	"github.com/dvx-io/dvx/pkg/tree"
+)
+
+// closure checks, before a transaction, that everything which the refs it
+// moves reach is stored and fits together. A chunk that is in the base index
+// was put there with all that it points to; so only new metadata is walked.
+type closure struct {
+	root    *Root
+	base    *pack.Snapshot
+	r       chunk.Reader                    // over base and session
+	has     func(chunk.Kind, chunk.ID) bool // in base or session
+	owner   bool                            // the principal may name any stored commit
+	written func(commit.ID) bool            // through this session; nil without one
+	done    map[chunk.ID]bool
+}
+
+func (c *closure) check(ctx context.Context, t Txn) error {
+	c.done = map[chunk.ID]bool{}
+	for _, op := range t.Ops {
+		var err error
+		switch op := op.(type) {
+		case CreateBranch:
+			err = c.target(ctx, op.Repo, op.From)
+		case MoveBranch:
+			if err = c.target(ctx, op.Repo, op.To); err == nil {
+				err = c.descends(ctx, op)
+			}
+		case CreateTag:
+			err = c.target(ctx, op.Repo, op.Commit)
+		case MoveSpec:
+			err = c.target(ctx, op.Repo, op.To)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// descends holds a move without Force to a commit that comes after Expect.
+func (c *closure) descends(ctx context.Context, op MoveBranch) error {
+	if op.Force || op.Expect.IsZero() || op.To.IsZero() {
+		return nil
+	}
+	if c.root.Repos[op.Repo].Branches[op.Branch].Commit != op.Expect {
+		return nil // a conflict, as Apply will say
+	}
+	ok, err := commit.IsAncestor(ctx, c.r, op.Expect, op.To)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return invalid("%s@%s: commit %v does not descend from %v: merge or rebase it, or force the move",
+			op.Repo, op.Branch, op.To.Short(), op.Expect.Short())
+	}
+	return nil
+}
+
+// target checks the commits that a ref of repo will reach by id.
+func (c *closure) target(ctx context.Context, repo string, id commit.ID) error {
+	if id.IsZero() {
+		return nil
+	}
+	for todo := []commit.ID{id}; len(todo) > 0; {
+		id := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if c.done[chunk.ID(id)] {
+			continue
+		}
+		c.done[chunk.ID(id)] = true
+		parents, err := c.commit(ctx, repo, id)
+		if err != nil {
+			return fmt.Errorf("commit %v: %w", id.Short(), err)
+		}
+		todo = append(todo, parents...)
+	}
+	return nil
+}
+
+// commit checks one commit and returns the parents that are to be checked too:
+// none if the commit is reachable already.
+func (c *closure) commit(ctx context.Context, repo string, id commit.ID) ([]commit.ID, error) {
+	known := c.base.Has(chunk.Commit, chunk.ID(id))
+	if !known && !c.has(chunk.Commit, chunk.ID(id)) {
+		return nil, ErrRefNotFound
+	}
+	v, err := commit.Load(ctx, c.r, id)
+	if err != nil {
+		return nil, err
+	}
+	if known {
+		ok, err := c.reachable(ctx, repo, id, v)
+		if ok || err != nil {
+			return nil, err
+		}
+		if !c.owner && (c.written == nil || !c.written(id)) {
+			return nil, fmt.Errorf("not in the history of repo %s: %w", repo, ErrRefNotFound)
+		}
+	}
+	if err := commit.CheckParents(ctx, c.r, v); err != nil {
+		return nil, err
+	}
+	var parent commit.Commit
+	if len(v.Parents) > 0 {
+		if parent, err = commit.Load(ctx, c.r, v.Parents[0]); err != nil {
+			return nil, err
+		}
+	}
+	if err := c.tree(ctx, parent.Tree, v.Tree, known); err != nil {
+		return nil, fmt.Errorf("tree: %w", err)
+	}
+	if now := datums(v); !now.ID.IsZero() {
+		if err := c.tree(ctx, datums(parent), now, known); err != nil {
+			return nil, fmt.Errorf("datum table: %w", err)
+		}
+	}
+	return v.Parents, nil
+}
+
+func datums(c commit.Commit) tree.Root {
+	if c.Prov == nil || c.Prov.Datums == nil {
+		return tree.Root{}
+	}
+	return *c.Prov.Datums
+}
+
+// reachable reports whether a name of the repo reaches the commit.
+func (c *closure) reachable(ctx context.Context, repo string, id commit.ID, v commit.Commit) (bool, error) {
+	todo := heads(c.root.Repos[repo])
+	for _, h := range todo {
+		if h == id {
+			return true, nil
+		}
+	}
+	seen := map[commit.ID]bool{}
+	for len(todo) > 0 {
+		at := todo[len(todo)-1]
+		todo = todo[:len(todo)-1]
+		if seen[at] {
+			continue
+		}
+		seen[at] = true
+		if at == id {
+			return true, nil
+		}
+		e, err := commit.Load(ctx, c.base, at)
+		if err != nil {
+			return false, err
+		}
+		if e.Time.After(v.Time) {
+			todo = append(todo, e.Parents...)
+		}
+	}
+	return false, nil
+}
+
+// tree checks that all of a directory is stored, and that its digests and
+// totals are those of its entries: nobody's word is taken. Of what the base
+// has nothing is read, unless nothing reaches it.
+func (c *closure) tree(ctx context.Context, parent, root tree.Root, all bool) error {
+	skip := func(id chunk.ID) bool {
+		if c.done[id] {
+			return true
+		}
+		c.done[id] = true
+		return !all && (c.base.Has(chunk.Node, id) || c.base.Has(chunk.List, id))
+	}
+	err := tree.Visit(ctx, c.r, root, skip, func(kind chunk.Kind, id chunk.ID) error {
+		if !c.has(kind, id) {
+			return fmt.Errorf("%v %v was not stored: %w", kind, id.Short(), chunk.ErrNotFound)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return verifyTree(ctx, c.r, parent, root)
+}
+
+// verifyEditsMax is how many changes are made again in memory.
+const verifyEditsMax = 100_000
+
+// verifyTree makes root again: from its parent's directory, which is sound,
+// by the changes between the two. What has as many changes as a large
+// directory has entries is verified in full.
+func verifyTree(ctx context.Context, r chunk.Reader, parent, root tree.Root) error {
+	if parent.ID.IsZero() {
+		return tree.Verify(ctx, r, root)
+	}
+	var edits []tree.Edit
+	for change, err := range tree.Diff(ctx, r, parent, r, root, tree.DiffOptions{Storage: true, Expand: true}) {
+		if err != nil {
+			return err
+		}
+		if edits = append(edits, change.Edit()); len(edits) > verifyEditsMax {
+			return tree.Verify(ctx, r, root)
+		}
+	}
+	again, err := tree.Apply(ctx, &overlay{r: r}, parent, edits)
+	if err != nil {
+		return err
+	}
+	if again != root {
+		return fmt.Errorf("directory %v: its entries make %+v, it says %+v: %w", chunk.ID(root.ID).Short(), again, root, chunk.ErrCorrupt)
+	}
+	return nil
+}
+
+// overlay keeps in memory what is put, above a Reader.
+type overlay struct {
+	chunk.Mem
+	r chunk.Reader
+}
+
+// Get implements chunk.Reader.
+func (o *overlay) Get(ctx context.Context, kind chunk.Kind, id chunk.ID) ([]byte, error) {
+	b, err := o.Mem.Get(ctx, kind, id)
+	if errors.Is(err, chunk.ErrNotFound) {
+		return o.r.Get(ctx, kind, id)
+	}
+	return b, err
+}

@@ -1,0 +1,311 @@
+package repo
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/dvx-io/dvx/pkg/auth"
+	"github.com/dvx-io/dvx/pkg/chunk"
+	"github.com/dvx-io/dvx/pkg/chunk/pack"
+	"github.com/dvx-io/dvx/pkg/commit"
+	"github.com/dvx-io/dvx/pkg/objstore"
+)
+
+// sessionPrefix is where objects say which sessions are at work.
+const sessionPrefix = "sessions/"
+
+// session is a Session of a Direct.
+type session struct {
+	*pack.Session
+	d     *Direct
+	start uint64 // generation of the root when it began
+
+	publishing sync.Mutex // held during Publish
+
+	mu      sync.Mutex
+	base    *loaded // what the pack session builds on
+	commits map[commit.ID]bool
+	merges  int // merged segments written so far
+	closed  bool
+}
+
+var _ Session = (*session)(nil)
+
+// Session implements [Store]. Uploads in the background end when ctx does.
+func (d *Direct) Session(ctx context.Context, s Scope) (Session, error) {
+	base, err := d.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkFeatures(base.root.Features, true); err != nil {
+		return nil, err
+	}
+	if err := CheckRepoName(s.Repo); err != nil {
+		return nil, fmt.Errorf("open session: %w", err)
+	}
+	snap, err := d.snapshot(ctx, base)
+	if err != nil {
+		return nil, err
+	}
+	var random [16]byte
+	if err := d.random(random[:]); err != nil {
+		return nil, err
+	}
+	name, err := pack.SessionName(base.root.Gen, hex.EncodeToString(random[:]))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := d.objects.Put(ctx, sessionPrefix+name, objstore.Bytes(nil), objstore.Condition{IfAbsent: true}); err != nil {
+		return nil, fmt.Errorf("open session: %w", err)
+	}
+	ps, err := d.packs.Session(ctx, snap, name)
+	if err != nil {
+		return nil, err
+	}
+	return &session{Session: ps, d: d, start: base.root.Gen, base: base, commits: map[commit.ID]bool{}}, nil
+}
+
+// Put implements chunk.Store.
+func (s *session) Put(ctx context.Context, kind chunk.Kind, data []byte) (chunk.ID, error) {
+	id, err := s.Session.Put(ctx, kind, data)
+	if err == nil && kind == chunk.Commit {
+		s.mu.Lock()
+		s.commits[commit.ID(id)] = true
+		s.mu.Unlock()
+	}
+	return id, err
+}
+
+// Get implements chunk.Reader. What is not in the session's base may be in the
+// root of the day, which then becomes the base.
+func (s *session) Get(ctx context.Context, kind chunk.Kind, id chunk.ID) ([]byte, error) {
+	b, err := s.Session.Get(ctx, kind, id)
+	if err == nil || !errors.Is(err, chunk.ErrNotFound) && !errors.Is(err, pack.ErrMissing) {
+		return b, err
+	}
+	now, lerr := s.d.load(ctx)
+	if lerr == nil && s.behind(now) {
+		var snap *pack.Snapshot
+		if snap, lerr = s.d.snapshot(ctx, now); lerr == nil {
+			lerr = s.rebase(now, snap)
+		}
+	} else if lerr == nil {
+		return nil, err
+	}
+	if lerr != nil {
+		return nil, errors.Join(err, lerr)
+	}
+	return s.Session.Get(ctx, kind, id)
+}
+
+func (s *session) behind(now *loaded) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.base.root.Gen < now.root.Gen
+}
+
+// Publish implements [Session].
+func (s *session) Publish(ctx context.Context, t Txn) (Result, error) {
+	if len(t.Ops) == 0 {
+		return Result{}, invalid("transaction without operations")
+	}
+	return s.publish(ctx, t, Attachments{})
+}
+
+func (s *session) publish(ctx context.Context, t Txn, a Attachments) (Result, error) {
+	s.publishing.Lock()
+	defer s.publishing.Unlock()
+	if err := s.Flush(ctx); err != nil {
+		return Result{}, err
+	}
+	p := publication{s: s, t: t, attach: a}
+	res, at, err := s.d.swap(ctx, t, p.prepare)
+	if err != nil {
+		return Result{}, err
+	}
+	if !res.Replay {
+		p.settle(ctx, at)
+	}
+	return res, nil
+}
+
+// Close implements [Session].
+func (s *session) Close() error {
+	err := s.Session.Close()
+	s.mu.Lock()
+	first := !s.closed
+	s.closed = true
+	s.mu.Unlock()
+	if first {
+		// Nobody waits for this: GC takes a session that stays for a dead one.
+		_ = s.d.objects.Delete(context.Background(), sessionPrefix+s.Name())
+	}
+	return err
+}
+
+// publication is one Publish of a session, over all its attempts.
+type publication struct {
+	s       *session
+	t       Txn
+	attach  Attachments
+	checked []string // index segments against which the closure was checked
+	merged  *merged
+}
+
+// prepare makes sure that the session's work can stand on base.
+func (p *publication) prepare(ctx context.Context, base *loaded) (Env, error) {
+	env, err := p.s.d.env(ctx)
+	if err != nil {
+		return Env{}, err
+	}
+	if _, ok := base.root.FindOp(p.t.Op); ok {
+		return env, nil
+	}
+	if p.s.start < base.root.Floor {
+		return Env{}, fmt.Errorf("session started at root generation %d, the floor is %d: %w", p.s.start, base.root.Floor, ErrDoomed)
+	}
+	snap, err := p.s.d.snapshot(ctx, base)
+	if err != nil {
+		return Env{}, err
+	}
+	if err := p.s.rebase(base, snap); err != nil {
+		return Env{}, err
+	}
+	keys := base.root.segmentKeys()
+	if p.checked == nil || !containsAll(keys, p.checked) {
+		c := closure{root: base.root, base: snap, r: p.s, has: p.s.Has, owner: env.Principal == auth.Owner, written: p.s.wrote}
+		if err := c.check(ctx, p.t); err != nil {
+			return Env{}, err
+		}
+		p.checked = keys
+	}
+	env.Attachments = p.attach
+	env.Start = p.s.start
+	env.Needs = p.checked
+	env.Add, err = p.s.segments(ctx)
+	if err != nil {
+		return Env{}, err
+	}
+	return p.merge(ctx, base.root, env)
+}
+
+func containsAll(have, want []string) bool {
+	for _, w := range want {
+		if !slices.Contains(have, w) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *session) wrote(id commit.ID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.commits[id]
+}
+
+// rebase moves the session to a newer root, if what it relies on is there.
+func (s *session) rebase(base *loaded, snap *pack.Snapshot) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.base.root.Gen >= base.root.Gen {
+		return nil
+	}
+	for _, key := range s.Reused() {
+		if !snap.HasPack(key) {
+			return fmt.Errorf("pack %s, which the session relies on, was collected: %w", key, ErrDoomed)
+		}
+	}
+	if err := s.Rebase(snap, nil); err != nil {
+		return err
+	}
+	s.base = base
+	return nil
+}
+
+// segments returns the session's index segments that no root names yet.
+func (s *session) segments(ctx context.Context) ([]Segment, error) {
+	snap, err := s.d.packs.Snapshot(ctx, s.Segments())
+	if err != nil {
+		return nil, err
+	}
+	return describe(snap), nil
+}
+
+func describe(snap *pack.Snapshot) []Segment {
+	var all []Segment
+	for _, info := range snap.Describe() {
+		all = append(all, Segment{Key: info.Key, Chunks: int64(info.Chunks)})
+	}
+	return all
+}
+
+// settle makes the root that was published the session's base. If it can't,
+// the session stays on the old one, which is as good.
+func (p *publication) settle(ctx context.Context, at *loaded) {
+	snap, err := p.s.d.snapshot(ctx, at)
+	if err != nil {
+		return
+	}
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	if err := p.s.Rebase(snap, p.s.Segments()); err == nil {
+		p.s.base = at
+	}
+}
+
+// env returns the Env of a transaction that brings nothing along.
+func (d *Direct) env(ctx context.Context) (Env, error) {
+	p, err := auth.From(ctx)
+	if errors.Is(err, auth.ErrUnauthenticated) {
+		return Env{}, err
+	}
+	return Env{Now: d.o.Now(), Principal: p}, err
+}
+
+// Move implements [Store].
+func (d *Direct) Move(ctx context.Context, t Txn) (Result, error) {
+	if len(t.Ops) == 0 {
+		return Result{}, invalid("transaction without operations")
+	}
+	return d.move(ctx, t, Attachments{})
+}
+
+func (d *Direct) move(ctx context.Context, t Txn, a Attachments) (Result, error) {
+	res, _, err := d.swap(ctx, t, func(ctx context.Context, base *loaded) (Env, error) {
+		env, err := d.env(ctx)
+		if err != nil {
+			return Env{}, err
+		}
+		env.Attachments = a
+		if _, ok := base.root.FindOp(t.Op); ok {
+			return env, nil
+		}
+		snap, err := d.snapshot(ctx, base)
+		if err != nil {
+			return Env{}, err
+		}
+		c := closure{root: base.root, base: snap, r: snap, has: snap.Has, owner: env.Principal == auth.Owner}
+		return env, c.check(ctx, t)
+	})
+	return res, err
+}
+
+// PublishWith applies t together with attachments, for the layers that keep
+// segments of their own in the root. s is a session of this store, or nil for
+// a transaction without new chunks; t may have no Ops: a checkpoint. The
+// objects that a names must be stored before.
+func (d *Direct) PublishWith(ctx context.Context, s Session, t Txn, a Attachments) (Result, error) {
+	if s == nil {
+		return d.move(ctx, t, a)
+	}
+	own, ok := s.(*session)
+	if !ok || own.d != d {
+		return Result{}, invalid("publish: %T is not a session of this store", s)
+	}
+	return own.publish(ctx, t, a)
+}

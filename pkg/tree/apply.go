@@ -261,10 +261,10 @@ func (a *applier) entry(ctx context.Context, old *Entry, k *keyEdit) (*Entry, er
 			return nil, err
 		}
 	}
-	if held && now.Marker == nil && now.Dir.isEmpty() {
+	if now == nil || (held && now.Marker == nil && now.Dir.isEmpty()) {
 		return nil, nil
 	}
-	return now, nil
+	return now, CheckEntry(*now)
 }
 
 // putDir returns a copy of the directory entry that mark and inner start from.
@@ -329,9 +329,6 @@ func (a *applier) mark(ctx context.Context, now *Entry, k *keyEdit) (*Entry, err
 		m.Attrs = now.Marker.Attrs
 	}
 	now.Marker = &m
-	if err := CheckEntry(*now); err != nil {
-		return nil, err
-	}
 	return now, nil
 }
 

@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"context"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -16,7 +17,7 @@ func TestHistoryIndependence(t *testing.T) {
 	for target := range uint64(20) {
 		rng := rand.New(rand.NewPCG(1, target))
 		s := &chunk.Mem{}
-		m := randomModel(rng, 1+rng.IntN(120))
+		m := randomModel(rng, 1+rng.IntN(80))
 		want := m.build(t, s, m.paths())
 		for range 50 {
 			if got := m.history(t, s, rng); got != want {
@@ -29,7 +30,7 @@ func TestHistoryIndependence(t *testing.T) {
 // history reaches the model from another model by edits in random order and
 // batches.
 func (m model) history(t *testing.T, s chunk.Store, rng *rand.Rand) Root {
-	start := randomModel(rng, rng.IntN(120))
+	start := randomModel(rng, rng.IntN(80))
 	order := start.paths()
 	rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 	root := start.build(t, s, order)
@@ -80,6 +81,11 @@ func TestDiffThenApply(t *testing.T) {
 			}
 		}
 		a, b := ma.build(t, s, ma.paths()), mb.build(t, s, mb.paths())
+		for from, base := range map[string]Root{"a": a, "b": b, "nothing": {}} {
+			if err := VerifyChange(context.Background(), s, base, b); err != nil {
+				t.Fatalf("seed %d, from %s: %v", seed, from, err)
+			}
+		}
 		for _, o := range []DiffOptions{{}, {Expand: true}, {Storage: true}, {Storage: true, Expand: true}} {
 			var edits []Edit
 			for _, c := range diff(t, s, a, b, o) {

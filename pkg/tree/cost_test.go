@@ -85,6 +85,12 @@ func TestCostFollowsChange(t *testing.T) {
 				t.Errorf("comparison took %v", best)
 			}
 			t.Logf("edit: %d reads, %d writes; comparison: %d reads, %v", reads1-reads0, writes1-writes0, (reads2-reads1)/5, best)
+			if err := VerifyChange(ctx, s, a, b); err != nil {
+				t.Error(err)
+			}
+			if reads3, _ := s.Counts(); reads3-reads2 > logN {
+				t.Errorf("verifying the change read %d nodes", reads3-reads2)
+			}
 			if tt.name == "flat" {
 				checkSkipping(t, s, a)
 			}

@@ -164,6 +164,11 @@ func TestVerifyRefuses(t *testing.T) {
 		if err := Verify(ctx, s, root); !errors.Is(err, chunk.ErrCorrupt) {
 			t.Errorf("%s: %v", name, err)
 		}
+		for from, base := range map[string]Root{"a leaf": a.Dir, "another": leaf("b", "n", "z").Dir, "a directory": inDir(a.Dir), "nothing": {}} {
+			if err := VerifyChange(ctx, s, base, root); !errors.Is(err, chunk.ErrCorrupt) {
+				t.Errorf("%s, from %s: %v", name, from, err)
+			}
+		}
 	}
 	if err := Verify(ctx, s, Root{ID: fill[ID](1), Content: fill[ContentID](1)}); !errors.Is(err, chunk.ErrNotFound) {
 		t.Errorf("missing node: %v", err)

@@ -14,11 +14,11 @@ import (
 // can hold.
 const PortableSizeMax = 255
 
-// CheckPortable fails with fs.ErrInvalid unless name is a valid name that
-// Linux, macOS and Windows can all hold and none mistakes for something else.
-// It refuses names of more than 255 bytes, control and bidi characters,
-// characters and endings that Windows reserves, device names, and every
-// spelling of ".dvx" that some file system takes for it.
+// CheckPortable fails with fs.ErrInvalid unless name is a valid name that no
+// usual file system takes for something else. It refuses names of more than
+// 255 bytes, control and bidi characters, backslash and colon, a dot or space
+// at the end, device names, and every spelling of ".dvx" that some file system
+// takes for it.
 func CheckPortable(name string) error {
 	if err := CheckName(name); err != nil {
 		return err
@@ -46,8 +46,8 @@ func unportable(name string) string {
 	if isReserved(name) {
 		return "can be taken for .dvx"
 	}
-	if i := strings.IndexAny(name, `\:*?"<>|`); i >= 0 {
-		return fmt.Sprintf("holds %q, which Windows reserves", name[i])
+	if i := strings.IndexAny(name, `\:`); i >= 0 {
+		return fmt.Sprintf("holds %q, which has a meaning in Windows paths", name[i])
 	}
 	if end := name[len(name)-1]; end == '.' || end == ' ' {
 		return fmt.Sprintf("ends in %q, which Windows drops", end)
@@ -111,8 +111,7 @@ func isDevice(name string) bool {
 }
 
 // FoldKey returns what names have in common that a file system which ignores
-// case and Unicode normalisation takes for one: their NFC-normalised case
-// folding. Two names of one directory with equal FoldKeys can't both be
+// case and Unicode normalisation takes for one: their case folding in NFC. Two names of one directory with equal FoldKeys can't both be
 // checked out there.
 func FoldKey(name string) string {
 	ascii := true
@@ -125,6 +124,9 @@ func FoldKey(name string) string {
 	if ascii {
 		return strings.ToLower(name)
 	}
-	folded := cases.Fold().String(norm.NFD.String(name))
+	// Full folding leaves letters apart that some file systems hold equal, such
+	// as the two cases of Cherokee; lower case of upper case does not.
+	folded := strings.Map(func(r rune) rune { return unicode.ToLower(unicode.ToUpper(r)) },
+		cases.Fold().String(norm.NFD.String(name)))
 	return norm.NFC.String(folded)
 }

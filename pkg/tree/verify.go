@@ -2,7 +2,10 @@ package tree
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"strings"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 )
@@ -16,9 +19,18 @@ import (
 func Verify(ctx context.Context, r chunk.Reader, root Root) error {
 	v := &verifier{r: r, w: newWriter(discard{}), done: map[Root]extent{}}
 	if _, err := v.dir(ctx, root, 1); err != nil {
-		return fmt.Errorf("verify directory %v: %w", chunk.ID(root.ID).Short(), err)
+		return verifyError(root, err)
 	}
 	return nil
+}
+
+// verifyError names the directory. What Apply takes for a wrong argument is
+// damage here.
+func verifyError(root Root, err error) error {
+	if errors.Is(err, fs.ErrInvalid) && !errors.Is(err, chunk.ErrCorrupt) {
+		err = fmt.Errorf("%w: %w", errFormat, err)
+	}
+	return fmt.Errorf("verify directory %v: %w", chunk.ID(root.ID).Short(), err)
 }
 
 type verifier struct {
@@ -73,9 +85,69 @@ func (v *verifier) dir(ctx context.Context, root Root, depth int) (extent, error
 	return reach, nil
 }
 
+// VerifyChange fails with chunk.ErrCorrupt where [Verify] of root would, given
+// that base was verified: what root shares with base is not read again, and
+// the cost follows the differences. A zero base makes it Verify.
+func VerifyChange(ctx context.Context, r chunk.Reader, base, root Root) error {
+	if base.ID.IsZero() {
+		return Verify(ctx, r, root)
+	}
+	if err := verifyChange(ctx, r, base, root); err != nil {
+		return verifyError(root, err)
+	}
+	return nil
+}
+
+// verifyChange makes the differences to base anew. Base's nodes are sound, so
+// what comes out is what root's entries make.
+func verifyChange(ctx context.Context, r chunk.Reader, base, root Root) error {
+	v := &verifier{r: r, w: newWriter(discard{}), done: map[Root]extent{}}
+	var edits []Edit
+	for c, err := range Diff(ctx, r, base, r, root, DiffOptions{Storage: true}) {
+		if err != nil {
+			return err
+		}
+		if c.Kind != Removed && c.New.Kind == Dir {
+			if err := v.below(ctx, c); err != nil {
+				return fmt.Errorf("%.200q: %w", c.Path, err)
+			}
+		}
+		edits = append(edits, c.Edit())
+	}
+	got, err := Apply(ctx, &scratch{r: r}, base, edits)
+	if err == nil && got != root {
+		err = fmt.Errorf("%w: its entries make %+v, it says %+v", errFormat, got, root)
+	}
+	return err
+}
+
+// below verifies a directory that base does not have.
+func (v *verifier) below(ctx context.Context, c Change) error {
+	depth := strings.Count(c.Path, "/")
+	reach, err := v.dir(ctx, c.New.Dir, depth+1)
+	if err == nil && (depth+reach.depth > PathDepthMax || len(c.Path)+reach.size > PathSizeMax) {
+		err = fmt.Errorf("%w: path of %d components and %d bytes", errFormat, depth+reach.depth, len(c.Path)+reach.size)
+	}
+	return err
+}
+
 // discard is a store that only names what it is given.
 type discard struct{ chunk.Store }
 
 func (discard) Put(_ context.Context, kind chunk.Kind, data []byte) (chunk.ID, error) {
 	return kind.Sum(data), nil
+}
+
+// scratch reads from r and keeps what it is given to itself.
+type scratch struct {
+	r chunk.Reader
+	chunk.Mem
+}
+
+func (s *scratch) Get(ctx context.Context, kind chunk.Kind, id chunk.ID) ([]byte, error) {
+	b, err := s.Mem.Get(ctx, kind, id)
+	if errors.Is(err, chunk.ErrNotFound) {
+		return s.r.Get(ctx, kind, id)
+	}
+	return b, err
 }

@@ -1,0 +1,234 @@
+package worktree
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/dvx-io/dvx/pkg/chunk"
+)
+
+var updateGolden = flag.Bool("update", false, "write the golden files anew")
+
+func sampleIndex() *indexData {
+	return &indexData{
+		params: chunk.Data.Sum([]byte("params")),
+		stamp:  1_800_000_000_000_000_000,
+		entries: []indexEntry{
+			{path: "a", stat: Stat{Mtime: -1}},
+			{"a/b", Stat{5, 1_700_000_000_123_456_789, 1_700_000_001_000_000_000, 77, true}, chunk.Content{ID: chunk.Data.Sum([]byte("hello")), Size: 5}},
+			{"é", Stat{Size: 1 << 40, Mtime: 1}, chunk.Content{ID: chunk.List.Sum([]byte("list")), Size: 1 << 40, Depth: 2}},
+		},
+	}
+}
+
+func TestIndexGolden(t *testing.T) {
+	name := filepath.Join("testdata", "index.golden")
+	got := appendIndex(nil, sampleIndex())
+	if *updateGolden {
+		if err := os.WriteFile(name, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("encoded index differs from %s", name)
+	}
+	d, err := decodeIndex(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again := appendIndex(nil, d); !bytes.Equal(again, want) {
+		t.Error("decoded and encoded again, the index differs")
+	}
+}
+
+func TestIndexDamage(t *testing.T) {
+	good := appendIndex(nil, sampleIndex())
+	for i := range good {
+		b := bytes.Clone(good)
+		b[i] ^= 0x10
+		if _, err := decodeIndex(b); !errors.Is(err, chunk.ErrCorrupt) {
+			t.Errorf("byte %d damaged: %v", i, err)
+		}
+		if _, err := decodeIndex(good[:i]); !errors.Is(err, chunk.ErrCorrupt) {
+			t.Errorf("cut to %d bytes: %v", i, err)
+		}
+	}
+}
+
+// TestIndexRules encodes what the decoder must refuse although the checksum
+// is right.
+func TestIndexRules(t *testing.T) {
+	for name, change := range map[string]func(*indexData){
+		"order":     func(d *indexData) { d.entries[0].path = "b" },
+		"twice":     func(d *indexData) { d.entries[0].path = "a/b" },
+		"no path":   func(d *indexData) { d.entries[0].path = "" },
+		"long path": func(d *indexData) { d.entries[2].path = strings.Repeat("x", 5000) },
+		"racy":      func(d *indexData) { d.entries[1].stat.Mtime = d.stamp },
+		"negative":  func(d *indexData) { d.entries[1].stat.Size = -1 },
+		"no id":     func(d *indexData) { d.entries[1].content.ID = chunk.ID{} },
+		"depth":     func(d *indexData) { d.entries[2].content.Depth = chunk.DepthMax + 1 },
+	} {
+		d := sampleIndex()
+		change(d)
+		if _, err := decodeIndex(appendIndex(nil, d)); !errors.Is(err, chunk.ErrCorrupt) {
+			t.Errorf("%s: %v, want ErrCorrupt", name, err)
+		}
+	}
+}
+
+func TestIndexFile(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, FolderName), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	open := func() *Index {
+		t.Helper()
+		x, err := OpenIndex(dir, chunk.DefaultParams())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	x := open()
+	e := sampleIndex().entries[1]
+	all := func(string) bool { return true }
+	x.update(e.stat.Mtime+1, []indexEntry{e}, all)
+	if err := x.Save(); err != nil {
+		t.Fatal(err)
+	}
+	x = open()
+	if c, ok := x.find(e.path, e.stat); !ok || c != e.content {
+		t.Errorf("found %v, %v", c, ok)
+	}
+	for name, change := range map[string]func(*Stat){
+		"size": func(s *Stat) { s.Size++ }, "mtime": func(s *Stat) { s.Mtime++ },
+		"ctime": func(s *Stat) { s.Ctime++ }, "inode": func(s *Stat) { s.Inode++ },
+	} {
+		s := e.stat
+		change(&s)
+		if _, ok := x.find(e.path, s); ok {
+			t.Errorf("%s changed, and the index still vouches", name)
+		}
+	}
+	x.update(e.stat.Mtime, []indexEntry{e}, all)
+	if x.Len() != 0 {
+		t.Error("a file modified as the scan began is remembered")
+	}
+	name := filepath.Join(dir, FolderName, indexName)
+	if err := os.WriteFile(name, []byte("DVXINDEX"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if x = open(); x.Len() != 0 || x.Note() == "" {
+		t.Errorf("damaged index: %d entries, note %q", x.Len(), x.Note())
+	}
+}
+
+func TestIndexOfOtherParams(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, FolderName), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	x, err := OpenIndex(dir, chunk.DefaultParams())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := x.Save(); err != nil {
+		t.Fatal(err)
+	}
+	p := chunk.DefaultParams()
+	p.MaxSize--
+	if x, err = OpenIndex(dir, p); err != nil || x.Note() == "" {
+		t.Errorf("index of other parameters: note %q, %v", x.Note(), err)
+	}
+}
+
+func TestLock(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, FolderName), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	l, err := AcquireLock(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := AcquireLock(dir); !errors.Is(err, ErrLocked) {
+		t.Errorf("locked twice: %v", err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if l, err = AcquireLock(dir); err != nil {
+		t.Fatal(err)
+	}
+	l.Close()
+}
+
+// TestIndexUpdate compares update with a map.
+func TestIndexUpdate(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		x, model := &Index{}, map[string]int64{}
+		for step := range int64(rapid.IntRange(1, 5).Draw(t, "steps")) {
+			stamp := 10 * (step + 1)
+			prefix := rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "prefix")
+			within := func(path string) bool { return strings.HasPrefix(path, prefix) }
+			for p := range model {
+				if within(p) {
+					delete(model, p)
+				}
+			}
+			var seen []indexEntry
+			for _, p := range rapid.SliceOfNDistinct(rapid.StringMatching(`[ab]{1,3}`), 0, 8, rapid.ID).Draw(t, "paths") {
+				if !within(p) {
+					continue
+				}
+				e := indexEntry{path: p, stat: Stat{Mtime: rapid.Int64Range(stamp-10, stamp+2).Draw(t, "mtime")}}
+				seen = append(seen, e)
+				if e.stat.Mtime < stamp {
+					model[p] = e.stat.Mtime
+				}
+			}
+			x.update(stamp, seen, within)
+			d, err := decodeIndex(appendIndex(nil, &x.data))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(d.entries) != len(model) {
+				t.Fatalf("%d entries, want %d", len(d.entries), len(model))
+			}
+			for _, e := range d.entries {
+				if m, ok := model[e.path]; !ok || m != e.stat.Mtime {
+					t.Fatalf("entry %q of %d, want %d, %v", e.path, e.stat.Mtime, m, ok)
+				}
+			}
+		}
+	})
+}
+
+func FuzzIndex(f *testing.F) {
+	f.Add(appendIndex(nil, sampleIndex()))
+	f.Add(appendIndex(nil, &indexData{}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > chunk.IDSize { // so that the fuzzer gets past the checksum
+			sum := indexSum(b[:len(b)-chunk.IDSize])
+			copy(b[len(b)-chunk.IDSize:], sum[:])
+		}
+		d, err := decodeIndex(b)
+		if err != nil {
+			return
+		}
+		if !bytes.Equal(appendIndex(nil, d), b) {
+			t.Error("decoded and encoded again, the index differs")
+		}
+	})
+}

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"io/fs"
@@ -214,4 +215,61 @@ func (c *commitService) Diff(req *dvxv1.DiffRequest, stream grpc.ServerStreaming
 		}
 	}
 	return nil
+}
+
+// WriteFile implements dvxv1.CommitServiceServer.
+func (c *commitService) WriteFile(stream grpc.ClientStreamingServer[dvxv1.WriteFileRequest, dvxv1.WriteFileResponse]) error {
+	ctx := stream.Context()
+	first, err := stream.Recv()
+	if err != nil {
+		return err
+	}
+	ref, err := repo.ParseRef(first.GetRef())
+	if err != nil {
+		return err
+	}
+	if !ref.HasPath || ref.Path == "" || len(ref.Steps) > 0 || !ref.At.IsZero() {
+		return fmt.Errorf("%s: want REPO@BRANCH:/PATH: %w", first.GetRef(), fs.ErrInvalid)
+	}
+	o := repo.CommitOptions{
+		Repo: ref.Repo, Branch: ref.Name, Message: first.GetMessage(), Time: c.s.opts.Now(), Policy: repo.Rebase,
+	}
+	if err := c.s.allow(ctx, auth.Write, auth.Resource{Repo: o.Repo, Branch: o.Branch}); err != nil {
+		return err
+	}
+	switch len(first.GetOpId()) {
+	case len(o.Op):
+		copy(o.Op[:], first.GetOpId())
+	case 0:
+		if o.Op, err = repo.NewOpID(o.Time, rand.Reader); err != nil {
+			return err
+		}
+	default:
+		return fmt.Errorf("operation id of %d bytes: %w", len(first.GetOpId()), fs.ErrInvalid)
+	}
+	res, err := repo.PutFile(ctx, c.s.opts.Store, o, ref.Path, tree.Entry{}, &fileReceiver{stream: stream, rest: first.GetData()})
+	if err != nil {
+		return err
+	}
+	return stream.SendAndClose(&dvxv1.WriteFileResponse{Commit: idBytes(res.ID), Unchanged: res.Unchanged})
+}
+
+// fileReceiver reads what a client sends.
+type fileReceiver struct {
+	stream grpc.ClientStreamingServer[dvxv1.WriteFileRequest, dvxv1.WriteFileResponse]
+	rest   []byte
+}
+
+// Read implements io.Reader.
+func (r *fileReceiver) Read(p []byte) (int, error) {
+	for len(r.rest) == 0 {
+		m, err := r.stream.Recv()
+		if err != nil {
+			return 0, err
+		}
+		r.rest = m.GetData()
+	}
+	n := copy(p, r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
 }

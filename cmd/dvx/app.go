@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/user"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dvx-io/dvx/cmd/internal/place"
+	"github.com/dvx-io/dvx/pkg/auth"
+	"github.com/dvx-io/dvx/pkg/repo"
+	"github.com/dvx-io/dvx/pkg/rpc"
+)
+
+// app is one run of the command: its streams and its global flags.
+type app struct {
+	in  io.Reader
+	out io.Writer
+	err io.Writer
+
+	json    bool
+	store   string
+	server  string
+	keyFile string
+	dir     string
+	netFS   bool
+
+	client *rpc.Client
+	direct *repo.Direct
+}
+
+func newApp(in io.Reader, out, err io.Writer) *app { return &app{in: in, out: out, err: err} }
+
+func (a *app) close() {
+	if a.client != nil {
+		_ = a.client.Close()
+	}
+}
+
+// root builds the command tree.
+func (a *app) root() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "dvx",
+		Short: "Version data directories and run pipelines on what changed",
+		Long: `dvx versions data directories and runs pipelines on what changed.
+
+A store (a folder or an s3:// URL) holds repos; a repo is a versioned directory. Name a version as
+images@main, images@main~3, images@v1.2 or images@<commit>, and a file in it as images@main:/a/b.
+
+` + exitHelp,
+		Example: `  dvx demo                                  # see everything work, in a temporary folder
+  dvx init && dvx commit -m "first version" # in a data directory
+  dvx log images@main
+  dvx cat images@main~1:/2026/a.csv`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(*cobra.Command, []string) error {
+			if a.dir == "" {
+				return nil
+			}
+			if err := os.Chdir(a.dir); err != nil {
+				return fmt.Errorf("-C %s: %w", a.dir, err)
+			}
+			return nil
+		},
+	}
+	f := cmd.PersistentFlags()
+	f.StringVar(&a.store, "store", os.Getenv("DVX_STORE"), "folder or s3://BUCKET/PREFIX of the store (DVX_STORE; default: that of the working copy)")
+	f.StringVar(&a.server, "server", os.Getenv("DVX_SERVER"), "work through the daemon at HOST:PORT instead (DVX_SERVER)")
+	f.StringVar(&a.keyFile, "key-file", "", "key for --server (DVX_KEY_FILE; default: owner.key in dvx's configuration folder)")
+	f.StringVarP(&a.dir, "directory", "C", "", "run as if started in this folder")
+	f.BoolVar(&a.json, "json", false, "print JSON")
+	f.BoolVar(&a.netFS, "allow-network-fs", false, "accept a store on NFS, SMB or FUSE")
+	cmd.SetOut(a.out)
+	cmd.SetErr(a.err)
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	for _, add := range commands() {
+		cmd.AddCommand(add(a))
+	}
+	return cmd
+}
+
+// errNoStoreNamed is the error for a command that was not told where to work.
+var errNoStoreNamed = fmt.Errorf("no store named: %w; give --store, set DVX_STORE, or work in a folder where dvx init ran", repo.ErrNoStore)
+
+// open returns the store to work on: through the daemon with --server, else
+// directly. The principal of direct work is the owner: who can open the store's
+// files is its administrator.
+func (a *app) open(ctx context.Context) (repo.Store, context.Context, error) {
+	ctx = auth.With(ctx, auth.Owner)
+	if a.client != nil {
+		return a.client, ctx, nil
+	}
+	if err := a.locate(); err != nil {
+		return nil, ctx, err
+	}
+	if a.server == "" {
+		d, err := a.openDirect(ctx)
+		return d, ctx, err
+	}
+	c, err := a.dial(ctx)
+	return c, ctx, err
+}
+
+// locate fills in store and server from the working copy where no flag or
+// variable names them.
+func (a *app) locate() error {
+	if a.store != "" || a.server != "" {
+		return nil
+	}
+	wc, err := findWorkingCopy(".")
+	if errors.Is(err, fs.ErrNotExist) {
+		return errNoStoreNamed
+	}
+	if err != nil {
+		return err
+	}
+	a.store, a.server = wc.storeLocation(), wc.config.Server
+	return nil
+}
+
+// openDirect opens the store's own objects.
+func (a *app) openDirect(ctx context.Context) (*repo.Direct, error) {
+	if a.direct != nil {
+		return a.direct, nil
+	}
+	d, err := place.Open(ctx, a.store, place.Options{AllowNetworkFS: a.netFS})
+	if err != nil {
+		return nil, err
+	}
+	a.direct = d
+	return d, nil
+}
+
+// dial connects to the daemon.
+func (a *app) dial(ctx context.Context) (*rpc.Client, error) {
+	if a.client != nil {
+		return a.client, nil
+	}
+	file := a.keyFile
+	if file == "" {
+		var err error
+		if file, err = place.KeyFile(); err != nil {
+			return nil, err
+		}
+	}
+	key, err := auth.LoadKey(file)
+	if err != nil {
+		return nil, fmt.Errorf("%w; the daemon makes it when it starts, or name it with --key-file", err)
+	}
+	c, err := rpc.Dial(ctx, rpc.ClientOptions{Address: a.server, Key: key})
+	if err != nil {
+		return nil, err
+	}
+	a.client = c
+	return c, nil
+}
+
+// opID returns the operation ID that the user gave, or a new one.
+func opID(flag string) (repo.OpID, error) {
+	if flag != "" {
+		return repo.ParseOpID(flag)
+	}
+	return repo.NewOpID(time.Now(), rand.Reader)
+}
+
+// move applies operations under a fresh operation ID.
+func (a *app) move(ctx context.Context, ops ...repo.Op) error {
+	s, ctx, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	op, err := opID("")
+	if err != nil {
+		return err
+	}
+	_, err = s.Move(ctx, repo.Txn{Op: op, Ops: ops})
+	return err
+}
+
+// author returns who commits: DVX_AUTHOR, else the user's name at this host.
+func author() string {
+	if v := os.Getenv("DVX_AUTHOR"); v != "" {
+		return v
+	}
+	name := "unknown"
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		name = u.Username
+	}
+	if host, err := os.Hostname(); err == nil {
+		name += "@" + host
+	}
+	return name
+}
+
+// print writes v as indented JSON with --json, else what text prints.
+func (a *app) print(v any, text func(w io.Writer) error) error {
+	if !a.json {
+		return text(a.out)
+	}
+	enc := json.NewEncoder(a.out)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+// printable escapes what could steer a terminal in names and messages from a
+// repo.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, s)
+}

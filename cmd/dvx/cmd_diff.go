@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dvx-io/dvx/pkg/chunk"
+	"github.com/dvx-io/dvx/pkg/repo"
+	"github.com/dvx-io/dvx/pkg/tree"
+)
+
+// changeInfo is a changed path as --json prints it, one object a line.
+type changeInfo struct {
+	Change  string `json:"change"` // added, removed, modified
+	Path    string `json:"path"`
+	OldSize *int64 `json:"oldSize,omitempty"`
+	NewSize *int64 `json:"newSize,omitempty"`
+	OldID   string `json:"oldId,omitempty"` // content ID
+	NewID   string `json:"newId,omitempty"`
+}
+
+func cmdDiff(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "diff FROM TO",
+		Short: "List what changed from one version to another",
+		Long: `List what changed from one version to another: A added, D removed, M modified. The cost follows the change.
+A path in TO (images@main:/2026) restricts the list. With --json, one JSON object a line.`,
+		Example: `  dvx diff images@main~1 images@main
+  dvx diff images@v1.0 images@main:/2026`,
+		Args: exactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, ctx, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			from, ra, err := openRef(ctx, s, args[0])
+			if err != nil {
+				return err
+			}
+			to, rb, err := openRef(ctx, s, args[1])
+			if err != nil {
+				return err
+			}
+			return a.printDiff(ctx, ra, from.Commit.Tree, rb, to.Commit.Tree, to.Path)
+		},
+	}
+}
+
+// openRef resolves a ref and opens its chunks; an empty branch has none.
+func openRef(ctx context.Context, s repo.Store, expr string) (repo.Resolved, chunk.Reader, error) {
+	res, err := repo.Resolve(ctx, s, expr)
+	if err != nil || res.ID.IsZero() {
+		return res, nil, err
+	}
+	r, err := s.Reader(ctx, res.Scope())
+	return res, r, err
+}
+
+// printDiff writes the changes between two directories.
+func (a *app) printDiff(ctx context.Context, ra chunk.Reader, from tree.Root, rb chunk.Reader, to tree.Root, prefix string) error {
+	w := bufio.NewWriter(a.out)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	letters := map[tree.ChangeKind]string{tree.Added: "A", tree.Removed: "D", tree.Modified: "M"}
+	for c, err := range tree.Diff(ctx, ra, from, rb, to, tree.DiffOptions{Prefix: prefix, Expand: true}) {
+		if err != nil {
+			return err
+		}
+		if !a.json {
+			if _, err := fmt.Fprintf(w, "%s %s\n", letters[c.Kind], printable(c.Path)); err != nil {
+				return err
+			}
+			continue
+		}
+		info := changeInfo{Change: c.Kind.String(), Path: c.Path}
+		if c.Kind != tree.Added {
+			info.OldSize, info.OldID = sizeAndID(c.Old)
+		}
+		if c.Kind != tree.Removed {
+			info.NewSize, info.NewID = sizeAndID(c.New)
+		}
+		if err := enc.Encode(info); err != nil {
+			return err
+		}
+	}
+	return w.Flush()
+}
+
+func sizeAndID(e tree.Entry) (*int64, string) {
+	if e.Kind == tree.Dir {
+		return &e.Dir.Bytes, e.Dir.Content.String()
+	}
+	if e.Content.Size == 0 {
+		return &e.Content.Size, ""
+	}
+	return &e.Content.Size, e.Content.ID.String()
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dvx-io/dvx/pkg/commit"
+	"github.com/dvx-io/dvx/pkg/repo"
+)
+
+// commitInfo is a commit as --json prints it: its canonical JSON and its ID.
+type commitInfo struct {
+	ID     commit.ID     `json:"id"`
+	Commit commit.Commit `json:"commit"`
+}
+
+func cmdLog(a *app) *cobra.Command {
+	var limit int
+	var oneline bool
+	cmd := &cobra.Command{
+		Use:   "log [REF]",
+		Short: "Show the versions of a branch, newest first",
+		Long:  "Show the versions of a branch, newest first. With --json, one JSON object a line.",
+		Example: `  dvx log images@main -n 10
+  dvx log --oneline`,
+		Args: rangeArgs(0, 1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.log(cmd, args, limit, oneline) },
+	}
+	cmd.Flags().IntVarP(&limit, "max-count", "n", 0, "stop after this many versions (0: show all)")
+	cmd.Flags().BoolVar(&oneline, "oneline", false, "one line a version")
+	return cmd
+}
+
+// refOrHere returns the ref that was named, or that of the working copy.
+func refOrHere(args []string) (string, error) {
+	if len(args) > 0 {
+		return args[0], nil
+	}
+	wc, err := findWorkingCopy(".")
+	if err != nil {
+		return "", usagef("name a version, as images@main, or work in a folder where dvx init ran")
+	}
+	return wc.ref(), nil
+}
+
+func (a *app) log(cmd *cobra.Command, args []string, limit int, oneline bool) error {
+	expr, err := refOrHere(args)
+	if err != nil {
+		return err
+	}
+	s, ctx, err := a.open(cmd.Context())
+	if err != nil {
+		return err
+	}
+	res, err := repo.Resolve(ctx, s, expr)
+	if err != nil || res.ID.IsZero() {
+		return err
+	}
+	r, err := s.Reader(ctx, res.Scope())
+	if err != nil {
+		return err
+	}
+	enc := json.NewEncoder(a.out)
+	enc.SetEscapeHTML(false)
+	n := 0
+	for e, err := range commit.Log(ctx, r, res.ID, commit.LogOptions{}) {
+		switch {
+		case err != nil:
+			return err
+		case a.json:
+			err = enc.Encode(commitInfo{e.ID, e.Commit})
+		case oneline:
+			_, err = fmt.Fprintf(a.out, "%s %s %s\n", e.ID.Short(), when(e.Commit.Time), printable(firstLine(e.Commit.Message)))
+		default:
+			err = printCommit(a.out, e.ID, e.Commit)
+		}
+		if err != nil {
+			return err
+		}
+		if n++; n == limit {
+			return nil
+		}
+	}
+	return nil
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(s, "\n")
+	return line
+}
+
+// printCommit writes a commit as git log does.
+func printCommit(w io.Writer, id commit.ID, c commit.Commit) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "commit %s\n", id)
+	if len(c.Parents) > 1 {
+		b.WriteString("merge ")
+		for _, p := range c.Parents {
+			b.WriteString(" " + p.Short())
+		}
+		b.WriteString("\n")
+	}
+	fmt.Fprintf(&b, "author %s\ndate   %s\n", printable(c.Author), when(c.Time))
+	fmt.Fprintf(&b, "tree   %s files, %s\n", count(c.Tree.Files), size(c.Tree.Bytes))
+	if p := c.Prov; p != nil {
+		fmt.Fprintf(&b, "made by pipeline %s@%s, job %.12s, from", p.Pipeline, p.Branch, p.Job)
+		for _, in := range p.Inputs {
+			fmt.Fprintf(&b, " %s@%s", in.Repo, in.Commit.Short())
+		}
+		b.WriteString("\n")
+	}
+	for line := range strings.Lines("\n" + strings.TrimRight(c.Message, "\n")) {
+		b.WriteString("    " + printable(strings.TrimRight(line, "\n")) + "\n")
+	}
+	b.WriteString("\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func cmdShow(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "show [REF]",
+		Short:   "Show one version: who made it, from what, and what changed",
+		Example: "  dvx show images@main~1",
+		Args:    rangeArgs(0, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			expr, err := refOrHere(args)
+			if err != nil {
+				return err
+			}
+			s, ctx, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			res, err := repo.Resolve(ctx, s, expr)
+			if err != nil {
+				return err
+			}
+			if res.ID.IsZero() {
+				return fmt.Errorf("%s has no version yet: %w", expr, repo.ErrRefNotFound)
+			}
+			if a.json {
+				return a.print(commitInfo{res.ID, res.Commit}, nil)
+			}
+			if err := printCommit(a.out, res.ID, res.Commit); err != nil {
+				return err
+			}
+			var parent commit.Commit
+			r, err := s.Reader(ctx, res.Scope())
+			if err != nil {
+				return err
+			}
+			if len(res.Commit.Parents) > 0 {
+				if parent, err = commit.Load(ctx, r, res.Commit.Parents[0]); err != nil {
+					return err
+				}
+			}
+			return a.printDiff(ctx, r, parent.Tree, r, res.Commit.Tree, "")
+		},
+	}
+}

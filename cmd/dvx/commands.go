@@ -1,0 +1,14 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// commands lists the constructors of all commands, in the order of the help.
+func commands() []func(*app) *cobra.Command {
+	return []func(*app) *cobra.Command{
+		cmdDemo, cmdInit, cmdStatus, cmdCommit, cmdLog, cmdShow, cmdDiff, cmdCheckout,
+		cmdLs, cmdCat, cmdPut, cmdGet, cmdRm,
+		cmdRepo, cmdBranch, cmdTag,
+		cmdPipeline, cmdJob, cmdDatum, cmdLogs, cmdWait, cmdRun, cmdPlan,
+		cmdServe, cmdAuth, cmdVersion,
+	}
+}

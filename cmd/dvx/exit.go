@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"syscall"
+
+	"github.com/dvx-io/dvx/pkg/chunk"
+	"github.com/dvx-io/dvx/pkg/repo"
+	"github.com/dvx-io/dvx/pkg/rpc"
+)
+
+// The exit codes. Scripts rely on them: a number is never given another
+// meaning.
+const (
+	exitOK          = 0
+	exitFailure     = 1   // anything without a code of its own; for wait: a pipeline failed
+	exitUsage       = 2   // the command line, a spec or a name is wrong
+	exitDamage      = 3   // stored data is damaged
+	exitNotFound    = 4   // no such repo, ref, path, pipeline or job
+	exitConflict    = 5   // a branch moved meanwhile, or the thing exists already; nothing was changed
+	exitUnknown     = 6   // the outcome is unknown; repeat with the same --op-id to learn it
+	exitDenied      = 7   // not allowed
+	exitNoSpace     = 8   // the disk is full or failed
+	exitUnreachable = 9   // the daemon does not answer
+	exitNoStore     = 10  // there is no store at that place
+	exitInterrupted = 130 // Ctrl-C
+)
+
+// exitHelp is the part of the help that lists them.
+const exitHelp = `Exit codes: 0 done, 1 failed, 2 wrong usage or bad input, 3 damaged data, 4 not found,
+5 conflict (nothing was changed), 6 outcome unknown (repeat with the same --op-id), 7 not allowed,
+8 disk full or failing, 9 daemon unreachable, 10 no store, 130 interrupted.`
+
+// usageError is a mistake in the command line.
+type usageError struct{ error }
+
+// Unwrap returns the mistake.
+func (e usageError) Unwrap() error { return e.error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// exitCode returns the code for an error.
+func exitCode(ctx context.Context, err error) int {
+	var usage usageError
+	var feature *repo.FeatureError
+	switch {
+	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown command"):
+		return exitUsage
+	case errors.Is(err, repo.ErrUnknown):
+		return exitUnknown
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		return exitInterrupted
+	case errors.Is(err, rpc.ErrUnreachable):
+		return exitUnreachable
+	case errors.Is(err, repo.ErrNoStore):
+		return exitNoStore
+	case errors.Is(err, chunk.ErrCorrupt):
+		return exitDamage
+	case errors.Is(err, repo.ErrConflict), errors.Is(err, fs.ErrExist):
+		return exitConflict
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EIO):
+		return exitNoSpace
+	case errors.Is(err, fs.ErrPermission):
+		return exitDenied
+	case errors.Is(err, fs.ErrNotExist):
+		return exitNotFound
+	case errors.Is(err, fs.ErrInvalid), errors.As(err, &feature):
+		return exitUsage
+	default:
+		return exitFailure
+	}
+}
+
+// fail reports err on standard error, as JSON with --json, and returns the
+// exit code.
+func (a *app) fail(ctx context.Context, err error) int {
+	code := exitCode(ctx, err)
+	if a.json {
+		_ = json.NewEncoder(a.err).Encode(map[string]any{"error": err.Error(), "code": code})
+		return code
+	}
+	fmt.Fprintln(a.err, "dvx: "+printable(err.Error()))
+	return code
+}

@@ -1,0 +1,31 @@
+// Command dvx versions data directories and shows the pipelines that run on
+// them. It works on a store directly, or through a daemon with --server.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/dvx-io/dvx/pkg/pipeline/local"
+)
+
+func main() {
+	local.MaybeSlot()
+	os.Exit(run(os.Args[1:]))
+}
+
+// run executes one command line and returns the exit code.
+func run(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	a := newApp(os.Stdin, os.Stdout, os.Stderr)
+	defer a.close()
+	cmd := a.root()
+	cmd.SetArgs(args)
+	if err := cmd.ExecuteContext(ctx); err != nil {
+		return a.fail(ctx, err)
+	}
+	return exitOK
+}

@@ -1,0 +1,117 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/dvx-io/dvx/pkg/auth"
+	"github.com/dvx-io/dvx/pkg/pipeline/history"
+)
+
+// noJobs has one job of one pipeline, with two datums.
+type noJobs struct{}
+
+func oneJob() history.Job {
+	return history.Job{
+		ID: history.JobID{1, 2, 3}, Pipeline: "count", Branch: "main", State: history.Done,
+		Counts: history.Counts{Total: 2, Hit: 1, Ran: 1}, Created: time.Date(2026, 11, 21, 1, 2, 3, 0, time.UTC),
+	}
+}
+
+func twoDatums() []DatumState {
+	id := oneJob().ID
+	return []DatumState{
+		{Job: id, Identity: "/a", Key: "k1", State: "skipped"},
+		{Job: id, Identity: "/b", Key: "k2", State: "succeeded", Attempts: 1, Last: history.Attempt{Job: id, Identity: "/b", Attempt: 1, Outcome: "succeeded"}},
+	}
+}
+
+func (noJobs) Pipelines(context.Context) ([]PipelineState, error) {
+	return []PipelineState{{Pipeline: "count", Branch: "main", Job: oneJob().ID, State: "done", Source: []byte("{}")}}, nil
+}
+
+func (noJobs) Jobs(_ context.Context, pipeline string) iter.Seq2[history.Job, error] {
+	return func(yield func(history.Job, error) bool) {
+		if pipeline == "" || pipeline == "count" {
+			yield(oneJob(), nil)
+		}
+	}
+}
+
+func (noJobs) Job(_ context.Context, id string) (history.Job, error) {
+	if j := oneJob(); len(id) >= 6 && strings.HasPrefix(j.ID.String(), id) {
+		return j, nil
+	}
+	return history.Job{}, fmt.Errorf("job %s: %w", id, fs.ErrNotExist)
+}
+
+func (noJobs) Datums(context.Context, history.JobID) iter.Seq2[DatumState, error] {
+	return func(yield func(DatumState, error) bool) {
+		for _, d := range twoDatums() {
+			if !yield(d, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (noJobs) Log(_ context.Context, d DatumState) (io.Reader, error) {
+	return strings.NewReader("log of " + d.Identity + strings.Repeat(".", 3<<20)), nil
+}
+
+func TestJobsThroughDaemon(t *testing.T) {
+	f := newFixture(t, auth.OwnerOnly{})
+	ctx := t.Context()
+	jobs := f.client(t, f.owner).Jobs()
+	want, err := noJobs{}.Pipelines(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := jobs.Pipelines(ctx); err != nil || !cmp.Equal(got, want) {
+		t.Errorf("pipelines: %v\n%s", err, cmp.Diff(want, got))
+	}
+	for j, err := range jobs.Jobs(ctx, "count") {
+		if err != nil || !cmp.Equal(j, oneJob()) {
+			t.Errorf("jobs: %v\n%s", err, cmp.Diff(oneJob(), j))
+		}
+	}
+	j, err := jobs.Job(ctx, "010203")
+	if err != nil || j.ID != oneJob().ID {
+		t.Fatalf("job by prefix: %v, %v", j, err)
+	}
+	if _, err := jobs.Job(ctx, "ffffff"); !strings.Contains(fmt.Sprint(err), "ffffff") {
+		t.Errorf("missing job: %v", err)
+	}
+	var got []DatumState
+	for d, err := range jobs.Datums(ctx, j.ID) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, d)
+		r, err := jobs.Log(ctx, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(r)
+		if err != nil || len(b) != len("log of /a")+3<<20 || !strings.HasPrefix(string(b), "log of "+d.Identity) {
+			t.Errorf("log of %s: %d bytes, %v", d.Identity, len(b), err)
+		}
+	}
+	if !cmp.Equal(got, twoDatums()) {
+		t.Errorf("datums:\n%s", cmp.Diff(twoDatums(), got))
+	}
+	if _, err := jobs.Log(ctx, DatumState{Job: j.ID, Identity: "/none"}); err == nil {
+		r, _ := jobs.Log(ctx, DatumState{Job: j.ID, Identity: "/none"})
+		if _, err := io.ReadAll(r); err == nil {
+			t.Error("log of a datum that is not there: no error")
+		}
+	}
+}

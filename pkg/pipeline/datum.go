@@ -62,7 +62,7 @@ type selection struct {
 
 // entry yields the entry at path, or what is selected below it, given the
 // states that path led to. It reports whether the consumer wants more.
-func (w *selection) entry(ctx context.Context, path string, e tree.Entry, at []state, depth int) (bool, error) {
+func (w *selection) entry(ctx context.Context, path string, e tree.Entry, at []globState, depth int) (bool, error) {
 	dir := e.Kind == tree.Dir
 	switch {
 	case w.glob.selects(at, dir):
@@ -93,7 +93,7 @@ func (w *selection) entry(ctx context.Context, path string, e tree.Entry, at []s
 // candidates yields the entries of a directory, in order of key, whose names
 // may lead on from the states: by looking them up if they are known, else by
 // listing those with the states' common prefix.
-func (w *selection) candidates(ctx context.Context, root tree.Root, at []state) iter.Seq2[tree.Entry, error] {
+func (w *selection) candidates(ctx context.Context, root tree.Root, at []globState) iter.Seq2[tree.Entry, error] {
 	t := tree.Open(w.r, root)
 	names, known := w.glob.names(at)
 	return func(yield func(tree.Entry, error) bool) {
@@ -106,7 +106,7 @@ func (w *selection) candidates(ctx context.Context, root tree.Root, at []state) 
 			return
 		}
 		for _, key := range names {
-			e, err := lookup(ctx, t, key)
+			e, err := lookupKey(ctx, t, key)
 			if e == nil && err == nil {
 				continue
 			}
@@ -120,8 +120,8 @@ func (w *selection) candidates(ctx context.Context, root tree.Root, at []state) 
 	}
 }
 
-// lookup returns the entry with exactly that key, nil if there is none.
-func lookup(ctx context.Context, t *tree.Tree, key string) (*tree.Entry, error) {
+// lookupKey returns the entry with exactly that key, nil if there is none.
+func lookupKey(ctx context.Context, t *tree.Tree, key string) (*tree.Entry, error) {
 	e, err := t.Lookup(ctx, key)
 	switch {
 	case isNotFound(err), err == nil && e.Key() != key:
@@ -134,7 +134,7 @@ func lookup(ctx context.Context, t *tree.Tree, key string) (*tree.Entry, error) 
 
 // names returns the keys that may lead on from the states, sorted, if only
 // some certain ones can.
-func (g *Glob) names(at []state) (keys []string, known bool) {
+func (g *Glob) names(at []globState) (keys []string, known bool) {
 	for _, s := range at {
 		alt := g.alts[s.alt]
 		if s.next == len(alt) {
@@ -213,11 +213,11 @@ func (d *datumDiff) whole(old tree.Root) {
 	default:
 		c.Kind = tree.Modified
 	}
-	d.emit(c.Kind, "", side(c))
+	d.emit(c.Kind, "", changedSide(c))
 }
 
-// side returns the entry of a change that a datum is made of.
-func side(c tree.Change) tree.Entry {
+// changedSide returns the entry of a change that a datum is made of.
+func changedSide(c tree.Change) tree.Entry {
 	if c.Kind == tree.Removed {
 		return c.Old
 	}
@@ -250,7 +250,7 @@ func (d *datumDiff) change(ctx context.Context, c tree.Change) (bool, error) {
 		}
 		i = end + 1
 	}
-	e := side(c)
+	e := changedSide(c)
 	if d.glob.selects(at, e.Kind == tree.Dir) {
 		if e.Kind == tree.Dir {
 			d.within = c.Path
@@ -274,7 +274,7 @@ func (d *datumDiff) inside(ctx context.Context, dir string) (bool, error) {
 }
 
 // below yields the datums in a directory that was added, removed or emptied.
-func (d *datumDiff) below(ctx context.Context, c tree.Change, path string, at []state) (bool, error) {
+func (d *datumDiff) below(ctx context.Context, c tree.Change, path string, at []globState) (bool, error) {
 	w := selection{r: d.rn, glob: d.glob, yield: func(path string, e tree.Entry) bool { return d.emit(tree.Added, path, e) }}
 	e := c.New
 	if c.Kind != tree.Added {

@@ -36,21 +36,21 @@ const (
 // Parentheses are kept for capture groups: as characters they need a \.
 type Glob struct {
 	source string
-	alts   []alternative
+	alts   []globAlternative
 	files  bool   // selects files and links only
 	dirs   bool   // selects directories only
 	prefix string // what every selected path begins with
 }
 
-// alternative is one pattern without braces, by component.
-type alternative []component
+// globAlternative is one pattern without braces, by component.
+type globAlternative []globComponent
 
-// component matches one name, or, if deep, any number of them.
-type component struct {
+// globComponent matches one name, or, if deep, any number of them.
+type globComponent struct {
 	deep    bool
 	literal bool // name is all it matches
 	name    string
-	tokens  []token
+	tokens  []globToken
 }
 
 // CompileGlob reads a glob. The error wraps fs.ErrInvalid, and for capture
@@ -103,7 +103,7 @@ func (g *Glob) compile() error {
 		if err != nil {
 			return err
 		}
-		deep := slices.ContainsFunc(alt, func(c component) bool { return c.deep })
+		deep := slices.ContainsFunc(alt, func(c globComponent) bool { return c.deep })
 		if deep && dirs {
 			return fmt.Errorf("** selects files, so it can't end in /: %w", fs.ErrInvalid)
 		}
@@ -124,7 +124,7 @@ func (g *Glob) compile() error {
 }
 
 // compileAlternative reads a pattern without braces.
-func compileAlternative(pattern string) (alt alternative, dirs bool, err error) {
+func compileAlternative(pattern string) (alt globAlternative, dirs bool, err error) {
 	if pattern == "" {
 		return nil, false, nil
 	}
@@ -140,23 +140,23 @@ func compileAlternative(pattern string) (alt alternative, dirs bool, err error) 
 		alt = append(alt, c)
 	}
 	if alt[len(alt)-1].deep { // what is selected has a name
-		alt = append(alt, component{tokens: []token{{kind: tokenStar}}})
+		alt = append(alt, globComponent{tokens: []globToken{{kind: tokenStar}}})
 	}
 	return alt, dirs, nil
 }
 
-func compileComponent(part string) (component, error) {
+func compileComponent(part string) (globComponent, error) {
 	switch part {
 	case "**":
-		return component{deep: true}, nil
+		return globComponent{deep: true}, nil
 	case "", ".", "..":
-		return component{}, fmt.Errorf("component %q never matches: %w", part, fs.ErrInvalid)
+		return globComponent{}, fmt.Errorf("component %q never matches: %w", part, fs.ErrInvalid)
 	}
 	tokens, err := tokenize(part)
 	if err != nil {
-		return component{}, err
+		return globComponent{}, err
 	}
-	c := component{tokens: tokens, literal: true}
+	c := globComponent{tokens: tokens, literal: true}
 	for _, t := range tokens {
 		if t.kind != tokenRune {
 			c.literal = false
@@ -167,34 +167,34 @@ func compileComponent(part string) (component, error) {
 	return c, nil
 }
 
-// state is a place in an alternative: what of it is still to be matched.
-type state struct{ alt, next int }
+// globState is a place in an alternative: what of it is still to be matched.
+type globState struct{ alt, next int }
 
 // start returns the states before any component.
-func (g *Glob) start() []state {
-	var at []state
+func (g *Glob) start() []globState {
+	var at []globState
 	for i := range g.alts {
-		at = g.enter(at, state{i, 0})
+		at = g.enter(at, globState{i, 0})
 	}
 	return at
 }
 
 // enter adds a state, and the one after a ** that matches nothing.
-func (g *Glob) enter(at []state, s state) []state {
+func (g *Glob) enter(at []globState, s globState) []globState {
 	if slices.Contains(at, s) {
 		return at
 	}
 	at = append(at, s)
 	if alt := g.alts[s.alt]; s.next < len(alt) && alt[s.next].deep {
-		at = g.enter(at, state{s.alt, s.next + 1})
+		at = g.enter(at, globState{s.alt, s.next + 1})
 	}
 	return at
 }
 
 // step returns the states after a component; none if no path that goes on from
 // there is selected.
-func (g *Glob) step(at []state, name string) []state {
-	var next []state
+func (g *Glob) step(at []globState, name string) []globState {
+	var next []globState
 	for _, s := range at {
 		alt := g.alts[s.alt]
 		if s.next == len(alt) {
@@ -204,28 +204,28 @@ func (g *Glob) step(at []state, name string) []state {
 		case c.deep:
 			next = g.enter(next, s)
 		case c.matches(name):
-			next = g.enter(next, state{s.alt, s.next + 1})
+			next = g.enter(next, globState{s.alt, s.next + 1})
 		}
 	}
 	return next
 }
 
 // selects reports whether an entry whose path led to these states is selected.
-func (g *Glob) selects(at []state, dir bool) bool {
+func (g *Glob) selects(at []globState, dir bool) bool {
 	if dir && g.files || !dir && g.dirs {
 		return false
 	}
-	return slices.ContainsFunc(at, func(s state) bool { return s.next == len(g.alts[s.alt]) })
+	return slices.ContainsFunc(at, func(s globState) bool { return s.next == len(g.alts[s.alt]) })
 }
 
 // goesOn reports whether anything below a directory whose path led to these
 // states may be selected.
-func (g *Glob) goesOn(at []state) bool {
-	return slices.ContainsFunc(at, func(s state) bool { return s.next < len(g.alts[s.alt]) })
+func (g *Glob) goesOn(at []globState) bool {
+	return slices.ContainsFunc(at, func(s globState) bool { return s.next < len(g.alts[s.alt]) })
 }
 
 // namePrefix returns what the next name begins with in all states that go on.
-func (g *Glob) namePrefix(at []state) string {
+func (g *Glob) namePrefix(at []globState) string {
 	prefix, first := "", true
 	for _, s := range at {
 		alt := g.alts[s.alt]
@@ -242,7 +242,7 @@ func (g *Glob) namePrefix(at []state) string {
 }
 
 // prefix returns the literal start of what a component matches.
-func (c component) prefix() string {
+func (c globComponent) prefix() string {
 	var b strings.Builder
 	for _, t := range c.tokens {
 		if t.kind != tokenRune {

@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// token matches a part of a name.
-type token struct {
+// globToken matches a part of a name.
+type globToken struct {
 	kind   tokenKind
 	r      rune      // of tokenRune
 	ranges [][2]rune // of tokenClass
@@ -25,11 +25,11 @@ const (
 )
 
 // tokenize reads a component without braces.
-func tokenize(part string) ([]token, error) {
-	var tokens []token
+func tokenize(part string) ([]globToken, error) {
+	var tokens []globToken
 	for i := 0; i < len(part); {
 		r, n := utf8.DecodeRuneInString(part[i:])
-		t := token{kind: tokenRune, r: r}
+		t := globToken{kind: tokenRune, r: r}
 		switch r {
 		case '\\':
 			if i+n == len(part) {
@@ -79,8 +79,8 @@ func classEnd(s string) int {
 }
 
 // parseClass reads what is between the brackets.
-func parseClass(s string) (token, error) {
-	t := token{kind: tokenClass}
+func parseClass(s string) (globToken, error) {
+	t := globToken{kind: tokenClass}
 	if s != "" && (s[0] == '^' || s[0] == '!') {
 		t.negate = true
 		s = s[1:]
@@ -113,7 +113,7 @@ func parseClass(s string) (token, error) {
 }
 
 // one reports whether a token other than a star matches r.
-func (t token) one(r rune) bool {
+func (t globToken) one(r rune) bool {
 	switch t.kind {
 	case tokenAny:
 		return true
@@ -130,7 +130,7 @@ func (t token) one(r rune) bool {
 
 // matches reports whether the component matches the whole name. It takes at
 // most as many steps as name and component have characters, multiplied.
-func (c component) matches(name string) bool {
+func (c globComponent) matches(name string) bool {
 	if c.literal {
 		return c.name == name
 	}

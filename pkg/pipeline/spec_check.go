@@ -1,7 +1,9 @@
 package pipeline
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"path"
 	"slices"
@@ -83,8 +85,12 @@ func (c *checker) fail(field, format string, args ...any) {
 }
 
 func (c *checker) err(field string, err error) {
-	if err != nil {
-		c.fail(field, "%v", strings.TrimSuffix(err.Error(), ": invalid argument"))
+	switch {
+	case errors.Is(err, errors.ErrUnsupported):
+		c.fail(field, "%s", strings.TrimSuffix(err.Error(), ": "+errors.ErrUnsupported.Error()))
+		(*c)[len(*c)-1].Unsupported = true
+	case err != nil:
+		c.fail(field, "%s", strings.TrimSuffix(err.Error(), ": "+fs.ErrInvalid.Error()))
 	}
 }
 

@@ -84,6 +84,11 @@ func yamlError(err error) error {
 		return err
 	}
 	_, reason, _ = strings.Cut(reason, ": ")
+	for _, own := range []string{"',' or", "'-'", "key", "node", "<"} {
+		if strings.HasPrefix(reason, "did not find expected "+own) {
+			line++ // the library's parser, unlike its scanner, counts from 0
+		}
+	}
 	return &SpecError{Line: line, Column: 1, Reason: "not YAML: " + reason}
 }
 
@@ -92,7 +97,7 @@ func yamlError(err error) error {
 func newJSONReader(data []byte) func() (*yaml.Node, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
-	j := &jsonReader{data: data, dec: dec, seen: place{line: 1, column: 1}}
+	j := &jsonReader{data: data, dec: dec, seen: filePlace{line: 1, column: 1}}
 	return func() (*yaml.Node, error) {
 		n, err := j.value(0)
 		if err != nil && !errors.Is(err, io.EOF) {
@@ -105,14 +110,14 @@ func newJSONReader(data []byte) func() (*yaml.Node, error) {
 type jsonReader struct {
 	data []byte
 	dec  *json.Decoder
-	seen place
+	seen filePlace
 }
 
-// place is a byte of the file and where people look for it.
-type place struct{ offset, line, column int }
+// filePlace is a byte of the file and where people look for it.
+type filePlace struct{ offset, line, column int }
 
 // forward moves the place on to an offset.
-func (p *place) forward(data []byte, offset int) {
+func (p *filePlace) forward(data []byte, offset int) {
 	passed := data[p.offset:max(p.offset, min(offset, len(data)))]
 	if last := bytes.LastIndexByte(passed, '\n'); last >= 0 {
 		p.line += bytes.Count(passed, []byte("\n"))

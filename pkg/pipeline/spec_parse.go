@@ -123,15 +123,15 @@ func (r *specReader) locate(field string) *yaml.Node {
 func (r *specReader) object(n *yaml.Node, at string) map[string]any {
 	fields := map[string]any{}
 	r.pairs(n, at, "fields", func(key, value *yaml.Node) {
-		field := join(at, key.Value)
+		field := joinField(at, key.Value)
 		f, known := fieldAt(field)
 		switch {
 		case !known:
 			hint := ""
-			if near := nearest(strings.TrimSuffix(join(at, "x"), "x"), key.Value); near != "" {
+			if near := nearest(strings.TrimSuffix(joinField(at, "x"), "x"), key.Value); near != "" {
 				hint = fmt.Sprintf(" (did you mean %q?)", near)
 			}
-			r.fail(key, field, "unknown field %q%s%s", key.Value, within(at), hint)
+			r.fail(key, field, "unknown field %q%s%s", key.Value, inField(at), hint)
 		case f.shape == unbuilt:
 			r.unsupported(key, field, fmt.Sprintf("field %q is not supported yet", field))
 		case isNull(value):
@@ -149,15 +149,15 @@ func (r *specReader) unsupported(n *yaml.Node, field, reason string) {
 	r.wrong[len(r.wrong)-1].Unsupported = true
 }
 
-// within says of which object a field is, for messages.
-func within(at string) string {
+// inField says of which object a field is, for messages.
+func inField(at string) string {
 	if at == "" {
 		return ""
 	}
 	return fmt.Sprintf(" in %q", at)
 }
 
-func join(at, name string) string {
+func joinField(at, name string) string {
 	if at == "" {
 		return name
 	}
@@ -167,25 +167,25 @@ func join(at, name string) string {
 // value reads what a field of that shape holds, nil if it is wrong.
 func (r *specReader) value(n *yaml.Node, f specField) any {
 	switch f.shape {
-	case object:
+	case shapeObject:
 		return r.object(n, f.path)
-	case text:
+	case shapeText:
 		return r.text(n, f.path)
-	case fixed:
+	case shapeFixed:
 		return r.fixed(n, f.path)
-	case number:
+	case shapeNumber:
 		return r.number(n, f.path)
-	case flag:
+	case shapeFlag:
 		if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" {
-			r.fail(n, f.path, "%s: want true or false, found %s", f.path, describe(n))
+			r.fail(n, f.path, "%s: want true or false, found %s", f.path, describeNode(n))
 			return nil
 		}
 		return strings.EqualFold(n.Value, "true")
-	case texts:
+	case shapeTexts:
 		return r.list(n, f.path, func(n *yaml.Node, at string) any { return r.literal(n, at) })
-	case numbers:
+	case shapeNumbers:
 		return r.list(n, f.path, r.number)
-	default: // dict
+	default: // shapeDict
 		m := map[string]any{}
 		r.pairs(n, f.path, "names with values", func(key, value *yaml.Node) {
 			at := f.path + "." + key.Value
@@ -198,19 +198,19 @@ func (r *specReader) value(n *yaml.Node, f specField) any {
 
 // pairs calls fn for each key and value of an object.
 func (r *specReader) pairs(n *yaml.Node, at, what string, fn func(key, value *yaml.Node)) {
-	n = follow(n)
+	n = followAlias(n)
 	if n.Kind != yaml.MappingNode {
-		r.fail(n, at, "%swant %s, found %s", label(at), what, describe(n))
+		r.fail(n, at, "%swant %s, found %s", labelField(at), what, describeNode(n))
 		return
 	}
 	lines := map[string]int{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
-		key, value := follow(n.Content[i]), follow(n.Content[i+1])
+		key, value := followAlias(n.Content[i]), followAlias(n.Content[i+1])
 		switch {
 		case key.Kind != yaml.ScalarNode || isNull(key) || key.Tag == "!!merge":
-			r.fail(key, at, "%swant a name, found %s", label(at), describe(key))
+			r.fail(key, at, "%swant a name, found %s", labelField(at), describeNode(key))
 		case lines[key.Value] > 0:
-			r.fail(key, join(at, key.Value), "field %q is given twice, first in line %d", join(at, key.Value), lines[key.Value])
+			r.fail(key, joinField(at, key.Value), "field %q is given twice, first in line %d", joinField(at, key.Value), lines[key.Value])
 		default:
 			lines[key.Value] = key.Line
 			fn(key, value)
@@ -218,7 +218,7 @@ func (r *specReader) pairs(n *yaml.Node, at, what string, fn func(key, value *ya
 	}
 }
 
-func label(at string) string {
+func labelField(at string) string {
 	if at == "" {
 		return ""
 	}
@@ -227,12 +227,12 @@ func label(at string) string {
 
 func (r *specReader) list(n *yaml.Node, at string, item func(*yaml.Node, string) any) any {
 	if n.Kind != yaml.SequenceNode {
-		r.fail(n, at, "%s: want a list, as in [a, b], found %s", at, describe(n))
+		r.fail(n, at, "%s: want a list, as in [a, b], found %s", at, describeNode(n))
 		return nil
 	}
 	out := make([]any, 0, len(n.Content))
 	for i, c := range n.Content {
-		c, at := follow(c), fmt.Sprintf("%s[%d]", at, i)
+		c, at := followAlias(c), fmt.Sprintf("%s[%d]", at, i)
 		r.at[at] = c
 		out = append(out, item(c, at))
 	}
@@ -241,7 +241,7 @@ func (r *specReader) list(n *yaml.Node, at string, item func(*yaml.Node, string)
 
 func (r *specReader) text(n *yaml.Node, at string) any {
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" {
-		r.fail(n, at, "%s: want text, found %s", at, describe(n))
+		r.fail(n, at, "%s: want text, found %s", at, describeNode(n))
 		return nil
 	}
 	return n.Value
@@ -262,7 +262,7 @@ func (r *specReader) fixed(n *yaml.Node, at string) any {
 // literal reads a text, or a number or boolean as it was typed.
 func (r *specReader) literal(n *yaml.Node, at string) any {
 	if n.Kind != yaml.ScalarNode || isNull(n) || n.Tag == "!!binary" {
-		r.fail(n, at, "%s: want text, found %s", at, describe(n))
+		r.fail(n, at, "%s: want text, found %s", at, describeNode(n))
 		return nil
 	}
 	return n.Value
@@ -271,7 +271,7 @@ func (r *specReader) literal(n *yaml.Node, at string) any {
 func (r *specReader) number(n *yaml.Node, at string) any {
 	v, err := strconv.ParseInt(n.Value, 10, 32)
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!int" || err != nil {
-		r.fail(n, at, "%s: want a whole number, found %s", at, describe(n))
+		r.fail(n, at, "%s: want a whole number, found %s", at, describeNode(n))
 		return nil
 	}
 	return v
@@ -279,8 +279,8 @@ func (r *specReader) number(n *yaml.Node, at string) any {
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
 
-// describe says what a node is, for messages.
-func describe(n *yaml.Node) string {
+// describeNode says what a node is, for messages.
+func describeNode(n *yaml.Node) string {
 	switch {
 	case n.Kind == yaml.MappingNode:
 		return "an object"
@@ -294,9 +294,9 @@ func describe(n *yaml.Node) string {
 	return fmt.Sprintf("%.80s (quote it if text is meant)", n.Value)
 }
 
-// follow returns what an alias stands for. The format has no object within
+// followAlias returns what an alias stands for. The format has no object within
 // itself, so reading ends even if an alias names what it is in.
-func follow(n *yaml.Node) *yaml.Node {
+func followAlias(n *yaml.Node) *yaml.Node {
 	if n.Kind == yaml.AliasNode && n.Alias != nil {
 		return n.Alias
 	}

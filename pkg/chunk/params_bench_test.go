@@ -2,6 +2,7 @@ package chunk
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -91,7 +92,7 @@ func cuts(t testing.TB, p Params, data []byte, base int) []int {
 	buf := make([]byte, p.MaxSize)
 	for end := base; ; {
 		c, err := s.Next(buf)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return ends
 		}
 		if err != nil {

@@ -18,7 +18,7 @@ import (
 // Lengths are checked against the lists and the Content's size; what does not
 // match fails with ErrCorrupt and its bytes are not returned.
 type ContentReader struct {
-	ctx     context.Context // of OpenContent: the methods of package io have no room for one
+	ctx     context.Context //nolint:containedctx // of OpenContent: the methods of package io have no room for one
 	src     Reader
 	content Content
 	pos     int64 // of Read, Seek and WriteTo

@@ -154,6 +154,9 @@ func (s *source) Read(p []byte) (int, error) {
 		err = io.ErrNoProgress
 	}
 	if err != nil && err != io.EOF {
+		if errors.Is(err, io.EOF) { // wrapped, so it is a failure and no end
+			err = fmt.Errorf("%w: %s", io.ErrUnexpectedEOF, err.Error())
+		}
 		s.failed = fmt.Errorf("read the stream to cut: %w", err)
 		return n, errSource
 	}

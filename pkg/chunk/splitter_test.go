@@ -81,7 +81,7 @@ func TestSplitterIgnoresSlicing(t *testing.T) {
 		end := 0
 		for i := 0; ; i++ {
 			c, err := s.Next(nil)
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				if i != len(want) {
 					t.Errorf("%s: %d chunks, want %d", name, i, len(want))
 				}
@@ -121,10 +121,17 @@ func TestSplitterResumes(t *testing.T) {
 
 func TestSplitterReportsBrokenStreams(t *testing.T) {
 	broken := errors.New("broken")
+	s, err := small().New(iotest.ErrReader(fmt.Errorf("wrapped: %w", io.EOF)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Next(nil); errors.Is(err, io.EOF) || !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("a wrapped io.EOF is no end of the stream: %v", err)
+	}
 	for _, want := range []error{broken, io.ErrUnexpectedEOF, io.ErrNoProgress} {
 		for _, n := range []int{0, 1, 2000, 600 << 10} {
 			r := io.MultiReader(bytes.NewReader(randomBytes(n)), iotest.ErrReader(want))
-			if want == io.ErrNoProgress {
+			if errors.Is(want, io.ErrNoProgress) {
 				r = io.MultiReader(bytes.NewReader(randomBytes(n)), stuck{})
 			}
 			s, err := small().New(r)

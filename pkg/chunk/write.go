@@ -3,6 +3,7 @@ package chunk
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -162,7 +163,7 @@ func (st *writeState) cut(fn func([]byte) error) error {
 			buf = make([]byte, 0, min(st.split.params.MaxSize, st.split.params.MinSize*3/2+1<<st.split.params.Bits))
 		}
 		data, err := st.split.Next(buf)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			st.free = append(st.free, buf)
 			return nil
 		}

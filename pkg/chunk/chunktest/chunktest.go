@@ -57,7 +57,9 @@ func samples() [][]byte {
 	var key [32]byte
 	_, _ = rand.NewChaCha8(key).Read(random) // never fails
 	return [][]byte{
-		{}, {0}, []byte("hello"), bytes.Repeat([]byte("hello "), 10_000),
+		{},
+		{0},
+		[]byte("hello"), bytes.Repeat([]byte("hello "), 10_000),
 		random, random[:1000], make([]byte, 1<<20), append(random[:50_000:50_000], make([]byte, 2000)...),
 	}
 }

@@ -39,7 +39,7 @@ func (s *Session) write(ctx context.Context, p *ownPack) error {
 
 // Flush implements chunk.Store: it uploads what is open, waits for every
 // upload, and writes one index segment for the packs that have none. When ctx
-// ends while it waits for uploads, Flush can be called again.
+// ends meanwhile, Flush can be called again.
 func (s *Session) Flush(ctx context.Context) error { return s.flush(ctx, 0) }
 
 // flush does the work of Flush if more than least chunks are pending.
@@ -63,6 +63,7 @@ func (s *Session) flush(ctx context.Context, least int) error {
 	s.seal(classMeta)
 	packs := slices.Clone(s.packs)
 	key := segmentKey(s.name, s.nextSegment)
+	s.nextSegment++ // also if it fails: a late write must not meet another's bytes
 	s.mu.Unlock()
 
 	footers := make([]Footer, len(packs))
@@ -81,11 +82,13 @@ func (s *Session) flush(ctx context.Context, least int) error {
 	seg, err := s.writeSegment(ctx, key, footers)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err != nil && ctx.Err() != nil {
+		return err
+	}
 	if err != nil {
 		s.fail(err)
 		return s.check()
 	}
-	s.nextSegment++
 	s.own = append(slices.Clip(s.own), seg)
 	s.packs = slices.Delete(s.packs, 0, len(packs))
 	if len(s.packs) == 0 {

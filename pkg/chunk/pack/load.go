@@ -93,7 +93,7 @@ func (st *Store) openLocal(ctx context.Context, key string) (*segment, error) {
 
 // openMapped maps a file, which it closes.
 func openMapped(key string, f *os.File) (*segment, error) {
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	info, err := f.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("index segment %s: %w", key, err)

@@ -23,9 +23,9 @@ const (
 	packRecordSize     = 48
 	indexEntrySize     = entrySize + 4
 
-	// SegmentPacksMax and SegmentEntriesMax are the most packs and chunks that
-	// one segment can name.
-	SegmentPacksMax   = 1 << 22
+	// SegmentPacksMax is the most packs that one segment can name.
+	SegmentPacksMax = 1 << 22
+	// SegmentEntriesMax is the most chunks that one segment can name.
 	SegmentEntriesMax = math.MaxInt32
 
 	fanoutBitsMax = 16

@@ -150,8 +150,10 @@ func (st *Store) putNew(ctx context.Context, key string, body *io.SectionReader)
 			if try < putTriesMax && ctx.Err() == nil {
 				continue
 			}
+			return fmt.Errorf("write %s: %w", key, err)
+		default:
+			return fmt.Errorf("write %s: %w", key, err)
 		}
-		return fmt.Errorf("write %s: %w", key, err)
 	}
 }
 

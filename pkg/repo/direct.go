@@ -1,6 +1,7 @@
 package repo
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -120,14 +121,26 @@ func Init(ctx context.Context, objects objstore.Store, o InitOptions) (*Direct, 
 		return nil, err
 	}
 	for _, key := range []string{rootKey(1, op), rootObject} {
-		if _, err := objects.Put(ctx, key, objstore.Bytes(b), objstore.Condition{IfAbsent: true}); err != nil {
-			if objstore.OutcomeOf(err) == objstore.OutcomePrecondition {
-				err = fs.ErrExist
-			}
+		if err := putNew(ctx, objects, key, b); err != nil {
 			return nil, fmt.Errorf("init store: put %s: %w", key, err)
 		}
 	}
 	return OpenDirect(ctx, objects, o.Options)
+}
+
+// putNew writes an object that must not be there, with fs.ErrExist if it is
+// there with other bytes: with the same it may be the work of this very call,
+// whose acknowledgement was lost below.
+func putNew(ctx context.Context, objects objstore.Store, key string, b []byte) error {
+	_, err := objects.Put(ctx, key, objstore.Bytes(b), objstore.Condition{IfAbsent: true})
+	if objstore.OutcomeOf(err) != objstore.OutcomePrecondition {
+		return err
+	}
+	there, _, err := objstore.ReadAll(ctx, objects, key, objstore.Range{}, RootSizeMax)
+	if err == nil && !bytes.Equal(there, b) {
+		err = fs.ErrExist
+	}
+	return err
 }
 
 // putConfig writes dvx.json, or takes over the one of an interrupted Init.

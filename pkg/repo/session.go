@@ -12,7 +12,6 @@ import (
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/chunk/pack"
 	"github.com/dvx-io/dvx/pkg/commit"
-	"github.com/dvx-io/dvx/pkg/objstore"
 )
 
 // sessionPrefix is where objects say which sessions are at work.
@@ -59,7 +58,7 @@ func (d *Direct) Session(ctx context.Context, s Scope) (Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := d.objects.Put(ctx, sessionPrefix+name, objstore.Bytes(nil), objstore.Condition{IfAbsent: true}); err != nil {
+	if err := putNew(ctx, d.objects, sessionPrefix+name, nil); err != nil {
 		return nil, fmt.Errorf("open session: %w", err)
 	}
 	ps, err := d.packs.Session(ctx, snap, name)

@@ -97,3 +97,48 @@ func TestDiffThenApply(t *testing.T) {
 		}
 	}
 }
+
+func TestDiffPrefix(t *testing.T) {
+	rngModels(t, 30, func(t *testing.T, s *chunk.Mem, a, b Root) {
+		all := diff(t, s, a, b, DiffOptions{Expand: true})
+		for i, c := range all {
+			prefix := c.Path[:1+i%len(c.Path)]
+			var want []Change
+			for _, c := range all {
+				if strings.HasPrefix(c.Path, prefix) {
+					want = append(want, c)
+				}
+			}
+			got := diff(t, s, a, b, DiffOptions{Expand: true, Prefix: prefix})
+			if !slices.EqualFunc(got, want, func(a, b Change) bool { return a.Path == b.Path && a.Kind == b.Kind }) {
+				t.Fatalf("prefix %q: got %v, want %v", prefix, got, want)
+			}
+		}
+	})
+}
+
+// TestBuilderBatches adds more entries out of order than one batch holds.
+func TestBuilderBatches(t *testing.T) {
+	ctx := context.Background()
+	s := &chunk.Mem{}
+	paths := numbered(builderBatch + 1000)
+	want, err := Build(ctx, s, inOrder(paths))
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Reverse(paths)
+	got, err := Build(ctx, s, inOrder(paths))
+	if err != nil || got != want {
+		t.Fatalf("got %+v, %v; want %+v", got, err, want)
+	}
+}
+
+func inOrder(paths []string) func(yield func(string, Entry) bool) {
+	return func(yield func(string, Entry) bool) {
+		for _, path := range paths {
+			if !yield(path, Entry{Kind: File}) {
+				return
+			}
+		}
+	}
+}

@@ -134,7 +134,7 @@ func (p *parser) positive() int64 {
 	if n == 0 {
 		p.fail("zero is not left out")
 	}
-	return int64(n) //nolint:gosec // at most MaxInt64
+	return int64(n)
 }
 
 // raw reads a string's bytes, which alias the input.

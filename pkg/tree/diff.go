@@ -130,7 +130,8 @@ func (d *differ) dir(ctx context.Context, path string, a, b Root, prefix string)
 		return fmt.Errorf("%w: path %.80q… exceeds %d bytes", errFormat, path, PathSizeMax)
 	}
 	first, rest, inner := cutPath(prefix)
-	return diffDir(ctx, d.ra, a, d.rb, b, d.o.Storage, first, func(old, now *Entry) (bool, error) {
+	p := rootPair{ra: d.ra, a: a, rb: d.rb, b: b, storage: d.o.Storage}
+	return p.each(ctx, first, func(old, now *Entry) (bool, error) {
 		err := d.entry(ctx, path, old, now, rest, inner)
 		return !d.done, err
 	})
@@ -202,15 +203,22 @@ func (d *differ) change(path string, old, now *Entry) {
 	}
 }
 
-// diffDir calls fn for each key of two directories, not of those below them,
+// rootPair is two directories to be compared.
+type rootPair struct {
+	ra, rb  chunk.Reader
+	a, b    Root
+	storage bool
+}
+
+// each calls fn for each key of the two directories, not of those below them,
 // that begins with prefix and whose entries differ, in order of key, until fn
 // returns false. One of the entries is nil if its directory lacks the key.
-func diffDir(ctx context.Context, ra chunk.Reader, a Root, rb chunk.Reader, b Root, storage bool, prefix string, fn func(old, now *Entry) (bool, error)) error {
-	ca, err := newCursor(ctx, ra, a)
+func (p rootPair) each(ctx context.Context, prefix string, fn func(old, now *Entry) (bool, error)) error {
+	ca, err := newCursor(ctx, p.ra, p.a)
 	if err != nil {
 		return err
 	}
-	cb, err := newCursor(ctx, rb, b)
+	cb, err := newCursor(ctx, p.rb, p.b)
 	if err != nil {
 		return err
 	}
@@ -222,7 +230,7 @@ func diffDir(ctx context.Context, ra chunk.Reader, a Root, rb chunk.Reader, b Ro
 		}
 	}
 	for {
-		old, now, err := step(ctx, ca, cb, storage)
+		old, now, err := step(ctx, ca, cb, p.storage)
 		if err != nil || (old == nil && now == nil) {
 			return err
 		}

@@ -17,9 +17,16 @@
 //
 // # Change
 //
-// Diff yields changes between two roots, Apply makes them, Merge joins two
-// sets of them. All three skip whatever has equal digests: cost follows the
-// change.
+// [Diff] yields the changes between two roots, [Apply] makes them, [Merge]
+// joins two sets of them, [Union] joins the outputs of many. All skip whatever
+// has equal digests: cost follows the change.
+//
+// # Trust
+//
+// Content IDs and totals are computed when a node is written. What others
+// wrote is checked by [CheckNode] as it arrives and by [Verify] or
+// [VerifyChange] as a whole; every read holds a node's totals and keys against
+// what led to it.
 //
 // Values are immutable and may be shared by goroutines.
 package tree

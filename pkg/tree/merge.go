@@ -61,7 +61,8 @@ func (m *merger) changes(ctx context.Context, base, now Root) (side, error) {
 	if base.Content == now.Content {
 		return s, nil
 	}
-	err := diffDir(ctx, m.r, base, m.r, now, false, "", func(old, now *Entry) (bool, error) {
+	p := rootPair{ra: m.r, a: base, rb: m.r, b: now}
+	err := p.each(ctx, "", func(old, now *Entry) (bool, error) {
 		either := old
 		if old == nil {
 			either = now

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -216,8 +217,28 @@ func TestVisitNamesEveryChunk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	unnamed := maps.Clone(seen)
 	if want := before + nodes; len(seen) != want {
 		t.Errorf("visited %d chunks, want %d", len(seen), want)
+	}
+	for id := range seen {
+		b, err := s.Get(ctx, chunk.Node, id)
+		if err != nil {
+			continue // a chunk of another kind
+		}
+		refs, err := NodeRefs(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, ref := range refs {
+			if !seen[ref] {
+				t.Errorf("node %v points to %v, which was not visited", id, ref)
+			}
+			delete(unnamed, ref)
+		}
+	}
+	if _, ok := unnamed[content.ID]; ok || len(unnamed) == len(seen) {
+		t.Error("nodes do not name what they point to")
 	}
 	stop := errors.New("stop")
 	if err := Visit(ctx, s, root, nil, func(chunk.Kind, chunk.ID) error { return stop }); !errors.Is(err, stop) {

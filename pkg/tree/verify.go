@@ -87,7 +87,8 @@ func (v *verifier) dir(ctx context.Context, root Root, depth int) (extent, error
 
 // VerifyChange fails with chunk.ErrCorrupt where [Verify] of root would, given
 // that base was verified: what root shares with base is not read again, and
-// the cost follows the differences. A zero base makes it Verify.
+// the cost follows the differences. With a zero base, or too many differences
+// to hold in memory, it is Verify.
 func VerifyChange(ctx context.Context, r chunk.Reader, base, root Root) error {
 	if base.ID.IsZero() {
 		return Verify(ctx, r, root)
@@ -97,6 +98,10 @@ func VerifyChange(ctx context.Context, r chunk.Reader, base, root Root) error {
 	}
 	return nil
 }
+
+// verifyEditsMax is how many differences VerifyChange holds in memory, some
+// 50 MB.
+const verifyEditsMax = 100_000
 
 // verifyChange makes the differences to base anew. Base's nodes are sound, so
 // what comes out is what root's entries make.
@@ -112,7 +117,9 @@ func verifyChange(ctx context.Context, r chunk.Reader, base, root Root) error {
 				return fmt.Errorf("%.200q: %w", c.Path, err)
 			}
 		}
-		edits = append(edits, c.Edit())
+		if edits = append(edits, c.Edit()); len(edits) > verifyEditsMax {
+			return Verify(ctx, r, root)
+		}
 	}
 	got, err := Apply(ctx, &scratch{r: r}, base, edits)
 	if err == nil && got != root {

@@ -299,7 +299,7 @@ func TestCacheModel(t *testing.T) {
 		var names []string
 		rt.Repeat(map[string]func(*rapid.T){
 			"add": func(rt *rapid.T) {
-				r := record(byte(rapid.IntRange(1, 20).Draw(rt, "key")), rapid.SampledFrom([]string{"", "a", "b"}).Draw(rt, "scope"))
+				r := record(byte(rapid.IntRange(1, 6).Draw(rt, "key")), rapid.SampledFrom([]string{"", "a", "b"}).Draw(rt, "scope"))
 				r.Output.Content[0] = rapid.SampledFrom([]byte{1, 1, 1, 2}).Draw(rt, "output")
 				r.Parts = nil
 				kept, err := c.Add(ctx, r)

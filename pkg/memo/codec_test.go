@@ -40,7 +40,9 @@ func TestRecordGolden(t *testing.T) {
 }
 
 func drawRecord(t *rapid.T) Record {
-	id := rapid.Custom(func(t *rapid.T) chunk.ID { return chunk.ID{rapid.Byte().Draw(t, "id"), 31: rapid.Byte().Draw(t, "last")} })
+	id := rapid.Custom(func(t *rapid.T) chunk.ID {
+		return chunk.ID{rapid.Byte().Draw(t, "id"), 31: rapid.Byte().Draw(t, "last")}
+	})
 	n := rapid.Int64Range(0, 1<<62)
 	at := rapid.Custom(func(t *rapid.T) time.Time {
 		return time.Unix(0, rapid.Int64Range(1, 1<<62).Draw(t, "nanos")).UTC()

@@ -89,6 +89,9 @@ func yamlError(err error) error {
 			line++ // the library's parser, unlike its scanner, counts from 0
 		}
 	}
+	if strings.Contains(reason, "alphabetic or numeric") {
+		reason += "; quote a value that begins with * or &"
+	}
 	return &SpecError{Line: line, Column: 1, Reason: "not YAML: " + reason}
 }
 

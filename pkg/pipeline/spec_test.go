@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"strings"
 	"testing"
@@ -172,6 +173,7 @@ func TestParseSpecRefuses(t *testing.T) {
 		{"parameter in env", "cmd: [x]", "cmd: [x]\n  env: {A: '${who}'}", `line 4, column 12: transform.env.A: unknown parameter "who"`},
 		{"parameter name", "pipeline: p", "pipeline: p\nparameters: {a-b: 1}", `parameters: the name "a-b" must be letters`},
 		{"not YAML", "repo: r", "repo: [r", `s.yaml: line 5, column 1: not YAML: did not find expected`},
+		{"star", "/*", "**", `line 6, column 1: not YAML: did not find expected alphabetic or numeric character; quote a value that begins with *`},
 		{"tab", "  repo: r", "\trepo: r", `line 5, column 1: not YAML: `},
 		{"not UTF-8", "pipeline: p", "pipeline: p\n#\xff", `line 2, column 1: byte 0xff is not UTF-8`},
 	}
@@ -324,4 +326,10 @@ func FuzzParseSpec(f *testing.F) {
 			}
 		}
 	})
+}
+
+func ExampleParseSpec() {
+	_, err := ParseSpec("count.yaml", []byte("pipeline: count\ntransfrom:\n  cmd: [wc, -l]\n"))
+	fmt.Println(err)
+	// Output: count.yaml: line 2, column 1: unknown field "transfrom" (did you mean "transform"?)
 }

@@ -154,10 +154,11 @@ func (s *source) Read(p []byte) (int, error) {
 		err = io.ErrNoProgress
 	}
 	if err != nil && err != io.EOF {
+		cause := err
 		if errors.Is(err, io.EOF) { // wrapped, so it is a failure and no end
-			err = fmt.Errorf("%w: %s", io.ErrUnexpectedEOF, err.Error())
+			cause = fmt.Errorf("%w: %s", io.ErrUnexpectedEOF, err.Error())
 		}
-		s.failed = fmt.Errorf("read the stream to cut: %w", err)
+		s.failed = fmt.Errorf("read the stream to cut: %w", cause)
 		return n, errSource
 	}
 	return n, err

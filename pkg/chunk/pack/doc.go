@@ -30,4 +30,10 @@
 // Every chunk is hashed on every read, also from the cache of metadata; bytes
 // that do not match are never returned. A pack is decoded and hashed in memory
 // before it is uploaded. All types may be used by any number of goroutines.
+//
+// # Caveats
+//
+// Where the store is a local folder, segments are mapped into memory. The
+// objects of a store never change; if somebody shortens the file of a segment
+// that is in use all the same, the process dies of it, as with any mapping.
 package pack

@@ -317,3 +317,33 @@ func TestNodeCacheIsBounded(t *testing.T) {
 		t.Error("the cache is empty")
 	}
 }
+
+// TestPacksKeepTheirLimits: a chunk that would make the pack too large goes to
+// the next one.
+func TestPacksKeepTheirLimits(t *testing.T) {
+	room := PackSizeMax - trailerSize
+	p := &ownPack{buf: make([]byte, room-entrySize-100)}
+	if !p.fits(100) || p.fits(101) {
+		t.Error("a pack does not hold what it may, or holds more")
+	}
+	full := &ownPack{Footer: Footer{Entries: make([]Entry, PackEntriesMax)}}
+	if full.fits(0) {
+		t.Error("a pack holds too many chunks")
+	}
+	s := session(t, open(t, mem.New(mem.Options{}), Options{PackSize: PackSizeMax}), nil, name1)
+	large := randomText(chunk.MetaSizeMax-1, 9)
+	for i := range 5 { // of which three fill a pack
+		put(t, s, chunk.Node, fmt.Sprint(i)+large)
+	}
+	flush(t, s)
+	n := 0
+	for p := range snapshot(t, s.st, s.Segments()...).Packs() {
+		n++
+		if p.Size > PackSizeMax {
+			t.Errorf("pack of %d bytes", p.Size)
+		}
+	}
+	if n != 2 {
+		t.Errorf("%d packs", n)
+	}
+}

@@ -1,0 +1,89 @@
+package s3repo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+
+	"github.com/dvx-io/dvx/pkg/auth"
+	"github.com/dvx-io/dvx/pkg/objstore"
+	"github.com/dvx-io/dvx/pkg/repo"
+	"github.com/dvx-io/dvx/pkg/s3proxy"
+)
+
+// Backend serves the repos of a store. Make one with [New].
+type Backend struct {
+	store  repo.Store
+	auth   auth.Authorizer
+	finder finder
+}
+
+var _ s3proxy.Backend = (*Backend)(nil)
+
+// New returns a Backend over s, which stays the caller's. a decides which
+// repos a caller sees listed, and what [Backend.Authorize] allows.
+func New(s repo.Store, a auth.Authorizer) *Backend {
+	return &Backend{store: s, auth: a}
+}
+
+// ListBuckets implements s3proxy.Backend: the repos that the caller may read.
+func (b *Backend) ListBuckets(ctx context.Context) ([]s3proxy.BucketInfo, error) {
+	ctx, who := enter(ctx)
+	v, err := b.store.View(ctx)
+	if err != nil {
+		return nil, seal(err)
+	}
+	var all []s3proxy.BucketInfo
+	for _, name := range slices.Sorted(maps.Keys(v.Repos)) {
+		err := b.auth.Authorize(ctx, who, auth.Read, auth.Resource{Repo: name})
+		if errors.Is(err, fs.ErrPermission) {
+			continue
+		}
+		if err != nil {
+			return nil, seal(err)
+		}
+		all = append(all, s3proxy.BucketInfo{Name: name, Created: v.Repos[name].Created})
+	}
+	return all, nil
+}
+
+// StatBucket implements s3proxy.Backend. A bucket REF.REPO is as old as its
+// repo.
+func (b *Backend) StatBucket(ctx context.Context, name string) (s3proxy.BucketInfo, error) {
+	ctx, _ = enter(ctx)
+	k, err := b.bucket(ctx, name)
+	if err != nil {
+		return s3proxy.BucketInfo{}, err
+	}
+	return s3proxy.BucketInfo{Name: name, Created: k.refs.Created}, nil
+}
+
+// enter hands the caller of a request on to the layers below.
+func enter(ctx context.Context) (context.Context, auth.Principal) {
+	who, ok := s3proxy.PrincipalFrom(ctx).(auth.Principal)
+	if !ok {
+		return ctx, auth.Principal{}
+	}
+	return auth.With(ctx, who), who
+}
+
+// seal takes the kinds from an error of the store, but for those that mean the
+// same to a client: that a chunk does not exist is no answer to whether a key
+// does.
+func seal(err error) error {
+	for _, kind := range []error{context.Canceled, context.DeadlineExceeded, auth.ErrDenied, auth.ErrUnauthenticated} {
+		if errors.Is(err, kind) {
+			return err
+		}
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, objstore.ErrThrottled):
+		return fmt.Errorf("%w: %v", s3proxy.ErrBusy, err)
+	}
+	return fmt.Errorf("read store: %v", err)
+}

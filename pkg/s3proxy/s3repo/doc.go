@@ -1,0 +1,39 @@
+// Package s3repo shows the repos of a store as S3 buckets: a s3proxy.Backend
+// over a repo.Store.
+//
+// # Bucket
+//
+// Bucket REPO holds every ref of a repo, as the first components of its keys:
+// main/2026/a.png, v1.2/2026/a.png, feature/x/2026/a.png. The longest name that
+// matches counts, a branch before a tag before a commit (its ID, or the first 6
+// hex digits of it or more). What a ref expression may add to a name works here
+// too: main~3/2026/a.png, main{2026-11-20T09:00Z}/2026/a.png. Branches and tags
+// are listed; commits and expressions are read by those who know them.
+//
+// Bucket REF.REPO holds one ref with plain keys, for tools that want a whole
+// bucket: main.images, v1.2.images. Repo names have no dots, so the last one
+// splits. It exists for every ref that can be spelt in a bucket's name.
+// [Backend.ListBuckets] lists the buckets REPO only.
+//
+// # Key
+//
+// Files and symbolic links are objects; a link's content is its target's text,
+// and the header x-amz-meta-dvx-symlink says so. A directory is an object, dir/,
+// if somebody wrote that key or if it is empty. A name that no path can hold
+// (an empty component, "." or "..") is a key that is not there. One list with
+// delimiter "/" shows what a bucket REPO has: also the branches that are empty.
+//
+// # Version
+//
+// A request takes one view and opens each commit that it needs once, so that a
+// branch which moves never tears what is read. ETag and Last-Modified belong to
+// a file's content and stay when other files change.
+//
+// # Errors
+//
+// A chunk or an object that is missing from the store is not a key that is
+// missing from a bucket: such errors come out without a kind, as the failures
+// of the server that they are.
+//
+// A [Backend] may be used by any number of goroutines.
+package s3repo

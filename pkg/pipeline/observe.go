@@ -1,0 +1,298 @@
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"sync"
+
+	"github.com/dvx-io/dvx/pkg/chunk"
+	"github.com/dvx-io/dvx/pkg/commit"
+	"github.com/dvx-io/dvx/pkg/repo"
+)
+
+// Snapshot is what the store says of pipelines as of one root: all that
+// [Plan] needs. It is a value: nobody changes it after it was made.
+type Snapshot struct {
+	Gen       uint64         // generation of the root
+	Pipelines []PipelineHead // sorted by name, then branch
+}
+
+// PipelineHead is a pipeline on a branch, with where its inputs and its output
+// are.
+type PipelineHead struct {
+	Name, Branch string
+	Spec         commit.ID     // the commit that holds the spec
+	SpecCommit   commit.Commit // that commit
+	Version      Version       // what it holds
+	Inputs       []InputHead   // in order of the spec
+	Output       Head          // zero ID: nothing was committed yet
+	Protect      []string      // of the output branch
+	Problem      string        // why the pipeline can't run, for people; empty if it can
+}
+
+// InputHead is where an input of a pipeline is.
+type InputHead struct {
+	Name, Repo string
+	Branch     string // as resolved
+	Head       Head   // zero ID: nothing was committed yet
+}
+
+// Head is the newest commit of a branch.
+type Head struct {
+	ID     commit.ID
+	Commit commit.Commit // zero if ID is
+}
+
+// Job returns the job that made the head, or zero if none did.
+func (h Head) Job() JobID {
+	if h.Commit.Prov == nil {
+		return JobID{}
+	}
+	id, err := ParseJobID(h.Commit.Prov.Job)
+	if err != nil {
+		return JobID{}
+	}
+	return id
+}
+
+// Ready reports whether a job of the pipeline could be planned.
+func (p PipelineHead) Ready() bool {
+	return p.Problem == "" && !slices.ContainsFunc(p.Inputs, func(in InputHead) bool { return in.Head.ID.IsZero() })
+}
+
+// Observe returns the pipelines of a store.
+func Observe(ctx context.Context, s repo.Store) (Snapshot, error) {
+	return NewObserver(s).Observe(ctx)
+}
+
+// Observer observes a store again and again, and reads each commit once. It
+// may be used concurrently.
+type Observer struct {
+	store repo.Store
+
+	mu       sync.Mutex
+	commits  map[commit.ID]commit.Commit
+	versions map[commit.ID]specVersion
+}
+
+// specVersion is a decoded spec commit, or why it can't be decoded.
+type specVersion struct {
+	version Version
+	problem string
+}
+
+// NewObserver returns an Observer of s.
+func NewObserver(s repo.Store) *Observer {
+	return &Observer{store: s, commits: map[commit.ID]commit.Commit{}, versions: map[commit.ID]specVersion{}}
+}
+
+// Observe returns the pipelines as of the newest root. A spec that can't be
+// read is a Problem of its pipeline, not an error.
+func (o *Observer) Observe(ctx context.Context) (Snapshot, error) {
+	view, err := o.store.View(ctx)
+	if err != nil {
+		return Snapshot{}, fmt.Errorf("observe pipelines: %w", err)
+	}
+	return o.ObserveView(ctx, view)
+}
+
+// ObserveView returns the pipelines as of a view.
+func (o *Observer) ObserveView(ctx context.Context, view *repo.View) (Snapshot, error) {
+	snap := Snapshot{Gen: view.Gen}
+	used := map[commit.ID]bool{}
+	for name, r := range view.Repos {
+		for branch, ref := range r.Specs {
+			if ref.Commit.IsZero() {
+				continue
+			}
+			p, err := o.pipeline(ctx, view, name, branch, ref.Commit, used)
+			if err != nil {
+				return Snapshot{}, fmt.Errorf("observe pipeline %s@%s: %w", name, branch, err)
+			}
+			snap.Pipelines = append(snap.Pipelines, p)
+		}
+	}
+	slices.SortFunc(snap.Pipelines, func(a, b PipelineHead) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Branch, b.Branch))
+	})
+	markCycles(snap.Pipelines)
+	o.forget(used)
+	return snap, nil
+}
+
+func (o *Observer) pipeline(ctx context.Context, view *repo.View, name, branch string, spec commit.ID, used map[commit.ID]bool) (PipelineHead, error) {
+	p := PipelineHead{Name: name, Branch: branch, Spec: spec}
+	at, err := o.head(ctx, name, spec, used)
+	if err != nil {
+		return p, err
+	}
+	p.SpecCommit = at.Commit
+	if p.Version, p.Problem, err = o.version(ctx, name, at); err != nil {
+		return p, err
+	}
+	out := view.Repos[name].Branches[branch]
+	p.Protect = out.Protect
+	if p.Output, err = o.head(ctx, name, out.Commit, used); err != nil || p.Problem != "" {
+		return p, err
+	}
+	for _, in := range []Input{p.Version.Spec.Input} {
+		h := InputHead{Name: cmp.Or(in.Name, in.Repo), Repo: in.Repo}
+		h.Branch, p.Problem = ResolveInput(view, in, branch)
+		if p.Problem == "" {
+			if h.Head, err = o.head(ctx, in.Repo, view.Repos[in.Repo].Branches[h.Branch].Commit, used); err != nil {
+				return p, err
+			}
+		}
+		p.Inputs = append(p.Inputs, h)
+	}
+	return p, nil
+}
+
+// ResolveInput returns the branch that an input of a pipeline on branch
+// follows: the one that the spec names, else the pipeline's own, else the
+// nearest one from which that was forked and which the input's repo has. If
+// there is none, problem says so, for people.
+func ResolveInput(view *repo.View, in Input, branch string) (resolved, problem string) {
+	r, ok := view.Repos[in.Repo]
+	if !ok {
+		return branch, fmt.Sprintf("input repo %q does not exist: create it, or correct input.repo", in.Repo)
+	}
+	if in.Branch != "" {
+		if _, ok := r.Branches[in.Branch]; !ok {
+			return in.Branch, fmt.Sprintf("input branch %s@%s does not exist: create it, or correct input.branch", in.Repo, in.Branch)
+		}
+		return in.Branch, ""
+	}
+	seen := map[string]bool{}
+	for at := branch; at != "" && !seen[at]; at = forkOf(view, at) {
+		if _, ok := r.Branches[at]; ok {
+			return at, ""
+		}
+		seen[at] = true
+	}
+	return branch, fmt.Sprintf("input repo %s has no branch %q, nor one it was forked from: create it, or set input.branch", in.Repo, branch)
+}
+
+// forkOf returns the branch from which branches of a name were forked, in
+// whichever repo says so; the alphabetically first one if repos disagree.
+func forkOf(view *repo.View, branch string) string {
+	fork := ""
+	for _, r := range view.Repos {
+		for _, set := range []map[string]repo.Branch{r.Branches, r.Specs} {
+			if b, ok := set[branch]; ok && b.Fork != "" && (fork == "" || b.Fork < fork) {
+				fork = b.Fork
+			}
+		}
+	}
+	return fork
+}
+
+// head reads a commit of a repo, from memory if it was read before.
+func (o *Observer) head(ctx context.Context, name string, id commit.ID, used map[commit.ID]bool) (Head, error) {
+	if id.IsZero() {
+		return Head{}, nil
+	}
+	used[id] = true
+	o.mu.Lock()
+	c, ok := o.commits[id]
+	o.mu.Unlock()
+	if ok {
+		return Head{ID: id, Commit: c}, nil
+	}
+	r, err := o.store.Reader(ctx, repo.Scope{Repo: name, Commit: id})
+	if err != nil {
+		return Head{}, err
+	}
+	if c, err = commit.Load(ctx, r, id); err != nil {
+		return Head{}, err
+	}
+	o.mu.Lock()
+	o.commits[id] = c
+	o.mu.Unlock()
+	return Head{ID: id, Commit: c}, nil
+}
+
+// version decodes the spec that a commit holds. What is wrong with the spec
+// itself is returned as problem.
+func (o *Observer) version(ctx context.Context, name string, at Head) (v Version, problem string, err error) {
+	o.mu.Lock()
+	known, ok := o.versions[at.ID]
+	o.mu.Unlock()
+	if ok {
+		return known.version, known.problem, nil
+	}
+	r, err := o.store.Reader(ctx, repo.Scope{Repo: name, Commit: at.ID})
+	if err != nil {
+		return v, "", err
+	}
+	v, err = LoadVersion(ctx, r, at.Commit.Tree)
+	if err != nil {
+		if !errors.Is(err, fs.ErrInvalid) && !errors.Is(err, chunk.ErrCorrupt) {
+			return v, "", err
+		}
+		problem = err.Error()
+	}
+	o.mu.Lock()
+	o.versions[at.ID] = specVersion{version: v, problem: problem}
+	o.mu.Unlock()
+	return v, problem, nil
+}
+
+// forget drops what no pipeline names any more, so that memory follows the
+// number of pipelines and not that of commits.
+func (o *Observer) forget(used map[commit.ID]bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for id := range o.commits {
+		if !used[id] {
+			delete(o.commits, id)
+		}
+	}
+	for id := range o.versions {
+		if !used[id] {
+			delete(o.versions, id)
+		}
+	}
+}
+
+// markCycles sets the Problem of every pipeline that would feed on itself.
+func markCycles(ps []PipelineHead) {
+	at := map[ref]int{}
+	for i, p := range ps {
+		at[ref{p.Name, p.Branch}] = i
+	}
+	for i := range ps {
+		if ps[i].Problem == "" && reaches(ps, at, i, i) {
+			ps[i].Problem = "the pipeline reads its own output, directly or through others: break the cycle in one of their inputs"
+		}
+	}
+}
+
+// ref is a branch of a repo.
+type ref struct{ repo, branch string }
+
+// reaches reports whether pipeline from reads, through any others, the output
+// of pipeline to.
+func reaches(ps []PipelineHead, at map[ref]int, from, to int) bool {
+	seen := map[int]bool{}
+	next := []int{from}
+	for len(next) > 0 {
+		i := next[len(next)-1]
+		next = next[:len(next)-1]
+		for _, in := range ps[i].Inputs {
+			up, ok := at[ref{in.Repo, in.Branch}]
+			if ok && up == to {
+				return true
+			}
+			if ok && !seen[up] {
+				seen[up] = true
+				next = append(next, up)
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,101 @@
+package pipeline
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dvx-io/dvx/pkg/chunk"
+	"github.com/dvx-io/dvx/pkg/commit"
+	"github.com/dvx-io/dvx/pkg/repo"
+	"github.com/dvx-io/dvx/pkg/tree"
+)
+
+// DatumsLabel is the label of an output commit that says how many datums its
+// table has.
+const DatumsLabel = "dvx.datums"
+
+// author is whom output commits name: they are made by nobody in particular,
+// and everywhere alike.
+const author = "dvx"
+
+// PublishOp returns the operation ID with which a job's output is published on
+// top of the previous one: whoever does it, and however often, it is the same.
+func PublishOp(j JobSpec) repo.OpID {
+	sum := chunk.Data.Sum([]byte("dvx 2026-11 v1 publish " + j.ID.String() + " " + j.Head.Output.ID.String()))
+	return repo.OpID(sum[:len(repo.OpID{})])
+}
+
+// stampOf returns the time and the operation of the commit that j makes: a
+// function of its inputs, so that a replay gives the same commit.
+func stampOf(j JobSpec) tree.Attrs {
+	at := j.Head.SpecCommit.Time
+	for _, in := range j.Head.Inputs {
+		at = later(at, in.Head.Commit.Time)
+	}
+	if !j.Head.Output.ID.IsZero() {
+		at = later(at, j.Head.Output.Commit.Time.Add(time.Millisecond))
+	}
+	return tree.Attrs{Time: commit.Stamp(at), Op: tree.OpID(PublishOp(j))}
+}
+
+// OutputCommit returns the commit of a job's output, given the merge of its
+// datums and their number. It is a pure function.
+func OutputCommit(j JobSpec, m Merging, datums int64) commit.Commit {
+	p, stamp := j.Head, stampOf(j)
+	c := commit.Commit{
+		Tree: m.Tree, Author: author, Time: stamp.Time, Op: repo.OpID(stamp.Op).String(),
+		Message: fmt.Sprintf("output of pipeline %s", p.Name),
+		Labels:  map[string]string{DatumsLabel: strconv.FormatInt(datums, 10)},
+		Origins: originsOf(p),
+		Prov: &commit.Provenance{
+			Pipeline: p.Name, Branch: p.Branch, Spec: p.Spec, Job: j.ID.String(), Inputs: j.inputs(),
+			Parameters: p.Version.Spec.Parameters, Principal: p.SpecCommit.Author, Datums: &m.Table,
+		},
+	}
+	if !p.Version.Code.ID.IsZero() {
+		c.Prov.Code = p.Version.Code.Content.String()
+	}
+	if !p.Output.ID.IsZero() {
+		c.Parents = []commit.ID{p.Output.ID}
+	}
+	c.Run = runOf(c.Origins)
+	return c
+}
+
+// originsOf returns the commits by users from which a pipeline's inputs come,
+// sorted: what its inputs say, or the inputs themselves.
+func originsOf(p PipelineHead) []commit.Ref {
+	var all []commit.Ref
+	for _, in := range p.Inputs {
+		if o := in.Head.Commit.Origins; len(o) > 0 {
+			all = append(all, o...)
+		} else {
+			all = append(all, commit.Ref{Repo: in.Repo, Branch: in.Branch, Commit: in.Head.ID})
+		}
+	}
+	slices.SortFunc(all, func(a, b commit.Ref) int { return strings.Compare(originLine(a), originLine(b)) })
+	return slices.Compact(all)
+}
+
+func originLine(r commit.Ref) string { return r.Repo + "@" + r.Branch + " " + r.Commit.String() + "\n" }
+
+// runOf returns the run ID: one for all commits that derive from the same
+// commits by users.
+func runOf(origins []commit.Ref) string {
+	var b strings.Builder
+	b.WriteString("dvx 2026-11 v1 run\n")
+	for _, o := range origins {
+		b.WriteString(originLine(o))
+	}
+	return chunk.Data.Sum([]byte(b.String())).String()
+}
+
+// countOf returns how many datums the table of an output commit has, as the
+// commit says.
+func countOf(c commit.Commit) (int64, bool) {
+	n, err := strconv.ParseInt(c.Labels[DatumsLabel], 10, 64)
+	return n, err == nil && n >= 0
+}

@@ -1,0 +1,84 @@
+package pipeline
+
+import (
+	"maps"
+
+	"github.com/dvx-io/dvx/pkg/pipeline/history"
+)
+
+// Ledger is what is known of jobs beyond what the store's refs say: which
+// ended without an output, and which evaluations were asked for again. It is
+// read from history and never needed for correctness: without it, failed jobs
+// are tried once more.
+type Ledger struct {
+	Ended  map[JobID]bool // failed or cancelled: not started again by themselves
+	Reruns map[JobID]int  // by the ID of rerun 0: the number of the newest rerun
+}
+
+// NewLedger reads job records, oldest first.
+func NewLedger(jobs []history.Job) Ledger {
+	l := Ledger{Ended: map[JobID]bool{}, Reruns: map[JobID]int{}}
+	for _, j := range jobs {
+		l.Note(j)
+	}
+	return l
+}
+
+// Note takes one more job record into account.
+func (l *Ledger) Note(j history.Job) {
+	if l.Ended == nil {
+		l.Ended, l.Reruns = map[JobID]bool{}, map[JobID]int{}
+	}
+	switch {
+	case j.State == history.Failed, j.State == history.Killed && j.By != "":
+		l.Ended[j.ID] = true
+	default:
+		delete(l.Ended, j.ID)
+	}
+	if j.Rerun > 0 {
+		first := firstRun(j)
+		l.Reruns[first] = max(l.Reruns[first], j.Rerun)
+	}
+}
+
+// Clone returns a copy that shares nothing.
+func (l Ledger) Clone() Ledger {
+	return Ledger{Ended: maps.Clone(l.Ended), Reruns: maps.Clone(l.Reruns)}
+}
+
+// firstRun returns the ID that the job of a record has as rerun 0.
+func firstRun(j history.Job) JobID {
+	p := PipelineHead{Name: j.Pipeline, Branch: j.Branch, Spec: j.Spec}
+	p.Version.Spec.Parameters = j.Parameters
+	for _, in := range j.Inputs {
+		p.Inputs = append(p.Inputs, InputHead{Name: in.Name, Head: Head{ID: in.Commit}})
+	}
+	return NewJobID(p, 0)
+}
+
+// current returns the one job that the pipeline's heads call for.
+func (l Ledger) current(p PipelineHead) JobSpec {
+	first := NewJobID(p, 0)
+	n := l.Reruns[first]
+	if n == 0 {
+		return JobSpec{ID: first, Head: p}
+	}
+	return JobSpec{ID: NewJobID(p, n), Rerun: n, Head: p}
+}
+
+// Plan returns the jobs that are missing: for each pipeline that can run, the
+// evaluation of its newest heads, unless its output is of that evaluation or
+// the evaluation has ended without one. It is pure, and its order is that of
+// the snapshot.
+func Plan(s Snapshot, l Ledger) []JobSpec {
+	var wanted []JobSpec
+	for _, p := range s.Pipelines {
+		if !p.Ready() {
+			continue
+		}
+		if j := l.current(p); p.Output.Job() != j.ID && !l.Ended[j.ID] {
+			wanted = append(wanted, j)
+		}
+	}
+	return wanted
+}

@@ -1,0 +1,427 @@
+package pipeline
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/dvx-io/dvx/pkg/commit"
+	"github.com/dvx-io/dvx/pkg/memo"
+	"github.com/dvx-io/dvx/pkg/pipeline/history"
+	"github.com/dvx-io/dvx/pkg/tree"
+)
+
+// onEnumerated freezes the set of a job's datums and starts with them.
+func (s *State) onEnumerated(of Enumerated) {
+	j := s.jobs[of.Job]
+	if j == nil || j.epoch != of.Epoch || j.record.State != history.Pending || !j.retryAt.IsZero() {
+		return
+	}
+	if of.Err != nil {
+		s.lost(j, of.Err, of.Final)
+		return
+	}
+	if !s.moveJob(j, history.Frozen) {
+		return
+	}
+	if j.record.Started.IsZero() {
+		j.record.Started = commit.Stamp(s.now)
+	}
+	j.delta, j.removed, j.record.Reason = of.Delta, of.Removed, ""
+	j.items = make([]item, len(of.Items))
+	for i, it := range of.Items {
+		s.want(j, i, it)
+	}
+	s.killStrays("", func(w *work) bool { return w.pipeline == j.output() })
+	j.record.Counts = history.Counts{Total: of.Total, Ran: j.ran, Hit: max(0, of.Total-int64(j.left)-j.ran)}
+	if j.left == 0 {
+		s.merge(j)
+	} else if s.moveJob(j, history.Running) {
+		s.noteJob(j)
+		s.swap.force = true
+	}
+}
+
+func (j *job) output() ref { return ref{j.spec.Head.Name, j.spec.Head.Branch} }
+
+// want takes on one datum of a job: a hit, one that runs already, or a new one.
+func (s *State) want(j *job, i int, it Item) {
+	j.items[i] = item{identity: it.Identity, key: it.Key, output: it.Output, done: it.Hit}
+	if it.Hit {
+		s.trace("datum", string(DatumNew), string(DatumHit))
+		return
+	}
+	w := s.work[it.Key]
+	if w != nil && w.state == DatumFailed {
+		s.dropWork(w)
+		w = nil
+	}
+	if w == nil {
+		tries := max(1, j.spec.Head.Version.Spec.Datum.Tries)
+		w = &work{key: it.Key, state: DatumNew, tries: tries, pipeline: j.output(), identity: it.Identity}
+		s.work[it.Key] = w
+		s.moveWork(w, DatumPlanned)
+		j.ready = append(j.ready, it.Key)
+	}
+	w.owners = append(w.owners, owner{job: j.spec.ID, item: i})
+	if w.state == DatumAccepted {
+		j.items[i].output, j.items[i].done = w.output, true
+		return
+	}
+	j.left++
+}
+
+// schedule starts datums while there are slots, one job after the other.
+func (s *State) schedule() {
+	for idle := 0; s.live < s.opts.Slots && idle < len(s.order); s.turn++ {
+		j := s.jobs[s.order[s.turn%len(s.order)]]
+		if w := s.nextReady(j); w != nil {
+			s.start(j, w)
+			idle = 0
+		} else {
+			idle++
+		}
+	}
+}
+
+// nextReady takes the next planned datum from a job's queue.
+func (s *State) nextReady(j *job) *work {
+	limit := j.spec.Head.Version.Spec.Parallelism.Max
+	if limit > 0 && s.busy[j.output()] >= limit {
+		return nil
+	}
+	for len(j.ready) > 0 {
+		w := s.work[j.ready[0]]
+		j.ready = j.ready[1:]
+		if w != nil && w.state == DatumPlanned && !w.live {
+			return w
+		}
+	}
+	return nil
+}
+
+func (s *State) start(j *job, w *work) {
+	if !s.moveWork(w, DatumRunning) {
+		return
+	}
+	w.attempt++
+	s.starts++
+	w.serial = s.starts
+	w.live, w.killed, w.by = true, false, ""
+	w.job, w.pipeline = j.spec.ID, j.output()
+	for _, o := range w.owners {
+		if o.job == w.job {
+			w.identity = j.items[o.item].identity
+			break
+		}
+	}
+	s.live++
+	s.busy[w.pipeline]++
+	s.emit(Start{Job: w.job, Identity: w.identity, Key: w.key, Attempt: w.attempt, Serial: w.serial})
+}
+
+// queue makes a datum wait for a slot again, with one of its owners.
+func (s *State) queue(w *work) {
+	if !s.moveWork(w, DatumPlanned) {
+		return
+	}
+	s.requeue(w)
+}
+
+func (s *State) requeue(w *work) {
+	j := s.jobs[w.owners[0].job]
+	j.ready = append(j.ready, w.key)
+}
+
+// onFinished takes in how an attempt ended.
+func (s *State) onFinished(of Finished) {
+	w := s.work[of.Key]
+	if w == nil {
+		return
+	}
+	newest := of.Serial == w.serial && w.live
+	if newest {
+		w.live = false
+		s.live--
+		s.busy[w.pipeline]--
+		s.stray = slices.DeleteFunc(s.stray, func(k memo.Key) bool { return k == w.key })
+	}
+	running, waited := newest && w.state == DatumRunning, newest && w.state == DatumPlanned
+	switch {
+	case of.Known:
+		if running {
+			s.accept(w, of.Result.Output)
+		}
+	case of.Result.Outcome == Succeeded:
+		s.succeeded(w, of)
+	case !running: // a late failure changes nothing
+	case of.Result.Outcome == Failed || of.Result.Outcome == TimedOut:
+		s.report(w, of)
+	case of.Result.Outcome == Cancelled || w.killed:
+		of.Result.Outcome = Cancelled
+		s.noteAttempt(w, of)
+		s.again(w)
+	default:
+		s.noteAttempt(w, of)
+		s.crashed(w, of.Result.Reason)
+	}
+	if waited && w.state == DatumPlanned { // the next attempt waited for this one to be gone
+		if len(w.owners) == 0 {
+			s.dropWork(w)
+			return
+		}
+		s.requeue(w)
+	}
+}
+
+// again plans a datum whose attempt came to nothing through nobody's fault.
+func (s *State) again(w *work) {
+	if len(w.owners) == 0 {
+		s.dropWork(w)
+		return
+	}
+	s.queue(w)
+}
+
+// succeeded takes the first success of a datum, whichever attempt it comes
+// from, and compares any other with it.
+func (s *State) succeeded(w *work, of Finished) {
+	switch w.state {
+	case DatumPlanned, DatumRunning, DatumRetryWait:
+		if w.live {
+			s.kill(w, "")
+		}
+		s.report(w, of)
+	case DatumReported, DatumAccepted:
+		if !w.success || of.Serial == w.reported || of.Result.Output.Content == w.output.Content {
+			return
+		}
+		s.note(history.Record{Event: &history.Event{
+			Time: commit.Stamp(s.now), Kind: history.NotReproducible, Job: w.job, Key: w.key,
+			Text: fmt.Sprintf("datum %s: attempt %d gave another output than the one that counts", w.identity, of.Attempt),
+		}})
+	default: // it has failed before: its owners were told
+	}
+}
+
+// report has a result made durable.
+func (s *State) report(w *work, of Finished) {
+	wasWaiting := w.state == DatumRetryWait
+	if !s.moveWork(w, DatumReported) {
+		return
+	}
+	if wasWaiting {
+		s.unwait(w)
+	}
+	w.reported, w.success = of.Serial, of.Result.Outcome == Succeeded
+	w.output, w.reason = of.Result.Output, of.Result.Reason
+	s.persists++
+	w.persist = s.persists
+	s.emit(Persist{Seq: w.persist, Attempt: s.attemptRecord(w, of), Output: w.output})
+}
+
+// onPersisted lets a durable result count.
+func (s *State) onPersisted(of Persisted) {
+	w := s.work[of.Key]
+	if w == nil || w.state != DatumReported || w.persist != of.Seq {
+		return
+	}
+	switch {
+	case of.Err != nil:
+		s.crashed(w, firstLine(of.Err.Error()))
+	case w.success:
+		s.swap.pending++
+		s.accept(w, of.Output)
+	default:
+		s.swap.pending++
+		if w.fails++; w.fails < w.tries && len(w.owners) > 0 {
+			s.queue(w)
+			return
+		}
+		s.failed(w)
+	}
+}
+
+// accept gives a datum's output to everybody who waits for it.
+func (s *State) accept(w *work, output tree.Root) {
+	known := w.state == DatumRunning
+	if !s.moveWork(w, DatumAccepted) {
+		return
+	}
+	w.output, w.success, w.reason = output, true, ""
+	for _, o := range slices.Clone(w.owners) {
+		j := s.jobs[o.job]
+		it := &j.items[o.item]
+		it.output, it.done = output, true
+		if known {
+			j.record.Counts.Hit++
+		} else {
+			j.record.Counts.Ran++
+		}
+		s.countDown(j)
+	}
+	if len(w.owners) == 0 && s.work[w.key] == w {
+		s.dropWork(w)
+	}
+}
+
+// failed tells everybody who waits for a datum that there is no result.
+func (s *State) failed(w *work) {
+	if !s.moveWork(w, DatumFailed) {
+		return
+	}
+	for _, o := range slices.Clone(w.owners) {
+		j := s.jobs[o.job]
+		if j.record.Counts.Failed++; j.record.Counts.Failed == 1 {
+			j.record.Reason = fmt.Sprintf("datum %s: %s", j.items[o.item].identity, cmp.Or(w.reason, "failed"))
+		}
+		s.countDown(j)
+	}
+	if len(w.owners) == 0 && s.work[w.key] == w {
+		s.dropWork(w)
+	}
+}
+
+// crashed plans another attempt after a while, unless there were too many.
+func (s *State) crashed(w *work, reason string) {
+	w.reason, w.success = reason, false
+	if w.crashes++; w.crashes > s.opts.CrashesMax {
+		s.failed(w)
+		return
+	}
+	if !s.moveWork(w, DatumRetryWait) {
+		return
+	}
+	if len(w.owners) == 0 {
+		s.dropWork(w)
+		return
+	}
+	w.after = s.now.Add(s.opts.backoff(w.crashes))
+	if len(s.waits) == 0 || w.after.Before(s.first) {
+		s.first = w.after
+	}
+	s.waits = append(s.waits, w.key)
+}
+
+// retryWork plans the datums whose wait is over.
+func (s *State) retryWork() {
+	if len(s.waits) == 0 || s.first.After(s.now) {
+		return
+	}
+	waits := s.waits
+	s.waits = nil
+	for _, key := range waits {
+		switch w := s.work[key]; {
+		case w == nil || w.state != DatumRetryWait:
+		case w.after.After(s.now):
+			if len(s.waits) == 0 || w.after.Before(s.first) {
+				s.first = w.after
+			}
+			s.waits = append(s.waits, key)
+		default:
+			s.queue(w)
+		}
+	}
+}
+
+func (s *State) unwait(w *work) {
+	s.waits = slices.DeleteFunc(s.waits, func(k memo.Key) bool { return k == w.key })
+}
+
+// countDown notes that one more datum of a job is over.
+func (s *State) countDown(j *job) {
+	j.left--
+	if j.left > 0 || j.record.State != history.Running {
+		return
+	}
+	if c := j.record.Counts; c.Failed > 0 {
+		s.end(j, history.Failed, fmt.Sprintf("%d of %d datums failed: %s", c.Failed, c.Total, j.record.Reason))
+		return
+	}
+	s.merge(j)
+}
+
+// merge asks for the output of a job whose datums are all in.
+func (s *State) merge(j *job) {
+	if s.moveJob(j, history.Merging) {
+		s.emit(Merge{Job: j.spec, Epoch: j.epoch, Delta: j.changes()})
+	}
+}
+
+// changes returns what the datums of a job say about its output.
+func (j *job) changes() Delta {
+	d := Delta{Total: j.record.Counts.Total, Full: !j.delta, Removed: j.removed, Changed: make([]Output, len(j.items))}
+	for i, it := range j.items {
+		d.Changed[i] = Output{Identity: it.identity, Key: it.key, Tree: it.output}
+	}
+	return d
+}
+
+// release gives up a job's claim to its datums. Those that nobody else waits
+// for are dropped, or left to end by themselves if they run.
+func (s *State) release(j *job) {
+	for _, it := range j.items {
+		w := s.work[it.key]
+		if w == nil {
+			continue // a hit
+		}
+		w.owners = slices.DeleteFunc(w.owners, func(o owner) bool { return o.job == j.spec.ID })
+		switch {
+		case w.state == DatumPlanned && len(w.owners) > 0:
+			s.requeue(w)
+		case len(w.owners) > 0 || w.state == DatumReported:
+		case w.live: // it is dropped when the attempt is over
+			if w.state == DatumRetryWait {
+				s.unwait(w)
+				s.moveWork(w, DatumPlanned)
+			}
+			if !slices.Contains(s.stray, w.key) {
+				s.stray = append(s.stray, w.key)
+			}
+		default:
+			s.dropWork(w)
+		}
+	}
+	j.ran = j.record.Counts.Ran
+	j.items, j.ready, j.removed, j.left = nil, nil, nil, 0
+}
+
+// killStrays stops the attempts that nobody waits for and that match.
+func (s *State) killStrays(by string, match func(*work) bool) {
+	s.stray = slices.DeleteFunc(s.stray, func(k memo.Key) bool {
+		w := s.work[k]
+		if w == nil || !w.live || len(w.owners) > 0 {
+			return true
+		}
+		if !match(w) {
+			return false
+		}
+		s.kill(w, by)
+		return true
+	})
+}
+
+func (s *State) kill(w *work, by string) {
+	if !w.killed {
+		w.killed, w.by = true, by
+		s.emit(Kill{Key: w.key, Serial: w.serial})
+	}
+}
+
+func (s *State) noteAttempt(w *work, of Finished) {
+	a := s.attemptRecord(w, of)
+	s.note(history.Record{Attempt: &a})
+}
+
+// attemptRecord returns what history keeps of an attempt.
+func (s *State) attemptRecord(w *work, of Finished) history.Attempt {
+	r := of.Result
+	a := history.Attempt{
+		Job: w.job, Identity: w.identity, Key: w.key, Attempt: of.Attempt, Outcome: string(r.Outcome), Exit: r.Exit,
+		Reason: firstLine(r.Reason), Log: r.Log, Started: commit.Stamp(r.Started), Ended: commit.Stamp(r.Ended), Stats: history.Stats(r.Stats),
+	}
+	if r.Outcome == Cancelled {
+		a.By = w.by
+	}
+	return a
+}

@@ -59,7 +59,7 @@ func (g *graph) log(t testing.TB, from commit.ID, o commit.LogOptions) []commit.
 func TestGraphModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		g := newGraph()
-		n := rapid.IntRange(1, 14).Draw(rt, "commits")
+		n := rapid.IntRange(1, 9).Draw(rt, "commits")
 		for i := range n {
 			var parents []commit.ID
 			ms := 1

@@ -2,7 +2,6 @@ package repo
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
@@ -184,49 +183,5 @@ func (c *closure) tree(ctx context.Context, parent, root tree.Root, all bool) er
 	if err != nil {
 		return err
 	}
-	return verifyTree(ctx, c.r, parent, root)
-}
-
-// verifyEditsMax is how many changes are made again in memory.
-const verifyEditsMax = 100_000
-
-// verifyTree makes root again: from its parent's directory, which is sound,
-// by the changes between the two. What has as many changes as a large
-// directory has entries is verified in full.
-func verifyTree(ctx context.Context, r chunk.Reader, parent, root tree.Root) error {
-	if parent.ID.IsZero() {
-		return tree.Verify(ctx, r, root)
-	}
-	var edits []tree.Edit
-	for change, err := range tree.Diff(ctx, r, parent, r, root, tree.DiffOptions{Storage: true, Expand: true}) {
-		if err != nil {
-			return err
-		}
-		if edits = append(edits, change.Edit()); len(edits) > verifyEditsMax {
-			return tree.Verify(ctx, r, root)
-		}
-	}
-	again, err := tree.Apply(ctx, &overlay{r: r}, parent, edits)
-	if err != nil {
-		return err
-	}
-	if again != root {
-		return fmt.Errorf("directory %v: its entries make %+v, it says %+v: %w", chunk.ID(root.ID).Short(), again, root, chunk.ErrCorrupt)
-	}
-	return nil
-}
-
-// overlay keeps in memory what is put, above a Reader.
-type overlay struct {
-	chunk.Mem
-	r chunk.Reader
-}
-
-// Get implements chunk.Reader.
-func (o *overlay) Get(ctx context.Context, kind chunk.Kind, id chunk.ID) ([]byte, error) {
-	b, err := o.Mem.Get(ctx, kind, id)
-	if errors.Is(err, chunk.ErrNotFound) {
-		return o.r.Get(ctx, kind, id)
-	}
-	return b, err
+	return tree.VerifyChange(ctx, c.r, parent, root)
 }

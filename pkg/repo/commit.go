@@ -123,15 +123,30 @@ func (c *committer) run(ctx context.Context) (CommitResult, error) {
 	if err := c.fill(ctx); err != nil {
 		return CommitResult{}, err
 	}
-	if res, ok, err := c.replayed(ctx); ok || err != nil {
-		return res, err
-	}
-	for n := 1; ; n++ {
-		res, err := c.inSession(ctx)
-		if !errors.Is(err, ErrDoomed) || n >= attemptsMax {
+	if c.late() {
+		if res, ok, err := c.replayed(ctx); ok || err != nil {
 			return res, err
 		}
 	}
+	for n := 1; ; n++ {
+		res, err := c.inSession(ctx)
+		switch {
+		case errors.Is(err, ErrDoomed) && n < attemptsMax:
+			continue
+		case errors.Is(err, ErrConflict) || err == nil && res.Unchanged:
+			// It may be the first attempt that is in the way, or left nothing to do.
+			if first, ok, ferr := c.replayed(ctx); ok && ferr == nil {
+				return first, nil
+			}
+		}
+		return res, err
+	}
+}
+
+// late reports whether the operation may be one that the root has forgotten: a
+// fresh one is not, and the root remembers the last OpsMax.
+func (c *committer) late() bool {
+	return c.o.Expect == nil && (c.o.Op[6]>>4 != 7 || c.o.Time.Sub(c.o.Op.time()) > opFresh)
 }
 
 // fill completes the options.
@@ -170,9 +185,13 @@ func (c *committer) head(ctx context.Context) (commit.ID, error) {
 	return r.Branches[c.o.Branch].Commit, err
 }
 
-// opAge is by how much clocks may differ for an operation's age to be
-// recognised: no commit of an operation is older than its ID by more.
-const opAge = time.Hour
+const (
+	// opFresh is the age up to which an operation ID is taken for new.
+	opFresh = 30 * time.Second
+	// opAge is by how much clocks may differ: no commit of an operation is
+	// older than its ID by more.
+	opAge = 5 * time.Minute
+)
 
 // replayed looks for a commit of the same operation in the branch's history,
 // down to the time at which the operation ID was made.
@@ -194,7 +213,7 @@ func (c *committer) replayed(ctx context.Context) (CommitResult, bool, error) {
 		if e.Commit.Op == c.o.Op.String() {
 			return CommitResult{ID: e.ID, Commit: e.Commit, Branch: c.o.Branch, Replay: true}, true, nil
 		}
-		if n++; n >= OpsMax || e.Commit.Time.Before(since) {
+		if n++; n >= replaySearchMax || e.Commit.Time.Before(since) {
 			break
 		}
 	}

@@ -71,8 +71,9 @@ type Direct struct {
 
 	randMu sync.Mutex
 
-	mu   sync.Mutex
-	last *loaded // the newest root seen
+	mu    sync.Mutex
+	last  *loaded       // the newest root seen
+	newer chan struct{} // closed when last changes
 }
 
 var _ Store = (*Direct)(nil)
@@ -193,7 +194,7 @@ func OpenDirect(ctx context.Context, objects objstore.Store, o Options) (*Direct
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	d := &Direct{objects: objects, packs: packs, config: c, o: o, swapping: make(chan struct{}, 1)}
+	d := &Direct{objects: objects, packs: packs, config: c, o: o, swapping: make(chan struct{}, 1), newer: make(chan struct{})}
 	d.swapping <- struct{}{}
 	if _, err := d.load(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store: %w", err), packs.Close())
@@ -270,6 +271,8 @@ func (d *Direct) remember(r *Root, v objstore.Version) *loaded {
 	}
 	if d.last == nil || d.last.root.Gen <= r.Gen {
 		d.last = l
+		close(d.newer)
+		d.newer = make(chan struct{})
 	}
 	return l
 }
@@ -293,9 +296,12 @@ func (r *Root) segmentKeys() []string {
 }
 
 // Watch implements [Store]. It looks at the root every WatchEvery, and when
-// Hint says so.
+// Hint says so; what this process does or sees itself, it knows at once.
 func (d *Direct) Watch(ctx context.Context, after uint64) (uint64, error) {
 	for {
+		d.mu.Lock()
+		newer := d.newer
+		d.mu.Unlock()
 		l, err := d.load(ctx)
 		if err != nil {
 			return 0, err
@@ -306,6 +312,7 @@ func (d *Direct) Watch(ctx context.Context, after uint64) (uint64, error) {
 		select {
 		case <-ctx.Done():
 			return l.root.Gen, ctx.Err()
+		case <-newer:
 		case <-d.o.Hint:
 		case <-d.o.After(d.o.WatchEvery):
 		}

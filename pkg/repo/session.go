@@ -122,6 +122,16 @@ func (s *session) publish(ctx context.Context, t Txn, a Attachments) (Result, er
 		return Result{}, err
 	}
 	p := publication{s: s, t: t, attach: a}
+	// What takes long is done before the turn to swap is taken.
+	base, err := s.d.load(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	if _, ok := base.root.FindOp(t.Op); !ok {
+		if err := p.ground(ctx, base); err != nil {
+			return Result{}, err
+		}
+	}
 	res, at, err := s.d.swap(ctx, t, p.prepare)
 	if err != nil {
 		return Result{}, err
@@ -151,11 +161,12 @@ type publication struct {
 	s       *session
 	t       Txn
 	attach  Attachments
-	checked []string // index segments against which the closure was checked
+	checked []string // index segments against which the closure was checked, with this floor
+	seen    uint64
 	merged  *merged
 }
 
-// prepare makes sure that the session's work can stand on base.
+// prepare makes the Env for base.
 func (p *publication) prepare(ctx context.Context, base *loaded) (Env, error) {
 	env, err := p.s.d.env(ctx)
 	if err != nil {
@@ -164,32 +175,45 @@ func (p *publication) prepare(ctx context.Context, base *loaded) (Env, error) {
 	if _, ok := base.root.FindOp(p.t.Op); ok {
 		return env, nil
 	}
-	if p.s.start < base.root.Floor {
-		return Env{}, fmt.Errorf("session started at root generation %d, the floor is %d: %w", p.s.start, base.root.Floor, ErrDoomed)
-	}
-	snap, err := p.s.d.snapshot(ctx, base)
-	if err != nil {
+	if err := p.ground(ctx, base); err != nil {
 		return Env{}, err
-	}
-	if err := p.s.rebase(base, snap); err != nil {
-		return Env{}, err
-	}
-	keys := base.root.segmentKeys()
-	if p.checked == nil || !containsAll(keys, p.checked) {
-		c := closure{root: base.root, base: snap, r: p.s, has: p.s.Has, owner: env.Principal == auth.Owner, written: p.s.wrote}
-		if err := c.check(ctx, p.t); err != nil {
-			return Env{}, err
-		}
-		p.checked = keys
 	}
 	env.Attachments = p.attach
 	env.Start = p.s.start
 	env.Needs = p.checked
-	env.Add, err = p.s.segments(ctx)
-	if err != nil {
+	if env.Add, err = p.s.segments(ctx); err != nil {
 		return Env{}, err
 	}
 	return p.merge(ctx, base.root, env)
+}
+
+// ground makes sure that the session's work can stand on base. It looks again
+// only at what may have changed since the last time.
+func (p *publication) ground(ctx context.Context, base *loaded) error {
+	if p.s.start < base.root.Floor {
+		return fmt.Errorf("session started at root generation %d, the floor is %d: %w", p.s.start, base.root.Floor, ErrDoomed)
+	}
+	snap, err := p.s.d.snapshot(ctx, base)
+	if err != nil {
+		return err
+	}
+	if err := p.s.rebase(base, snap); err != nil {
+		return err
+	}
+	keys := base.root.segmentKeys()
+	if p.checked != nil && containsAll(keys, p.checked) && p.seen == base.root.Floor {
+		return nil
+	}
+	who, err := auth.From(ctx)
+	if err != nil {
+		return err
+	}
+	c := closure{root: base.root, base: snap, r: p.s, has: p.s.Has, owner: who == auth.Owner, written: p.s.wrote}
+	if err := c.check(ctx, p.t); err != nil {
+		return err
+	}
+	p.checked, p.seen = keys, base.root.Floor
+	return nil
 }
 
 func containsAll(have, want []string) bool {
@@ -211,13 +235,13 @@ func (s *session) wrote(id commit.ID) bool {
 func (s *session) rebase(base *loaded, snap *pack.Snapshot) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.base.root.Gen >= base.root.Gen {
-		return nil
-	}
 	for _, key := range s.Reused() {
 		if !snap.HasPack(key) {
 			return fmt.Errorf("pack %s, which the session relies on, was collected: %w", key, ErrDoomed)
 		}
+	}
+	if s.base.root.Gen >= base.root.Gen {
+		return nil
 	}
 	if err := s.Rebase(snap, nil); err != nil {
 		return err
@@ -260,10 +284,10 @@ func (p *publication) settle(ctx context.Context, at *loaded) {
 // env returns the Env of a transaction that brings nothing along.
 func (d *Direct) env(ctx context.Context) (Env, error) {
 	p, err := auth.From(ctx)
-	if errors.Is(err, auth.ErrUnauthenticated) {
+	if err != nil {
 		return Env{}, err
 	}
-	return Env{Now: d.o.Now(), Principal: p}, err
+	return Env{Now: d.o.Now(), Principal: p}, nil
 }
 
 // Move implements [Store].

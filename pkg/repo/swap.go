@@ -58,7 +58,7 @@ func (d *Direct) swap(ctx context.Context, t Txn, prepare func(context.Context, 
 			return res, at, err
 		}
 		if err := p.pause(ctx); err != nil { // another was faster: nothing of ours can land any more
-			return Result{}, nil, fmt.Errorf("transaction %v lost %d swaps: %w", t.Op, p.n-1, err)
+			return Result{}, nil, fmt.Errorf("transaction %v: others were faster each time: %w", t.Op, err)
 		}
 	}
 }

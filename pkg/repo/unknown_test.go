@@ -316,7 +316,7 @@ func forkModel(ctx context.Context, t *rapid.T, d *Direct, model map[string]map[
 		return
 	}
 	_, there := model[b]
-	_, err = d.Move(ctx, Txn{Op: o, Ops: []Op{CreateBranch{Repo: "a", Branch: b, From: head, Fork: from}}})
+	_, err = d.Move(ctx, Txn{Op: o, Ops: []Op{CreateBranch{Repo: "a", Branch: b, From: head}}})
 	if (err == nil) != !there {
 		t.Fatalf("create %s from %s: %v", b, from, err)
 	}

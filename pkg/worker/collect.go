@@ -1,12 +1,15 @@
 package worker
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
@@ -17,68 +20,116 @@ import (
 // collector stores what a program wrote.
 type collector struct {
 	ctx    context.Context
+	task   string // the task's folder, as the program saw it, with slashes
 	out    *os.Root
 	store  chunk.Store
 	writer *chunk.Writer
 	inputs []pipeline.TaskInput
-	edits  []tree.Edit
+	build  *tree.Builder
 	bytes  int64
 }
 
-// collect stores the folder dir as a tree whose entries carry no attributes,
-// and returns it with its bytes. Nothing is followed out of dir, except links
-// to inputs, which become those inputs.
-func collect(ctx context.Context, dir string, inputs []pipeline.TaskInput, s chunk.Store, w *chunk.Writer) (tree.Root, int64, error) {
-	out, err := os.OpenRoot(dir)
+// collect stores the folder out in the folder task as a tree whose entries
+// carry no attributes, and returns it with its bytes. Nothing is followed out
+// of it, except links to inputs, which become those inputs.
+func collect(ctx context.Context, task string, inputs []pipeline.TaskInput, s chunk.Store, w *chunk.Writer) (tree.Root, int64, error) {
+	out, err := openOut(task)
 	if err != nil {
-		return tree.Root{}, 0, fmt.Errorf("store outputs: %w", err)
+		return tree.Root{}, 0, err
 	}
 	defer out.Close()
-	empty, err := tree.Empty(ctx, s)
-	if err != nil {
+	c := &collector{
+		ctx: ctx, task: filepath.ToSlash(task), out: out, store: s, writer: w, inputs: inputs,
+		build: tree.NewBuilder(s),
+	}
+	if _, err := c.dir(""); err != nil {
 		return tree.Root{}, 0, err
 	}
-	c := &collector{ctx: ctx, out: out, store: s, writer: w, inputs: inputs}
-	if _, err := c.dir("."); err != nil {
-		return tree.Root{}, 0, err
-	}
-	root, err := tree.Apply(ctx, s, empty, c.edits)
+	root, err := c.build.Finish(ctx)
 	if err != nil {
 		return tree.Root{}, 0, fmt.Errorf("store outputs: %w", err)
 	}
 	return root, c.bytes, nil
 }
 
-// dir collects the folder p and returns how many entries it has.
-func (c *collector) dir(p string) (int, error) {
-	f, err := c.out.Open(filepath.FromSlash(p))
-	if err != nil {
-		return 0, fmt.Errorf("store outputs: %w", err)
+// openOut opens the output folder, unless the program put something else in
+// its place.
+func openOut(task string) (*os.Root, error) {
+	dir := filepath.Join(task, "out")
+	before, err := os.Lstat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, refusef("the program removed the folder out")
 	}
-	names, err := f.Readdirnames(-1)
+	if err != nil {
+		return nil, fmt.Errorf("store outputs: %w", err)
+	}
+	if !before.IsDir() {
+		return nil, refusef("the program replaced the folder out by a %s", kindOf(before.Mode()))
+	}
+	out, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, unreadable("folder", "", err)
+	}
+	if now, err := out.Stat("."); err != nil || !os.SameFile(before, now) {
+		_ = out.Close()
+		return nil, refusef("the folder out was replaced while it was stored")
+	}
+	return out, nil
+}
+
+// unreadable reports that an output can't be read: the program's doing if it
+// took the right to.
+func unreadable(kind, p string, err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return refusef("output %s out/%s can't be read: %w", kind, p, fs.ErrPermission)
+	}
+	return fmt.Errorf("store output out/%s: %w", p, err)
+}
+
+// dir collects the folder p ("" for out itself) and returns how many entries it
+// has.
+func (c *collector) dir(p string) (int, error) {
+	f, err := c.out.Open(filepath.FromSlash(cmp.Or(p, ".")))
+	if err != nil {
+		return 0, unreadable("folder", p, err)
+	}
+	entries, err := f.ReadDir(-1)
 	_ = f.Close()
 	if err != nil {
-		return 0, fmt.Errorf("store outputs: %w", err)
+		return 0, unreadable("folder", p, err)
 	}
-	for _, name := range names {
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return cmp.Compare(key(a), key(b)) })
+	for _, e := range entries {
 		if err := c.ctx.Err(); err != nil {
 			return 0, err
 		}
-		if err := tree.CheckName(name); err != nil {
-			return 0, refusef("output %q: %w", path.Join(p, name), err)
+		at := path.Join(p, e.Name())
+		if err := tree.CheckName(e.Name()); err != nil {
+			return 0, refusef("output %q: %w", at, err)
 		}
-		if err := c.entry(path.Join(p, name)); err != nil {
+		if err := tree.CheckPath(at); err != nil {
+			return 0, refusef("output out/%.200s: %w", at, err)
+		}
+		if err := c.entry(at); err != nil {
 			return 0, err
 		}
 	}
-	return len(names), nil
+	return len(entries), nil
+}
+
+// key is what the entries of a tree are sorted by.
+func key(e fs.DirEntry) string {
+	if e.IsDir() {
+		return e.Name() + "/"
+	}
+	return e.Name()
 }
 
 // entry collects one name.
 func (c *collector) entry(p string) error {
 	info, err := c.out.Lstat(filepath.FromSlash(p))
 	if err != nil {
-		return fmt.Errorf("store output %s: %w", p, err)
+		return unreadable("entry", p, err)
 	}
 	switch info.Mode().Type() {
 	case 0:
@@ -90,32 +141,53 @@ func (c *collector) entry(p string) error {
 		if err != nil || n > 0 {
 			return err
 		}
-		empty, err := tree.Empty(c.ctx, c.store)
-		if err != nil {
-			return err
-		}
-		return c.put(p, tree.Entry{Kind: tree.Dir, Dir: empty})
+		return c.put(p, tree.Entry{Kind: tree.Dir})
 	default:
-		return refusef("output %s is a %v; only files, directories and links are stored", p, info.Mode().Type())
+		return refusef("output out/%s is a %s; only files, directories and links are stored", p, kindOf(info.Mode()))
 	}
 }
 
+// kindOf names what a file is, for people.
+func kindOf(m fs.FileMode) string {
+	switch t := m.Type(); {
+	case t == 0:
+		return "file"
+	case t&fs.ModeSymlink != 0:
+		return "link"
+	case t&fs.ModeNamedPipe != 0:
+		return "named pipe"
+	case t&fs.ModeSocket != 0:
+		return "socket"
+	case t&fs.ModeDevice != 0:
+		return "device"
+	default:
+		return "special file"
+	}
+}
+
+// put adds an entry without what only its former place gave it.
 func (c *collector) put(p string, e tree.Entry) error {
-	e.Name = path.Base(p)
-	c.edits = append(c.edits, tree.Edit{Path: p, Put: &e})
+	e.Attrs, e.Marker = tree.Attrs{}, nil
+	if err := c.build.Add(c.ctx, p, e); err != nil {
+		return fmt.Errorf("store output out/%s: %w", p, err)
+	}
 	return nil
 }
 
 // file stores a regular file.
 func (c *collector) file(p string, info fs.FileInfo) error {
-	f, err := openNoFollow(c.out, p)
+	f, err := c.out.OpenFile(filepath.FromSlash(p), os.O_RDONLY|openFlags, 0)
 	if err != nil {
-		return fmt.Errorf("store output %s: %w", p, err)
+		return unreadable("file", p, err)
 	}
 	defer f.Close()
+	// A name that became a link since would have been followed: not that file.
+	if now, err := f.Stat(); err != nil || !os.SameFile(info, now) {
+		return refusef("output out/%s was replaced while it was stored", p)
+	}
 	content, err := c.writer.WriteContent(c.ctx, f)
 	if err != nil {
-		return fmt.Errorf("store output %s: %w", p, err)
+		return fmt.Errorf("store output out/%s: %w", p, err)
 	}
 	c.bytes += content.Size
 	return c.put(p, tree.Entry{Kind: tree.File, Exec: info.Mode()&0o100 != 0, Content: content})
@@ -125,75 +197,106 @@ func (c *collector) file(p string, info fs.FileInfo) error {
 func (c *collector) link(p string) error {
 	target, err := c.out.Readlink(filepath.FromSlash(p))
 	if err != nil {
-		return fmt.Errorf("store output %s: %w", p, err)
+		return unreadable("link", p, err)
 	}
 	target = filepath.ToSlash(target)
-	// As seen from the task's folder, where out and in lie side by side.
-	taskDir := path.Dir(filepath.ToSlash(c.out.Name()))
-	at := path.Join("out", path.Dir(p), target)
-	if path.IsAbs(target) {
-		rel, ok := strings.CutPrefix(path.Clean(target), taskDir+"/")
-		if !ok {
-			return refusef("output %s is a link to %s, outside of the task's folders", p, target)
-		}
-		at = rel
+	at, err := c.pointsAt(p, target)
+	if err != nil {
+		return refusef("output out/%s is a link to %q: %w", p, target, err)
 	}
 	if in, ok := strings.CutPrefix(at, "in/"); ok {
-		e, err := c.input(in)
-		if err != nil {
-			return refusef("output %s is a link to %s: %w", p, target, err)
-		}
-		return c.put(p, e)
+		return c.graft(p, target, in)
 	}
-	if at != "out" && !strings.HasPrefix(at, "out/") || path.IsAbs(target) {
-		return refusef("output %s is a link to %s, which leaves out/", p, target)
+	if !below(at, "out") {
+		return refusef("output out/%s is a link to %q, which is neither in out nor an input", p, target)
+	}
+	if path.IsAbs(target) { // keep what it means, not where this task's folder was
+		if target, err = relative(path.Dir(path.Join("out", p)), at); err != nil {
+			return fmt.Errorf("store output out/%s: %w", p, err)
+		}
 	}
 	content, err := c.writer.WriteContent(c.ctx, strings.NewReader(target))
 	if err != nil {
-		return fmt.Errorf("store output %s: %w", p, err)
+		return fmt.Errorf("store output out/%s: %w", p, err)
 	}
 	return c.put(p, tree.Entry{Kind: tree.Symlink, Content: content})
 }
 
-// input finds the entry of an input by its path below in/.
-func (c *collector) input(p string) (tree.Entry, error) {
-	name, rest, _ := strings.Cut(p, "/")
-	for _, in := range c.inputs {
-		if in.Name != name {
-			continue
-		}
-		for _, it := range in.Items {
-			if it.Path == rest {
-				return plain(it.Entry), nil
-			}
-			below, ok := rest, it.Path == ""
-			if !ok {
-				below, ok = strings.CutPrefix(rest, it.Path+"/")
-			}
-			if ok && it.Entry.Kind == tree.Dir {
-				e, err := tree.Open(c.store, it.Entry.Dir).Lookup(c.ctx, below)
-				return plain(e), err
-			}
-		}
+// pointsAt returns where the link p in out points, relative to the task's
+// folder, in which out and in lie side by side.
+func (c *collector) pointsAt(p, target string) (string, error) {
+	if !path.IsAbs(target) {
+		return linkInside("", path.Dir(path.Join("out", p)), target)
 	}
-	return tree.Entry{}, fmt.Errorf("no input in/%s: %w", p, fs.ErrNotExist)
+	rel, ok := strings.CutPrefix(target, c.task+"/")
+	if !ok {
+		return "", errLeaves
+	}
+	return linkInside("", ".", rel)
 }
 
-// plain returns e without what only its place in the input gave it.
-func plain(e tree.Entry) tree.Entry {
-	e.Attrs, e.Marker = tree.Attrs{}, nil
-	return e
+// relative returns the path to at from the folder dir, both relative to the
+// task's folder.
+func relative(dir, at string) (string, error) {
+	rel, err := filepath.Rel(filepath.FromSlash(dir), filepath.FromSlash(at))
+	return filepath.ToSlash(rel), err
 }
 
-// openNoFollow opens a regular file for reading, and no other.
-func openNoFollow(root *os.Root, p string) (*os.File, error) {
-	f, err := root.OpenFile(filepath.FromSlash(p), os.O_RDONLY|noFollow, 0)
-	if err != nil {
-		return nil, err
+// graft puts the input at the path in below in/ in the place of the link p.
+func (c *collector) graft(p, target, in string) error {
+	parts := c.partsBelow(in)
+	if len(parts) == 0 {
+		e, err := c.input(in)
+		var r refused
+		if errors.As(err, &r) {
+			return refusef("output out/%s is a link to %q: %w", p, target, err)
+		}
+		if err != nil {
+			return fmt.Errorf("store output out/%s: %w", p, err)
+		}
+		return c.graftEntry(p, e)
 	}
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		_ = f.Close()
-		return nil, fmt.Errorf("%s is no regular file any more: %w", p, fs.ErrInvalid)
+	for _, it := range parts {
+		if err := c.graftEntry(path.Join(p, it.Path), it.Entry); err != nil {
+			return err
+		}
 	}
-	return f, nil
+	return nil
+}
+
+// graftEntry puts an entry of an input at p, a directory entry by entry, for
+// the attributes and markers in it are the input's.
+func (c *collector) graftEntry(p string, e tree.Entry) error {
+	if err := c.graftOne(p, e); err != nil || e.Kind != tree.Dir {
+		return err
+	}
+	for e, err := range tree.Open(c.store, e.Dir).Walk(c.ctx, tree.WalkOptions{Dirs: true}) {
+		if err != nil {
+			return fmt.Errorf("store output out/%s: %w", p, err)
+		}
+		if err := c.graftOne(path.Join(p, e.Path), e.Entry); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// graftOne puts an entry of an input at p, without what is below it.
+func (c *collector) graftOne(p string, e tree.Entry) error {
+	if err := tree.CheckPath(p); err != nil {
+		return refusef("output out/%.200s: %w", p, err)
+	}
+	switch e.Kind {
+	case tree.Dir:
+		e = tree.Entry{Kind: tree.Dir}
+	case tree.Symlink:
+		target, err := readLink(c.ctx, c.store, e.Content)
+		if err != nil {
+			return fmt.Errorf("store output out/%s: %w", p, err)
+		}
+		if _, err := linkInside("", path.Dir(p), target); err != nil {
+			return refusef("output out/%s, in a linked input, is a link to %q: %w", p, target, err)
+		}
+	}
+	return c.put(p, e)
 }

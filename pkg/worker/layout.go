@@ -8,7 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strings"
+	"syscall"
 	"time"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
@@ -33,12 +33,19 @@ type layer struct {
 	ctx   context.Context
 	root  *os.Root
 	r     chunk.Reader
+	what  string // what is laid out, for messages
+	home  string // path below root that links must not leave
 	bytes int64
-	dirs  []string // made, parents first
-	links []link   // made last, when all else is there
+	dirs  []string        // made, parents first
+	made  map[string]bool // the same
+	links []link          // made last, when all else is there
 }
 
 type link struct{ path, target string }
+
+func newLayer(ctx context.Context, root *os.Root, r chunk.Reader, what string) *layer {
+	return &layer{ctx: ctx, root: root, r: r, what: what, made: map[string]bool{"": true, ".": true}}
+}
 
 // item writes the entry e at p below the root.
 func (l *layer) item(p string, e tree.Entry) error {
@@ -62,7 +69,7 @@ func (l *layer) item(p string, e tree.Entry) error {
 func (l *layer) dir(p string, root tree.Root) error {
 	for e, err := range tree.Open(l.r, root).Entries(l.ctx, "", "") {
 		if err != nil {
-			return fmt.Errorf("read %s: %w", p, err)
+			return fmt.Errorf("read %s %s: %w", l.what, p, err)
 		}
 		if err := l.item(path.Join(p, e.Name), e); err != nil {
 			return err
@@ -73,7 +80,7 @@ func (l *layer) dir(p string, root tree.Root) error {
 
 // mkdir makes the folder p with its parents.
 func (l *layer) mkdir(p string) error {
-	if p == "." || p == "" {
+	if l.made[p] {
 		return nil
 	}
 	if err := l.mkdir(path.Dir(p)); err != nil {
@@ -81,16 +88,19 @@ func (l *layer) mkdir(p string) error {
 	}
 	err := l.root.Mkdir(filepath.FromSlash(p), 0o755)
 	if errors.Is(err, fs.ErrExist) {
-		if info, serr := l.root.Lstat(filepath.FromSlash(p)); serr == nil && info.IsDir() {
-			return nil
-		}
-		return refusef("input %s is a file and a directory at once, which a disk can't hold", p)
+		return l.clash(p)
 	}
 	if err != nil {
-		return disk(p, err)
+		return l.disk(p, err)
 	}
 	l.dirs = append(l.dirs, p)
+	l.made[p] = true
 	return nil
+}
+
+// clash refuses a path at which two things are to lie.
+func (l *layer) clash(p string) error {
+	return refusef("%s %s is there twice, as a file and a directory or in another spelling, which this disk can't hold", l.what, p)
 }
 
 // file writes one file, read-only.
@@ -104,26 +114,33 @@ func (l *layer) file(p string, e tree.Entry) error {
 	}
 	f, err := l.root.OpenFile(filepath.FromSlash(p), os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if errors.Is(err, fs.ErrExist) {
-		return refusef("input %s is there twice, which a disk can't hold", p)
+		return l.clash(p)
 	}
 	if err != nil {
-		return disk(p, err)
+		return l.disk(p, err)
 	}
 	defer f.Close()
 	if e.Content.Size > 0 {
 		c, err := chunk.OpenContent(l.ctx, l.r, e.Content)
 		if err != nil {
-			return fmt.Errorf("read %s: %w", p, err)
+			return fmt.Errorf("read %s %s: %w", l.what, p, err)
 		}
 		if _, err := c.WriteTo(f); err != nil {
-			return fmt.Errorf("lay out %s: %w", p, err)
+			return fmt.Errorf("lay out %s %s: %w", l.what, p, err)
 		}
 	}
 	l.bytes += e.Content.Size
-	if err := f.Close(); err != nil {
-		return fmt.Errorf("lay out %s: %w", p, err)
+	if err := errors.Join(f.Chmod(mode), f.Close()); err != nil { // open's mode is subject to the umask
+		return fmt.Errorf("lay out %s %s: %w", l.what, p, err)
 	}
-	return l.root.Chtimes(filepath.FromSlash(p), fixedTime, fixedTime)
+	return l.fixTime(p)
+}
+
+func (l *layer) fixTime(p string) error {
+	if err := l.root.Chtimes(filepath.FromSlash(p), fixedTime, fixedTime); err != nil {
+		return fmt.Errorf("lay out %s %s: %w", l.what, p, err)
+	}
+	return nil
 }
 
 // link notes a symbolic link, to be made when everything else is there. A
@@ -132,59 +149,54 @@ func (l *layer) link(p string, e tree.Entry) error {
 	if err := l.mkdir(path.Dir(p)); err != nil {
 		return err
 	}
-	target, err := readText(l.ctx, l.r, e.Content)
+	target, err := readLink(l.ctx, l.r, e.Content)
 	if err != nil {
-		return fmt.Errorf("read link %s: %w", p, err)
+		return fmt.Errorf("read %s %s: %w", l.what, p, err)
 	}
-	if path.IsAbs(target) || !filepath.IsLocal(filepath.FromSlash(path.Join(path.Dir(p), target))) {
-		return refusef("link %s points at %q, outside of its input", p, target)
+	if _, err := linkInside(l.home, path.Dir(p), target); err != nil {
+		return refusef("%s %s is a link to %q: %w", l.what, p, target, err)
 	}
 	l.links = append(l.links, link{p, target})
 	l.bytes += e.Content.Size
 	return nil
 }
 
-// finish makes the links, fixes the folders' times and makes them read-only.
+// finish makes the links, fixes the folders' times and makes them read-only,
+// the root too.
 func (l *layer) finish() error {
 	for _, k := range l.links {
-		if err := l.root.Symlink(filepath.FromSlash(k.target), filepath.FromSlash(k.path)); err != nil {
-			return disk(k.path, err)
+		err := l.root.Symlink(filepath.FromSlash(k.target), filepath.FromSlash(k.path))
+		if errors.Is(err, fs.ErrExist) {
+			return l.clash(k.path)
+		}
+		if err != nil {
+			return l.disk(k.path, err)
+		}
+		if err := fixLinkTime(l.root, k.path); err != nil {
+			return l.disk(k.path, err)
 		}
 	}
-	for i := len(l.dirs) - 1; i >= 0; i-- {
-		p := filepath.FromSlash(l.dirs[i])
-		if err := errors.Join(l.root.Chtimes(p, fixedTime, fixedTime), l.root.Chmod(p, 0o555)); err != nil {
-			return fmt.Errorf("lay out %s: %w", l.dirs[i], err)
+	for i := len(l.dirs); i >= 0; i-- {
+		p := "."
+		if i > 0 {
+			p = l.dirs[i-1]
+		}
+		if err := l.root.Chmod(filepath.FromSlash(p), 0o555); err != nil {
+			return fmt.Errorf("lay out %s %s: %w", l.what, p, err)
+		}
+		if err := l.fixTime(p); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
 // disk reports that the disk did not take a path.
-func disk(p string, err error) error {
-	if errors.Is(err, fs.ErrInvalid) || strings.Contains(err.Error(), "file name too long") {
-		return refusef("input %s can't be laid out on this disk: %w", p, err)
+func (l *layer) disk(p string, err error) error {
+	if errors.Is(err, fs.ErrInvalid) || errors.Is(err, syscall.ENAMETOOLONG) || errors.Is(err, syscall.EILSEQ) {
+		return refusef("%s %.300s can't be laid out on this disk: %w", l.what, p, err)
 	}
-	return fmt.Errorf("lay out %s: %w", p, err)
-}
-
-// readText reads a small content: a link's target.
-func readText(ctx context.Context, r chunk.Reader, c chunk.Content) (string, error) {
-	if c.Size > tree.PathSizeMax {
-		return "", refusef("link target of %d bytes", c.Size)
-	}
-	if c.Size == 0 {
-		return "", refusef("empty link target")
-	}
-	f, err := chunk.OpenContent(ctx, r, c)
-	if err != nil {
-		return "", err
-	}
-	b := make([]byte, c.Size)
-	if _, err := f.ReadAt(b, 0); err != nil {
-		return "", err
-	}
-	return string(b), nil
+	return fmt.Errorf("lay out %s %s: %w", l.what, p, err)
 }
 
 // layInputs fills dir with the inputs of a task and returns their bytes.
@@ -194,8 +206,9 @@ func layInputs(ctx context.Context, dir string, inputs []pipeline.TaskInput, r c
 		return 0, fmt.Errorf("lay out inputs: %w", err)
 	}
 	defer root.Close()
-	l := &layer{ctx: ctx, root: root, r: r}
+	l := newLayer(ctx, root, r, "input")
 	for _, in := range inputs {
+		l.home = in.Name
 		if err := l.mkdir(in.Name); err != nil {
 			return 0, err
 		}
@@ -206,37 +219,4 @@ func layInputs(ctx context.Context, dir string, inputs []pipeline.TaskInput, r c
 		}
 	}
 	return l.bytes, l.finish()
-}
-
-// layTree fills dir with a directory and makes it read-only.
-func layTree(ctx context.Context, dir string, t tree.Root, r chunk.Reader) error {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return fmt.Errorf("lay out code: %w", err)
-	}
-	defer root.Close()
-	l := &layer{ctx: ctx, root: root, r: r}
-	if err := l.dir("", t); err != nil {
-		return err
-	}
-	return l.finish()
-}
-
-// clear removes dir with everything in it, read-only folders too, and makes it
-// anew.
-func clear(dir string) error {
-	err := os.RemoveAll(dir)
-	if err != nil {
-		_ = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-			if err == nil && d.IsDir() {
-				_ = os.Chmod(p, 0o700)
-			}
-			return nil
-		})
-		err = os.RemoveAll(dir)
-	}
-	if err != nil {
-		return fmt.Errorf("clear %s: %w", dir, err)
-	}
-	return os.MkdirAll(dir, 0o755)
 }

@@ -7,7 +7,7 @@ import (
 
 // Process is one program to run.
 type Process struct {
-	Path  string   // of the executable; empty: the executor looks Argv[0] up
+	Path  string   // of the executable; empty: the executor looks Argv[0] up on Env's PATH
 	Argv  []string //
 	Env   []string // complete, NAME=VALUE
 	Dir   string   // working directory
@@ -17,13 +17,13 @@ type Process struct {
 
 // Exit says how a program ended.
 type Exit struct {
-	Code    int           `json:"code"`             // exit status, 128+n if signal n ended it
-	Signal  string        `json:"signal,omitempty"` // name of that signal
-	Left    int           `json:"left,omitempty"`   // processes that it had left running, killed
-	Killed  bool          `json:"killed,omitempty"` // ended on request
-	CPU     time.Duration `json:"cpu"`              // user and system time of the program and what it started
-	RSSMax  int64         `json:"rss"`              // bytes
-	Failure string        `json:"error,omitempty"`  // it could not be started
+	Code    int           // exit status, 128+n if signal n ended it
+	Signal  string        // name of that signal
+	Left    int           // processes that it had left running, killed
+	Killed  bool          // ended on request
+	CPU     time.Duration // user and system time of the program and what it started
+	RSSMax  int64         // bytes
+	Failure string        // why it could not be started: the author's to mend
 }
 
 // Executor executes programs.

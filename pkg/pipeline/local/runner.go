@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
@@ -28,10 +29,12 @@ type Options struct {
 // Runner runs tasks as child processes, at most Slots at once. It implements
 // [pipeline.Runner].
 type Runner struct {
-	opts  Options
-	execs executables
-	host  string
-	idle  chan *bench
+	opts    Options
+	digests digests
+	host    string
+	idle    chan *bench
+	closing chan struct{} // closed by Close
+	close   func() error
 }
 
 // bench is one slot with its worker.
@@ -45,10 +48,15 @@ var _ pipeline.Runner = (*Runner)(nil)
 // New makes a runner. The program must call [MaybeSlot] first of all, because
 // slots are started from its executable.
 func New(o Options) (*Runner, error) {
+	if o.Now == nil {
+		return nil, fmt.Errorf("runner needs a clock: %w", fs.ErrInvalid)
+	}
 	o.Slots = max(o.Slots, 1)
-	r := &Runner{opts: o, execs: executables{path: Path}, host: hostFingerprint(), idle: make(chan *bench, o.Slots)}
+	r := &Runner{opts: o, host: hostFingerprint(), idle: make(chan *bench, o.Slots), closing: make(chan struct{})}
+	r.digests.now = o.Now
+	r.close = sync.OnceValue(r.end)
 	for i := range o.Slots {
-		x := &executor{execs: &r.execs}
+		x := &executor{}
 		w, err := worker.New(o.Params, worker.Options{
 			Dir: filepath.Join(o.Dir, "slot-"+strconv.Itoa(i)), Exec: x, Path: Path, Now: o.Now,
 		})
@@ -68,9 +76,13 @@ func (r *Runner) Runtime(ctx context.Context, t pipeline.Transform, code tree.Ro
 	if len(t.Cmd) == 0 {
 		return memo.Runtime{}, fmt.Errorf("the pipeline has no command: %w", fs.ErrInvalid)
 	}
-	execs, err := r.execs.resolve(t.Cmd[0], func(path string) ([]byte, error) {
+	path, ok := t.Env["PATH"]
+	if !ok {
+		path = Path
+	}
+	execs, err := (&resolver{search: search{path: path}, digests: &r.digests, head: func(path string) ([]byte, error) {
 		return head(ctx, code, path, chunks)
-	})
+	}}).resolve(t.Cmd[0])
 	if err != nil {
 		return memo.Runtime{}, err
 	}
@@ -83,11 +95,14 @@ func head(ctx context.Context, code tree.Root, path string, r chunk.Reader) ([]b
 		return nil, fmt.Errorf("the pipeline has no code folder: %w", fs.ErrNotExist)
 	}
 	e, err := tree.Open(r, code).Lookup(ctx, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("the code folder has no %s: %w", path, fs.ErrNotExist)
+	}
 	if err != nil {
 		return nil, err
 	}
 	if e.Kind != tree.File || !e.Exec {
-		return nil, fmt.Errorf("code/%s is not an executable file; name its interpreter in cmd, or make it executable: %w", path, fs.ErrInvalid)
+		return nil, fmt.Errorf("code/%s is not an executable file; name its interpreter in cmd, or make it executable (chmod +x): %w", path, fs.ErrInvalid)
 	}
 	if e.Content.Size == 0 {
 		return nil, nil
@@ -103,64 +118,30 @@ func head(ctx context.Context, code tree.Root, path string, r chunk.Reader) ([]b
 	return b, nil
 }
 
-// Run implements [pipeline.Runner]. It waits for a free slot.
+// Run implements [pipeline.Runner]. It waits for a free slot; after Close it
+// fails with fs.ErrClosed.
 func (r *Runner) Run(ctx context.Context, t pipeline.Task, s chunk.Store) (pipeline.Result, error) {
-	var b *bench
 	select {
 	case <-ctx.Done():
 		return pipeline.Result{}, ctx.Err()
-	case b = <-r.idle:
+	case <-r.closing:
+		return pipeline.Result{}, fmt.Errorf("run task: runner: %w", fs.ErrClosed)
+	case b := <-r.idle:
+		defer func() { r.idle <- b }()
+		return b.worker.Run(ctx, t, s)
 	}
-	defer func() { r.idle <- b }()
-	return b.worker.Run(ctx, t, s)
 }
 
 // Close waits for the running tasks (end their contexts first) and ends the
 // slot processes. The runner can't be used afterwards.
-func (r *Runner) Close() error {
+func (r *Runner) Close() error { return r.close() }
+
+func (r *Runner) end() error {
+	close(r.closing)
 	var errs []error
 	for range r.opts.Slots {
 		b := <-r.idle
 		errs = append(errs, b.exec.close())
 	}
 	return errors.Join(errs...)
-}
-
-// executor executes programs in one slot process, which it starts when it is
-// first needed and again after a loss. It serves one goroutine.
-type executor struct {
-	execs *executables
-	slot  *slot
-}
-
-// Exec implements worker.Executor.
-func (x *executor) Exec(ctx context.Context, p worker.Process) (worker.Exit, error) {
-	if p.Path == "" {
-		file, err := x.execs.first(p.Argv[0], nil)
-		if err != nil {
-			return worker.Exit{Code: 127, Failure: err.Error()}, nil
-		}
-		p.Path = file
-	}
-	if x.slot == nil {
-		s, err := startSlot()
-		if err != nil {
-			return worker.Exit{}, err
-		}
-		x.slot = s
-	}
-	exit, err := x.slot.run(ctx, p)
-	if err != nil {
-		_ = x.close()
-	}
-	return exit, err
-}
-
-func (x *executor) close() error {
-	if x.slot == nil {
-		return nil
-	}
-	err := x.slot.close()
-	x.slot = nil
-	return err
 }

@@ -3,13 +3,14 @@ package local
 import (
 	"bufio"
 	"context"
-	"encoding/json"
+	"encoding/gob"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"sync"
+	"time"
 
 	"github.com/dvx-io/dvx/pkg/worker"
 )
@@ -23,13 +24,20 @@ const slotEnv = "DVX_SLOT_PROCESS"
 // lives on into the next; when the daemon dies the slot's standard input ends,
 // and it kills what runs and exits.
 //
-// Requests and replies are lines of JSON on its standard input and output.
+// Requests and replies are gob values on its standard input and output: the
+// daemon and its slots are one executable, so the format needs no version, and
+// unlike JSON it carries arguments that are not UTF-8.
 
-// request is one line to a slot: a process to run, or the wish to end the
-// running one.
+// request asks a slot to run a process, or to end the running one.
 type request struct {
-	Run  *worker.Process `json:"run,omitempty"`
-	Kill bool            `json:"kill,omitempty"`
+	Run  *worker.Process
+	Kill bool
+}
+
+// reply says how a process ended.
+type reply struct {
+	Exit   worker.Exit
+	Broken string // why the slot could not run it, the infrastructure's fault
 }
 
 // MaybeSlot turns the process into a slot if it was started as one, and does
@@ -38,6 +46,7 @@ func MaybeSlot() {
 	if os.Getenv(slotEnv) == "" {
 		return
 	}
+	settle()
 	if err := serveSlot(os.Stdin, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "dvx slot:", err)
 		os.Exit(1)
@@ -50,7 +59,7 @@ func serveSlot(in io.Reader, out io.Writer) error {
 	requests := make(chan request)
 	go func() {
 		defer close(requests)
-		dec := json.NewDecoder(bufio.NewReader(in))
+		dec := gob.NewDecoder(bufio.NewReader(in))
 		for {
 			var r request
 			if dec.Decode(&r) != nil {
@@ -59,8 +68,7 @@ func serveSlot(in io.Reader, out io.Writer) error {
 			requests <- r
 		}
 	}()
-	adopt()
-	enc := json.NewEncoder(out)
+	enc := gob.NewEncoder(out)
 	for r := range requests {
 		if r.Run == nil {
 			continue // a kill that came after the end
@@ -73,24 +81,19 @@ func serveSlot(in io.Reader, out io.Writer) error {
 }
 
 // runOne runs p to its end. A kill request, or the end of requests, kills it.
-func runOne(p worker.Process, requests <-chan request) worker.Exit {
-	done := make(chan worker.Exit, 1)
-	started := make(chan int, 1)
-	go func() { done <- runProcess(p, started) }()
-	var pid int
-	var killed bool
+func runOne(p worker.Process, requests <-chan request) reply {
+	done := make(chan reply, 1)
+	prog := &program{}
+	go func() { done <- prog.run(p) }()
+	killed := false
 	for {
 		select {
-		case e := <-done:
-			e.Killed = killed
-			return e
-		case pid = <-started:
-			if killed {
-				killTree(pid)
-			}
+		case r := <-done:
+			r.Exit.Killed = killed
+			return r
 		case _, open := <-requests:
 			killed = true
-			killTree(pid)
+			prog.kill()
 			if !open {
 				requests = nil
 			}
@@ -102,9 +105,13 @@ func runOne(p worker.Process, requests <-chan request) worker.Exit {
 type slot struct {
 	cmd    *exec.Cmd
 	in     io.WriteCloser
-	out    *json.Decoder
+	enc    *gob.Encoder
+	dec    *gob.Decoder
 	stderr *tail
 }
+
+// closePatience is how long a slot may take to kill what runs and exit.
+const closePatience = 10 * time.Second
 
 // startSlot starts a slot process from this program's own executable.
 func startSlot() (*slot, error) {
@@ -112,8 +119,7 @@ func startSlot() (*slot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start slot: %w", err)
 	}
-	s := &slot{cmd: exec.Command(exe), stderr: &tail{}}
-	s.cmd.Env = []string{slotEnv + "=1"}
+	s := &slot{stderr: &tail{}, cmd: &exec.Cmd{Path: exe, Args: []string{"dvx-slot"}, Env: []string{slotEnv + "=1"}}}
 	s.cmd.Stderr = s.stderr
 	detach(s.cmd)
 	s.in, err = s.cmd.StdinPipe()
@@ -124,7 +130,7 @@ func startSlot() (*slot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start slot: %w", err)
 	}
-	s.out = json.NewDecoder(bufio.NewReader(stdout))
+	s.enc, s.dec = gob.NewEncoder(s.in), gob.NewDecoder(bufio.NewReader(stdout))
 	if err := s.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start slot: %w", err)
 	}
@@ -132,46 +138,56 @@ func startSlot() (*slot, error) {
 }
 
 // run runs p in the slot. When ctx ends, the program and all it started are
-// killed, and the exit says so. An error means that the slot is lost.
+// killed, and the exit says so. With an error that is an errLost the slot is of
+// no use any more.
 func (s *slot) run(ctx context.Context, p worker.Process) (worker.Exit, error) {
-	enc := json.NewEncoder(s.in)
-	if err := enc.Encode(request{Run: &p}); err != nil {
-		return worker.Exit{}, s.lost(err)
+	if err := ctx.Err(); err != nil {
+		return worker.Exit{Killed: true}, err
 	}
-	var e worker.Exit
+	if err := s.enc.Encode(request{Run: &p}); err != nil {
+		return worker.Exit{}, errLost{err}
+	}
 	answered := make(chan error, 1)
-	go func() { answered <- s.out.Decode(&e) }()
+	var r reply
+	go func() { answered <- s.dec.Decode(&r) }()
+	var err error
 	select {
-	case err := <-answered:
-		if err != nil {
-			return worker.Exit{}, s.lost(err)
-		}
-		return e, nil
+	case err = <-answered:
 	case <-ctx.Done():
-	}
-	if err := enc.Encode(request{Kill: true}); err != nil {
-		_ = s.cmd.Process.Kill()
-	}
-	if err := <-answered; err != nil {
-		return worker.Exit{}, s.lost(err)
-	}
-	return e, nil
-}
-
-func (s *slot) lost(err error) error {
-	return fmt.Errorf("slot process ended: %w %s", err, s.stderr.String())
-}
-
-// close ends the slot process and whatever runs in it.
-func (s *slot) close() error {
-	err := s.in.Close()
-	if werr := s.cmd.Wait(); werr != nil {
-		var exit *exec.ExitError
-		if !errors.As(werr, &exit) {
-			err = errors.Join(err, werr)
+		if s.enc.Encode(request{Kill: true}) != nil {
+			_ = s.cmd.Process.Kill() // it closed its input: it is ending, or mad
 		}
+		err = <-answered
 	}
-	return err
+	if err != nil {
+		return worker.Exit{}, errLost{err}
+	}
+	if r.Broken != "" {
+		return r.Exit, errors.New(r.Broken)
+	}
+	return r.Exit, nil
+}
+
+// errLost reports that a slot process is gone.
+type errLost struct{ error }
+
+func (e errLost) Unwrap() error { return e.error }
+
+// close ends the slot process and whatever runs in it, and returns what the
+// process last said.
+func (s *slot) close() (string, error) {
+	err := s.in.Close()
+	if errors.Is(err, os.ErrClosed) {
+		err = nil
+	}
+	mad := time.AfterFunc(closePatience, func() { _ = s.cmd.Process.Kill() })
+	defer mad.Stop()
+	werr := s.cmd.Wait()
+	var exit *exec.ExitError
+	if errors.As(werr, &exit) {
+		werr = nil
+	}
+	return s.stderr.String(), errors.Join(err, werr)
 }
 
 // tail keeps the last KiB of what is written to it.

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"runtime"
-	"strconv"
-	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -22,71 +22,132 @@ func selfExecutable() (string, error) { return "/proc/self/exe", nil }
 
 // detach keeps the terminal's signals away from the slot: its end is decided
 // by the daemon, through its standard input.
-func detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+func detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
 
-// adopt makes this process the parent of all orphans among its descendants.
-func adopt() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }
+// settle makes this process a good parent: it adopts all orphans among its
+// descendants, hands down a fixed umask, and outlives signals that are meant
+// for the daemon, so that it can kill what runs. (Caught, not ignored: programs
+// would inherit that.)
+func settle() {
+	_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+	unix.Umask(0o022)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
+}
 
-// runProcess starts p, waits for it, and kills everything it left behind.
-func runProcess(p worker.Process, started chan<- int) worker.Exit {
+// program is the one program that runs in this process.
+type program struct {
+	mu     sync.Mutex // held while a child is reaped, so that a pid under it is the child's
+	pid    int        // while it is a child of ours, dead or alive
+	killed bool
+}
+
+// run starts p, waits for it, and kills everything it left behind.
+func (g *program) run(p worker.Process) reply {
 	// The parent-death signal below is tied to the thread that forks, so the
 	// thread must live as long as the program.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	pid, err := start(p)
-	if err != nil {
-		return worker.Exit{Code: 127, Failure: err.Error()}
+	if r, ok := g.start(p); !ok {
+		return r
 	}
-	started <- pid
-	exit := wait(pid)
+	exit := g.wait()
 	exit.Left = reap(&exit)
-	return exit
+	return reply{Exit: exit}
 }
 
-// start forks and executes p in a process group of its own.
-func start(p worker.Process) (int, error) {
+// kill ends the program, at once or as soon as it was started.
+func (g *program) kill() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.killed = true
+	if g.pid > 0 {
+		_ = syscall.Kill(-g.pid, syscall.SIGKILL)
+	}
+}
+
+// start starts the program, and reports whether it runs.
+func (g *program) start(p worker.Process) (reply, bool) {
 	stdin := p.Stdin
 	if stdin == "" {
 		stdin = os.DevNull
 	}
 	in, err := os.Open(stdin)
 	if err != nil {
-		return 0, err
+		return reply{Broken: err.Error()}, false
 	}
 	defer in.Close()
 	log, err := os.OpenFile(p.Log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
-		return 0, err
+		return reply{Broken: err.Error()}, false
 	}
 	defer log.Close()
-	pid, err := syscall.ForkExec(p.Path, p.Argv, &syscall.ProcAttr{
-		Dir:   p.Dir,
-		Env:   p.Env,
-		Files: []uintptr{in.Fd(), log.Fd(), log.Fd()},
-		Sys:   &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL},
-	})
-	if err != nil {
-		return 0, fmt.Errorf("start %s: %w", p.Path, err)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.killed {
+		return reply{Exit: worker.Exit{Code: 128 + int(syscall.SIGKILL), Signal: "SIGKILL"}}, false
 	}
-	return pid, nil
+	pid, err := fork(p, []uintptr{in.Fd(), log.Fd(), log.Fd()})
+	if err != nil {
+		return startFailure(p, err), false
+	}
+	g.pid = pid
+	return reply{}, true
 }
 
-// wait waits for the process pid, reaping orphans that end meanwhile.
-func wait(pid int) worker.Exit {
+// fork forks and executes p in a session of its own, which its descendants
+// can't leave for a process group of ours.
+func fork(p worker.Process, files []uintptr) (int, error) {
+	const tries = 100 // times 5 ms
+	for try := 1; ; try++ {
+		pid, err := syscall.ForkExec(p.Path, p.Argv, &syscall.ProcAttr{
+			Dir:   p.Dir,
+			Env:   p.Env,
+			Files: files,
+			Sys:   &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL},
+		})
+		// The daemon wrote the program, and a process that it forked just then
+		// still has the file open until it executes something itself.
+		if !errors.Is(err, syscall.ETXTBSY) || try == tries {
+			return pid, err
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+}
+
+// startFailure says whose fault it is that p could not be started.
+func startFailure(p worker.Process, err error) reply {
+	switch {
+	case errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.ENOMEM), errors.Is(err, syscall.EMFILE),
+		errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.EIO):
+		return reply{Broken: fmt.Sprintf("start %s: %v", p.Argv[0], err)}
+	}
+	hint := ""
+	switch {
+	case errors.Is(err, syscall.ENOEXEC):
+		hint = " (a script needs a first line such as #!/bin/sh)"
+	case errors.Is(err, syscall.ENOENT):
+		hint = " (the program, or the interpreter in its first line)"
+	case errors.Is(err, syscall.E2BIG):
+		hint = " (arguments and environment together)"
+	}
+	return reply{Exit: worker.Exit{Code: 127, Failure: fmt.Sprintf("%s: %v%s", p.Argv[0], err, hint)}}
+}
+
+// wait waits for the program, reaping orphans that end meanwhile.
+func (g *program) wait() worker.Exit {
 	var exit worker.Exit
 	for {
-		var status syscall.WaitStatus
-		var usage syscall.Rusage
-		got, err := syscall.Wait4(-1, &status, 0, &usage)
-		if errors.Is(err, syscall.EINTR) {
+		// First only look, for what is reaped must be so under the lock.
+		err := unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if errors.Is(err, unix.EINTR) {
 			continue
 		}
-		if err != nil { // nothing left to wait for: cannot happen before pid was reaped
+		status, ended, err := g.reapOne(&exit)
+		if err != nil { // can't be before the program was reaped
 			exit.Code, exit.Failure = 127, err.Error()
 			return exit
 		}
-		account(&exit, &usage)
-		if got != pid {
+		if !ended {
 			continue
 		}
 		exit.Code = status.ExitStatus()
@@ -98,78 +159,30 @@ func wait(pid int) worker.Exit {
 	}
 }
 
-// reap kills every child until none is left, and returns how many there were.
-// Children of the killed become ours, so the loop ends with no descendant alive.
-func reap(exit *worker.Exit) int {
-	killed := 0
-	for {
-		for _, pid := range children() {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
-		}
-		var usage syscall.Rusage
-		_, err := syscall.Wait4(-1, nil, 0, &usage)
-		switch {
-		case err == nil:
-			killed++
-			account(exit, &usage)
-		case errors.Is(err, syscall.EINTR):
-		default:
-			return killed
-		}
+// reapOne reaps a dead child, if there is one, and reports whether it was the
+// program.
+func (g *program) reapOne(exit *worker.Exit) (syscall.WaitStatus, bool, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var status syscall.WaitStatus
+	var usage syscall.Rusage
+	pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG, &usage)
+	if pid <= 0 || errors.Is(err, syscall.EINTR) {
+		return 0, false, nil
 	}
+	if err != nil {
+		return 0, false, err
+	}
+	account(exit, &usage)
+	if pid != g.pid {
+		return 0, false, nil
+	}
+	g.pid = 0 // from now on it can be any process's
+	return status, true, nil
 }
 
 // account adds the resources of one ended process.
 func account(e *worker.Exit, u *syscall.Rusage) {
 	e.CPU += time.Duration(u.Utime.Nano() + u.Stime.Nano())
 	e.RSSMax = max(e.RSSMax, u.Maxrss*1024)
-}
-
-// children lists the direct children of this process.
-func children() []int {
-	var pids []int
-	tasks, _ := os.ReadDir("/proc/self/task")
-	for _, t := range tasks {
-		b, err := os.ReadFile("/proc/self/task/" + t.Name() + "/children")
-		if err != nil {
-			return childrenByScan()
-		}
-		for _, f := range strings.Fields(string(b)) {
-			if pid, err := strconv.Atoi(f); err == nil {
-				pids = append(pids, pid)
-			}
-		}
-	}
-	return pids
-}
-
-// childrenByScan is for kernels without the children files.
-func childrenByScan() []int {
-	var pids []int
-	self := strconv.Itoa(os.Getpid())
-	procs, _ := os.ReadDir("/proc")
-	for _, p := range procs {
-		pid, err := strconv.Atoi(p.Name())
-		if err != nil {
-			continue
-		}
-		b, err := os.ReadFile("/proc/" + p.Name() + "/stat")
-		if err != nil {
-			continue
-		}
-		// pid (name) state ppid …; the name may contain anything, so count from its end.
-		rest := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
-		if len(rest) > 1 && rest[1] == self {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
-}
-
-// killTree ends the program; runProcess then kills the rest.
-func killTree(pid int) {
-	if pid > 0 {
-		_ = syscall.Kill(-pid, syscall.SIGKILL)
-		_ = syscall.Kill(pid, syscall.SIGKILL)
-	}
 }

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
-	"time"
+	"sync"
 
 	"github.com/dvx-io/dvx/pkg/worker"
 )
@@ -14,35 +14,57 @@ import (
 // selfExecutable names this program's executable.
 func selfExecutable() (string, error) { return os.Executable() }
 
-// adopt: only Linux lets a process adopt orphans.
-func adopt() {}
+// settle: only Linux lets a process adopt orphans.
+func settle() {}
 
-// runProcess starts p and waits for it. What it started and left behind is
-// killed as far as the system can name it: its process group on Unix, the
-// process alone on Windows.
-func runProcess(p worker.Process, started chan<- int) worker.Exit {
+// killStrays: only Linux shows the environments of processes.
+func killStrays([]string) {}
+
+// program is the one program that runs in this process.
+type program struct {
+	mu     sync.Mutex
+	proc   *os.Process // while it runs
+	killed bool
+}
+
+// kill ends the program, at once or as soon as it was started.
+func (g *program) kill() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.killed = true
+	if g.proc != nil {
+		killTree(g.proc)
+	}
+}
+
+// run starts p and waits for it. What it started and left behind is killed as
+// far as the system can name it: its process group on Unix, the process alone
+// on Windows.
+func (g *program) run(p worker.Process) reply {
 	cmd := &exec.Cmd{Path: p.Path, Args: p.Argv, Env: p.Env, Dir: p.Dir}
 	detach(cmd)
 	log, err := os.OpenFile(p.Log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
-		return worker.Exit{Code: 127, Failure: err.Error()}
+		return reply{Broken: err.Error()}
 	}
 	defer log.Close()
 	cmd.Stdout, cmd.Stderr = log, log
 	if p.Stdin != "" {
 		in, err := os.Open(p.Stdin)
 		if err != nil {
-			return worker.Exit{Code: 127, Failure: err.Error()}
+			return reply{Broken: err.Error()}
 		}
 		defer in.Close()
 		cmd.Stdin = in
 	}
-	if err := cmd.Start(); err != nil {
-		return worker.Exit{Code: 127, Failure: err.Error()}
+	if err := g.start(cmd); err != nil {
+		return reply{Exit: worker.Exit{Code: 127, Failure: p.Argv[0] + ": " + err.Error()}}
 	}
-	started <- cmd.Process.Pid
 	err = cmd.Wait()
-	killTree(cmd.Process.Pid)
+	g.mu.Lock()
+	killTree(g.proc)
+	g.proc = nil
+	g.mu.Unlock()
 	exit := worker.Exit{Code: cmd.ProcessState.ExitCode()}
 	var ended *exec.ExitError
 	if err != nil && !errors.As(err, &ended) {
@@ -51,6 +73,20 @@ func runProcess(p worker.Process, started chan<- int) worker.Exit {
 	if exit.Code < 0 {
 		exit.Code, exit.Signal = signalOf(cmd.ProcessState)
 	}
-	exit.CPU = time.Duration(cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime())
-	return exit
+	exit.CPU = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	return reply{Exit: exit}
+}
+
+// start starts cmd, unless it was killed before.
+func (g *program) start(cmd *exec.Cmd) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.killed {
+		return errors.New("ended before it was started")
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	g.proc = cmd.Process
+	return nil
 }

@@ -10,15 +10,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// detach gives the process a group of its own.
-func detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+// detach gives the process a session of its own, with a process group.
+func detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
 
 // killTree ends the program's process group.
-func killTree(pid int) {
-	if pid > 0 {
-		_ = syscall.Kill(-pid, syscall.SIGKILL)
-	}
-}
+func killTree(p *os.Process) { _ = syscall.Kill(-p.Pid, syscall.SIGKILL) }
 
 // signalOf returns the shell's exit status and name of the signal that ended a
 // process.

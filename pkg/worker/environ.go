@@ -1,0 +1,47 @@
+package worker
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/dvx-io/dvx/pkg/chunk"
+	"github.com/dvx-io/dvx/pkg/memo"
+	"github.com/dvx-io/dvx/pkg/pipeline"
+)
+
+// environ returns the whole environment of the program.
+func (w *Worker) environ(t pipeline.Task) []string {
+	env := map[string]string{
+		"PATH": w.opts.Path, "HOME": w.path("tmp"), "TMPDIR": w.path("tmp"), "LANG": "C.UTF-8", "TZ": "UTC",
+		"DVX_IN": w.path("in"), "DVX_OUT": w.path("out"), "DVX_CODE": w.path("code"),
+		"DVX_DATUM_ID": t.Key.String(), "DVX_ATTEMPT_KEY": attemptKey(t.Key),
+	}
+	for _, in := range t.Inputs {
+		env["DVX_INPUT_"+envName(in.Name)+"_URL"] = in.URL
+	}
+	for name, value := range t.Transform.Env {
+		env[name] = value
+	}
+	list := make([]string, 0, len(env))
+	for name, value := range env {
+		list = append(list, name+"="+value)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// attemptKey is for user code to hand to outside services as an idempotency
+// key: all attempts at one piece of work share it.
+func attemptKey(k memo.Key) string {
+	return chunk.Data.Sum([]byte("attempt " + k.String())).String()[:32]
+}
+
+// envName turns an input's name into a part of a variable's name.
+func envName(name string) string {
+	return strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '_'
+	}, strings.ToUpper(name))
+}

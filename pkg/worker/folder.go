@@ -1,0 +1,101 @@
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// clear leaves dir an empty, writable folder, whatever it was: a folder with
+// read-only folders in it, a link, a file, nothing. It follows no link.
+func clear(dir string) error {
+	info, err := os.Lstat(dir)
+	if err != nil || !info.IsDir() {
+		if err := os.RemoveAll(dir); err != nil {
+			return fmt.Errorf("clear %s: %w", dir, err)
+		}
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("clear %s: %w", dir, err)
+		}
+		return os.Chmod(dir, 0o755)
+	}
+	if info.Mode().Perm() != 0o755 {
+		if err := os.Chmod(dir, 0o755); err != nil {
+			return fmt.Errorf("clear %s: %w", dir, err)
+		}
+	}
+	if err := empty(dir); err != nil {
+		return fmt.Errorf("clear %s: %w", dir, err)
+	}
+	return nil
+}
+
+// empty removes everything in the folder dir.
+func empty(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	names, err := f.Readdirnames(-1)
+	_ = f.Close()
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	var failed error
+	for _, name := range names {
+		failed = errors.Join(failed, os.RemoveAll(filepath.Join(dir, name)))
+	}
+	if failed == nil {
+		return nil
+	}
+	// Only its owner's folders can be emptied, and only writable ones.
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if err := unlock(root); err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := root.RemoveAll(name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unlock makes all folders below root writable.
+func unlock(root *os.Root) error {
+	d, err := root.Open(".")
+	if err != nil {
+		return err
+	}
+	entries, err := d.ReadDir(-1)
+	_ = d.Close()
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			if err := unlockDir(root, e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func unlockDir(root *os.Root, e fs.DirEntry) error {
+	if err := root.Chmod(e.Name(), 0o700); err != nil {
+		return err
+	}
+	sub, err := root.OpenRoot(e.Name())
+	if err != nil {
+		return err
+	}
+	defer sub.Close()
+	return unlock(sub)
+}

@@ -1,5 +1,0 @@
-//go:build !unix
-
-package worker
-
-const noFollow = 0

@@ -65,25 +65,17 @@ func (a *app) printDiff(ctx context.Context, ra chunk.Reader, from tree.Root, rb
 	w := bufio.NewWriter(a.out)
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
-	letters := map[tree.ChangeKind]string{tree.Added: "A", tree.Removed: "D", tree.Modified: "M"}
 	for c, err := range tree.Diff(ctx, ra, from, rb, to, tree.DiffOptions{Prefix: prefix, Expand: true}) {
 		if err != nil {
 			return err
 		}
 		if !a.json {
-			if _, err := fmt.Fprintf(w, "%s %s\n", letters[c.Kind], printable(c.Path)); err != nil {
+			if _, err := fmt.Fprintf(w, "%s %s\n", letters()[c.Kind], printable(c.Path)); err != nil {
 				return err
 			}
 			continue
 		}
-		info := changeInfo{Change: c.Kind.String(), Path: c.Path}
-		if c.Kind != tree.Added {
-			info.OldSize, info.OldID = sizeAndID(c.Old)
-		}
-		if c.Kind != tree.Removed {
-			info.NewSize, info.NewID = sizeAndID(c.New)
-		}
-		if err := enc.Encode(info); err != nil {
+		if err := enc.Encode(changeOf(c)); err != nil {
 			return err
 		}
 	}
@@ -98,4 +90,21 @@ func sizeAndID(e tree.Entry) (*int64, string) {
 		return &e.Content.Size, ""
 	}
 	return &e.Content.Size, e.Content.ID.String()
+}
+
+// letters are the kinds of change as git writes them.
+func letters() map[tree.ChangeKind]string {
+	return map[tree.ChangeKind]string{tree.Added: "A", tree.Removed: "D", tree.Modified: "M"}
+}
+
+// changeOf turns a change into what --json prints.
+func changeOf(c tree.Change) changeInfo {
+	info := changeInfo{Change: c.Kind.String(), Path: c.Path}
+	if c.Kind != tree.Added {
+		info.OldSize, info.OldID = sizeAndID(c.Old)
+	}
+	if c.Kind != tree.Removed {
+		info.NewSize, info.NewID = sizeAndID(c.New)
+	}
+	return info
 }

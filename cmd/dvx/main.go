@@ -1,5 +1,3 @@
-// Command dvx versions data directories and shows the pipelines that run on
-// them. It works on a store directly, or through a daemon with --server.
 package main
 
 import (

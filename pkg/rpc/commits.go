@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"io"
 	"io/fs"
@@ -241,7 +240,7 @@ func (c *commitService) WriteFile(stream grpc.ClientStreamingServer[dvxv1.WriteF
 	case len(o.Op):
 		copy(o.Op[:], first.GetOpId())
 	case 0:
-		if o.Op, err = repo.NewOpID(o.Time, rand.Reader); err != nil {
+		if o.Op, err = newOp(o.Time); err != nil {
 			return err
 		}
 	default:

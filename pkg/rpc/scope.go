@@ -153,3 +153,6 @@ func (s *scope) close() error {
 	}
 	return s.session.Close()
 }
+
+// newOp makes the operation ID of a client that names none.
+func newOp(now time.Time) (repo.OpID, error) { return repo.NewOpID(now, rand.Reader) }

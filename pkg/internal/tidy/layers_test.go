@@ -25,7 +25,13 @@ var layers = []layer{
 		"cmd/dvx",
 		"cmd/dvxd",
 	}},
-	{"L9a the whole system in one goroutine", []string{
+	{"L9a what both binaries wire alike", []string{
+		"cmd/internal/daemon",
+	}},
+	{"L9b where stores and keys are on a machine", []string{
+		"cmd/internal/place",
+	}},
+	{"L9c the whole system in one goroutine", []string{
 		"pkg/sim",
 	}},
 	{"L8 edges", []string{
@@ -71,7 +77,6 @@ var layers = []layer{
 	}},
 	{"L1b checks of an implementation", []string{
 		"pkg/objstore/objstoretest",
-		"pkg/objstore/probe",
 		"pkg/s3proxy/s3proxytest",
 	}},
 	{"L1a implementations", []string{
@@ -80,6 +85,7 @@ var layers = []layer{
 		"pkg/objstore/mem",
 		"pkg/objstore/fault",
 		"pkg/objstore/retry",
+		"pkg/objstore/probe",
 		"pkg/s3proxy/s3mem",
 	}},
 	{"L1 contracts", []string{
@@ -137,7 +143,7 @@ func judge(g *goFile, row int, imported string) string {
 	switch {
 	case target < 0:
 		return "" // said once, of the package itself
-	case strings.HasPrefix(dir, "cmd/"):
+	case strings.HasPrefix(dir, "cmd/") && !strings.HasPrefix(dir, "cmd/internal/"):
 		return fmt.Sprintf("imports %s: nothing imports a binary", dir)
 	case target > row:
 		return ""

@@ -1,0 +1,308 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dvx-io/dvx/pkg/chunk"
+	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/repo"
+	"github.com/dvx-io/dvx/pkg/rpc"
+	"github.com/dvx-io/dvx/pkg/tree"
+	"github.com/dvx-io/dvx/pkg/worktree"
+)
+
+func cmdPipeline(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "pipeline",
+		Short: "Create, change, list and delete pipelines",
+		Long: `A pipeline runs a program on each datum of an input, and its outputs are a repo of the pipeline's name.
+Its spec is a YAML or JSON file; the folder of the spec is the program's code, unless the spec says otherwise.`,
+		Args: cobra.NoArgs,
+	}
+	cmd.AddCommand(
+		cmdRegister(a, "create", "Make pipelines from a spec file", true, false),
+		cmdRegister(a, "update", "Change pipelines to what a spec file says", false, true),
+		cmdRegister(a, "apply", "Make or change pipelines, whichever is needed", false, false),
+		cmdPipelineCheck(a), cmdPipelineList(a), cmdPipelineInspect(a), cmdPipelineDelete(a))
+	return cmd
+}
+
+func cmdRegister(a *app, verb, short string, create, update bool) *cobra.Command {
+	var file, branch, message string
+	cmd := &cobra.Command{
+		Use:     verb + " -f SPEC",
+		Short:   short,
+		Example: "  dvx pipeline " + verb + " -f wordcount.yaml --branch staging",
+		Args:    exactArgs(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if file == "" {
+				return usagef("name the spec file with -f")
+			}
+			return a.register(cmd.Context(), file, pipeline.Registration{
+				Branch: branch, Message: message, Create: create, Update: update, Author: author(), Time: time.Now(),
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&file, "file", "f", "", "spec file, YAML or JSON; it may hold several specs")
+	cmd.Flags().StringVar(&branch, "branch", "main", "branch on which the pipeline lives: its outputs go there, and its inputs default to it")
+	cmd.Flags().StringVarP(&message, "message", "m", "", "what changed and why")
+	return cmd
+}
+
+// readSpecs parses a spec file.
+func readSpecs(file string) ([]pipeline.Spec, []byte, error) {
+	source, err := os.ReadFile(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	specs, err := pipeline.ParseSpecs(file, source)
+	return specs, source, err
+}
+
+// registered is what --json tells of a registered pipeline.
+type registered struct {
+	Pipeline  string `json:"pipeline"`
+	Branch    string `json:"branch"`
+	Spec      string `json:"spec"`
+	Unchanged bool   `json:"unchanged"`
+}
+
+func (a *app) register(ctx context.Context, file string, g pipeline.Registration) error {
+	specs, source, err := readSpecs(file)
+	if err != nil {
+		return err
+	}
+	s, ctx, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	out := []registered{}
+	for _, spec := range specs {
+		g.Spec, g.Source, g.Code = spec, source, codeOf(s, file, spec)
+		if g.Op, err = opID(""); err != nil {
+			return err
+		}
+		id, unchanged, err := pipeline.Register(ctx, s, g)
+		if err != nil {
+			return err
+		}
+		out = append(out, registered{Pipeline: spec.Pipeline, Branch: g.Branch, Spec: id.String(), Unchanged: unchanged})
+	}
+	return a.print(out, func(w io.Writer) error {
+		for _, r := range out {
+			verb := "registered"
+			if r.Unchanged {
+				verb = "unchanged"
+			}
+			if _, err := fmt.Fprintf(w, "%s@%s: %s, spec %.12s\n", r.Pipeline, r.Branch, verb, r.Spec); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// codeOf returns the function that stores a spec's code tree: the folder that
+// the spec names, less what .dvxignore and the spec leave out.
+func codeOf(s repo.Store, file string, spec pipeline.Spec) func(context.Context, chunk.Store) (tree.Root, error) {
+	code := pipeline.Code{}
+	if spec.Transform.Code != nil {
+		code = *spec.Transform.Code
+	}
+	if code.None {
+		return nil
+	}
+	return func(ctx context.Context, cs chunk.Store) (tree.Root, error) {
+		dir := filepath.Join(filepath.Dir(file), filepath.FromSlash(code.Path))
+		edits, _, err := worktree.Edits(ctx, cs, tree.Root{}, worktree.Options{Dir: dir, Params: s.Config().Chunker, SkipSpecial: true})
+		if err != nil {
+			return tree.Root{}, err
+		}
+		if edits, err = without(edits, code.Ignore); err != nil {
+			return tree.Root{}, err
+		}
+		return tree.Apply(ctx, cs, tree.Root{}, edits)
+	}
+}
+
+// without drops the edits of paths that a glob selects, or that lie in a
+// directory that one selects.
+func without(edits []tree.Edit, globs []string) ([]tree.Edit, error) {
+	var kept []tree.Edit
+	for _, source := range globs {
+		g, err := pipeline.CompileGlob(source)
+		if err != nil {
+			return nil, fmt.Errorf("transform.code.ignore: %w", err)
+		}
+		kept = kept[:0:0]
+		for _, e := range edits {
+			if !ignored(g, e.Path) {
+				kept = append(kept, e)
+			}
+		}
+		edits = kept
+	}
+	return edits, nil
+}
+
+func ignored(g *pipeline.Glob, path string) bool {
+	for dir := path; ; {
+		if g.Match(dir, dir != path) {
+			return true
+		}
+		i := strings.LastIndexByte(dir, '/')
+		if i < 0 {
+			return false
+		}
+		dir = dir[:i]
+	}
+}
+
+func cmdPipelineCheck(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "check SPEC…",
+		Short:   "Say whether spec files are sound, without a store",
+		Example: "  dvx pipeline check *.yaml",
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			var names []string
+			for _, file := range args {
+				specs, _, err := readSpecs(file)
+				if err != nil {
+					return err
+				}
+				for _, s := range specs {
+					names = append(names, s.Pipeline)
+				}
+			}
+			return a.print(names, func(w io.Writer) error {
+				_, err := fmt.Fprintf(w, "sound: %s\n", strings.Join(names, ", "))
+				return err
+			})
+		},
+	}
+}
+
+// pipelineInfo is a pipeline as --json prints it.
+type pipelineInfo struct {
+	rpc.PipelineState
+	Source json.RawMessage `json:"source,omitempty"`
+}
+
+func cmdPipelineList(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List the pipelines of the store", Example: "  dvx pipeline list", Args: exactArgs(0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			list, err := a.pipelines(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return a.print(list, func(w io.Writer) error {
+				var rows [][]string
+				for _, p := range list {
+					job := "-"
+					if !p.Job.IsZero() {
+						job = p.Job.Short()
+					}
+					rows = append(rows, []string{p.Pipeline, p.Branch, p.Spec.Short(), p.State, job, shortCommit(p.Output), p.Problem})
+				}
+				return printTable(w, []string{"pipeline", "branch", "spec", "state", "job", "output", "problem"}, rows)
+			})
+		},
+	}
+}
+
+func (a *app) pipelines(ctx context.Context) ([]pipelineInfo, error) {
+	jobs, ctx, err := a.jobs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	states, err := jobs.Pipelines(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]pipelineInfo, 0, len(states))
+	for _, st := range states {
+		list = append(list, pipelineInfo{PipelineState: st, Source: st.Source})
+	}
+	return list, nil
+}
+
+// splitPipeline reads PIPELINE[@BRANCH].
+func splitPipeline(s string) (name, branch string) {
+	name, branch, _ = strings.Cut(s, "@")
+	if branch == "" {
+		branch = "main"
+	}
+	return name, branch
+}
+
+func cmdPipelineInspect(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "inspect PIPELINE[@BRANCH]", Short: "Show a pipeline with its spec", Example: "  dvx pipeline inspect wordcount@staging", Args: exactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name, branch := splitPipeline(args[0])
+			list, err := a.pipelines(cmd.Context())
+			if err != nil {
+				return err
+			}
+			for _, p := range list {
+				if p.Pipeline == name && p.Branch == branch {
+					return a.print(p, func(w io.Writer) error { return printPipeline(w, p) })
+				}
+			}
+			return fmt.Errorf("no pipeline %s on branch %s: %w", name, branch, os.ErrNotExist)
+		},
+	}
+}
+
+func printPipeline(w io.Writer, p pipelineInfo) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "pipeline  %s@%s\nspec      %s\nstate     %s\n", p.Pipeline, p.Branch, p.Spec, p.State)
+	if p.Problem != "" {
+		fmt.Fprintf(&b, "problem   %s\n", printable(p.Problem))
+	}
+	if !p.Job.IsZero() {
+		fmt.Fprintf(&b, "job       %s\n", p.Job)
+	}
+	if !p.Output.IsZero() {
+		fmt.Fprintf(&b, "output    %s\n", p.Output)
+	}
+	var spec any
+	if err := json.Unmarshal(p.Source, &spec); err == nil {
+		pretty, err := json.MarshalIndent(spec, "", "  ")
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(&b, "\n%s\n", pretty)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func cmdPipelineDelete(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use: "delete PIPELINE[@BRANCH]", Short: "Remove a pipeline; its outputs stay", Example: "  dvx pipeline delete wordcount@staging", Args: exactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name, branch := splitPipeline(args[0])
+			s, ctx, err := a.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			op, err := opID("")
+			if err != nil {
+				return err
+			}
+			return a.done(pipeline.Unregister(ctx, s, name, branch, op), "deleted pipeline", name+"@"+branch)
+		},
+	}
+}

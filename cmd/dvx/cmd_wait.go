@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/history"
+	"github.com/dvx-io/dvx/pkg/repo"
+	"github.com/dvx-io/dvx/pkg/rpc"
+)
+
+func cmdWait(a *app) *cobra.Command {
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:   "wait [REPO[@BRANCH]]",
+		Short: "Wait until every pipeline that depends on a branch is up to date",
+		Long: `Wait until every pipeline that leads to a branch or depends on it, through any number of others, is up to date;
+without an argument, until all are. It fails with exit code 1 if a job failed.`,
+		Example: `  dvx commit -m "new images" && dvx wait images
+  dvx wait images@staging --timeout 10m`,
+		Args: rangeArgs(0, 1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.wait(cmd.Context(), args, timeout) },
+	}
+	cmd.Flags().DurationVar(&timeout, "timeout", 0, "give up after this long (0: never)")
+	return cmd
+}
+
+func (a *app) wait(ctx context.Context, args []string, timeout time.Duration) error {
+	if timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, timeout, errors.New("not up to date after "+timeout.String()))
+		defer cancel()
+	}
+	s, ctx, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	jobs, ctx, err := a.jobs(ctx)
+	if err != nil {
+		return err
+	}
+	name, branch, err := waitFor(ctx, s, args)
+	if err != nil {
+		return err
+	}
+	settled, err := waitSettled(ctx, s, jobs, name, branch)
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil && errors.Is(err, context.DeadlineExceeded) {
+			return fmt.Errorf("%w; is a daemon running on this store? (dvx serve)", cause)
+		}
+		return err
+	}
+	if err := settled.Err(); err != nil {
+		return err
+	}
+	return a.print(map[string]bool{"settled": true}, func(w io.Writer) error {
+		_, err := fmt.Fprintln(w, "up to date")
+		return err
+	})
+}
+
+// waitFor reads REPO[@BRANCH], which must exist.
+func waitFor(ctx context.Context, s repo.Store, args []string) (name, branch string, err error) {
+	if len(args) == 0 {
+		return "", "", nil
+	}
+	ref, err := repo.ParseRef(args[0])
+	if err != nil {
+		return "", "", err
+	}
+	v, err := s.View(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	r, ok := v.Repos[ref.Repo]
+	if !ok {
+		return "", "", fmt.Errorf("%s: %w", ref.Repo, repo.ErrRepoNotFound)
+	}
+	branch = ref.Name
+	if branch == "" {
+		branch = r.Default
+	}
+	_, isBranch := r.Branches[branch]
+	_, isPipeline := r.Specs[branch]
+	if !isBranch && !isPipeline {
+		return "", "", fmt.Errorf("%s@%s: %w", ref.Repo, branch, repo.ErrRefNotFound)
+	}
+	return ref.Repo, branch, nil
+}
+
+// waitSettled looks again whenever the root has moved, or after a while: a
+// failed job is noted with a move of the root too, but the daemon may be slow.
+func waitSettled(ctx context.Context, s repo.Store, jobs rpc.Jobs, name, branch string) (pipeline.Settlement, error) {
+	observer := pipeline.NewObserver(s)
+	for {
+		view, err := s.View(ctx)
+		if err != nil {
+			return pipeline.Settlement{}, err
+		}
+		snap, err := observer.ObserveView(ctx, view)
+		if err != nil {
+			return pipeline.Settlement{}, err
+		}
+		ledger, err := ledgerOf(ctx, jobs)
+		if err != nil {
+			return pipeline.Settlement{}, err
+		}
+		if st := pipeline.Settle(snap, ledger, name, branch); st.Settled() {
+			return st, nil
+		}
+		wctx, cancel := context.WithTimeout(ctx, time.Second)
+		_, err = s.Watch(wctx, view.Gen)
+		cancel()
+		if ctx.Err() != nil {
+			return pipeline.Settlement{}, ctx.Err()
+		}
+		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			return pipeline.Settlement{}, err
+		}
+	}
+}
+
+// ledgerOf says which evaluations have ended without an output.
+func ledgerOf(ctx context.Context, jobs rpc.Jobs) (pipeline.Ledger, error) {
+	var list []history.Job
+	for j, err := range jobs.Jobs(ctx, "") {
+		if err != nil {
+			return pipeline.Ledger{}, err
+		}
+		list = append(list, j)
+	}
+	for i, k := 0, len(list)-1; i < k; i, k = i+1, k-1 { // oldest first
+		list[i], list[k] = list[k], list[i]
+	}
+	return pipeline.NewLedger(list), nil
+}

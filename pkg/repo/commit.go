@@ -43,8 +43,8 @@ type CommitOptions struct {
 	Prov      *commit.Provenance
 
 	// Expect, if not nil, is where the branch must be (zero: empty), else
-	// ErrConflict under ExpectParent. Under the other policies it is the commit
-	// on which the change is made first.
+	// ErrConflict under ExpectParent. Under Overwrite it is the commit on which
+	// the change is made; Rebase does not look at it.
 	Expect     *commit.ID
 	Merged     []commit.ID // further parents
 	AllowEmpty bool        // commit also if the content does not change

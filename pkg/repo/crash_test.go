@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -385,4 +386,32 @@ func crashPoint(t *testing.T, sc scenario, before *mem.Store, name string, plan 
 		}
 	}
 	return 1 + doubles
+}
+
+// TestInitCrashPoints kills Init at each call; afterwards Init makes the store,
+// or there is one.
+func TestInitCrashPoints(t *testing.T) {
+	for k := 1; ; k++ {
+		for _, applied := range []bool{false, true} {
+			objects := mem.New(mem.Options{})
+			f := fault.New(objects, fault.Options{Plan: fault.CrashAt(k, applied)})
+			d, err := Init(ownerCtx(t), f, InitOptions{Options: testOptions(1)})
+			if err == nil {
+				d.Close()
+				return
+			}
+			d, err = Init(ownerCtx(t), objects, InitOptions{Options: testOptions(2)})
+			if errors.Is(err, fs.ErrExist) {
+				d, err = OpenDirect(ownerCtx(t), objects, testOptions(3))
+			}
+			if err != nil {
+				t.Fatalf("crash at call %d, applied %v: %v", k, applied, err)
+			}
+			move(t, d, CreateRepo{Repo: "a"})
+			d.Close()
+			if root := checkStore(t, objects); root.Gen != 2 {
+				t.Errorf("crash at call %d, applied %v: generation %d", k, applied, root.Gen)
+			}
+		}
+	}
 }

@@ -22,7 +22,18 @@
 // # Store
 //
 // [Store] is the seam: [Direct] holds the protocol, a client of the daemon
-// implements the same interface, and all else is written once above it.
+// implements the same interface, and all else is written once above it:
+// [Resolve] for ref expressions, [Commit] and [PutFile] for writing, [Open],
+// [GetFile], [Log] and [Diff] for reading.
+//
+// # Direct
+//
+// To publish, a Direct uploads packs and index segments, checks that all that
+// the moved refs reach is stored and sound, writes a copy of the next root
+// under roots/, and swaps root by its version. A swap whose answer is lost is
+// settled by reading root: it holds the last 256 operations and the hash of
+// its predecessor, whose bytes never come back. Writers delete nothing but
+// their own session object.
 //
 // Stores may be used concurrently, by any number of processes.
 package repo

@@ -65,3 +65,24 @@ func FuzzParseRef(f *testing.F) {
 		}
 	})
 }
+
+// FuzzRefName holds names to what they are used for: a part of expressions.
+func FuzzRefName(f *testing.F) {
+	for _, s := range []string{"main", "v1.2", "a/b", "a..b", "x.lock", "-a"} {
+		f.Add(s, "main")
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		if CheckRefName(a) != nil || CheckRefName(b) != nil {
+			return
+		}
+		if r, err := ParseRef("r@" + a + "~1:/x"); err != nil || r.Name != a {
+			t.Fatalf("%q is read as %q, %v", a, r.Name, err)
+		}
+		r := Repo{Created: testTime, Default: a, Branches: map[string]Branch{a: {Gen: 1}}}
+		free := checkNewRef("r", r, b) == nil
+		r.Branches[b] = Branch{Gen: 1}
+		if ok := r.check(1) == nil; ok != (free || a == b) {
+			t.Fatalf("%q beside %q: new %v, together %v", b, a, free, ok)
+		}
+	})
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/dvx-io/dvx/pkg/auth"
 	"github.com/dvx-io/dvx/pkg/chunk"
@@ -16,6 +17,9 @@ import (
 
 // sessionPrefix is where objects say which sessions are at work.
 const sessionPrefix = "sessions/"
+
+// closeTimeout is how long Close waits for the session's object to go.
+const closeTimeout = 10 * time.Second
 
 // session is a Session of a Direct.
 type session struct {
@@ -150,8 +154,10 @@ func (s *session) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	if first {
-		// Nobody waits for this: GC takes a session that stays for a dead one.
-		_ = s.d.objects.Delete(context.Background(), sessionPrefix+s.Name())
+		// Best effort: GC takes a session that stays for a dead one.
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		defer cancel()
+		_ = s.d.objects.Delete(ctx, sessionPrefix+s.Name())
 	}
 	return err
 }

@@ -7,13 +7,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
-
-	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 
 	"github.com/dvx-io/dvx/pkg/auth"
 	"github.com/dvx-io/dvx/pkg/repo"
@@ -107,12 +106,12 @@ func (s *Server) authenticate(ctx context.Context, method string) (context.Conte
 }
 
 func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
-	ctx, err := s.authenticate(ctx, info.FullMethod)
+	who, err := s.authenticate(ctx, info.FullMethod)
 	if err != nil {
-		return nil, toStatus(context.Background(), s.opts.Log, info.FullMethod, err)
+		return nil, toStatus(ctx, s.opts.Log, info.FullMethod, err)
 	}
-	resp, err := next(ctx, req)
-	return resp, toStatus(ctx, s.opts.Log, info.FullMethod, err)
+	resp, err := next(who, req)
+	return resp, toStatus(who, s.opts.Log, info.FullMethod, err)
 }
 
 func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {

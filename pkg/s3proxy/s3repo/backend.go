@@ -83,7 +83,7 @@ func seal(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, objstore.ErrThrottled):
-		return fmt.Errorf("%w: %v", s3proxy.ErrBusy, err)
+		return fmt.Errorf("%w: %s", s3proxy.ErrBusy, err.Error())
 	}
-	return fmt.Errorf("read store: %v", err)
+	return fmt.Errorf("read store: %s", err.Error())
 }

@@ -121,7 +121,7 @@ func (k *bucket) split(key string) (m *mount, path string, ok bool) {
 			continue
 		}
 		text := key[:i]
-		base, _, expr := cutExpression(text)
+		base, expr := cutExpression(text)
 		if k.named(base) {
 			if found, valid := k.mount(text, key[:i+1]); valid {
 				m, path, ok = found, key[i+1:], true
@@ -135,20 +135,20 @@ func (k *bucket) split(key string) (m *mount, path string, ok bool) {
 		return m, path, true
 	}
 	text, path, ok := strings.Cut(key, "/")
-	if base, _, _ := cutExpression(text); !ok || !isCommit(base) {
+	if base, _ := cutExpression(text); !ok || !isCommit(base) {
 		return nil, "", false
 	}
 	m, ok = k.mount(text, text+"/")
 	return m, path, ok
 }
 
-// cutExpression splits what follows a name in a ref expression off it.
-func cutExpression(text string) (name, rest string, found bool) {
+// cutExpression returns the name in a ref expression, and whether more follows.
+func cutExpression(text string) (name string, more bool) {
 	i := strings.IndexAny(text, "{~^")
 	if i < 0 {
-		return text, "", false
+		return text, false
 	}
-	return text[:i], text[i:], true
+	return text[:i], true
 }
 
 // mounts returns, in the order of their keys, the mounts that may hold keys

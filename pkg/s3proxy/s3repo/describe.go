@@ -88,6 +88,7 @@ func typeOf(key string, kind tree.Kind) string {
 		return directoryType
 	case tree.Symlink:
 		return symlinkType
+	case tree.File:
 	}
 	return mediaType(key)
 }

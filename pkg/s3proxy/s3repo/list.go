@@ -82,20 +82,20 @@ func (l *lister) objects(ctx context.Context, m *mount, after string) iter.Seq2[
 		if v == nil {
 			return
 		}
-		prefix, _ := strings.CutPrefix(l.q.Prefix, m.prefix)
-		if len(l.q.Prefix) < len(m.prefix) {
-			prefix = ""
+		prefix := ""
+		if len(l.q.Prefix) > len(m.prefix) { // it leads into the mount
+			prefix = l.q.Prefix[len(m.prefix):]
 		}
 		for e, err := range v.tree.Walk(ctx, tree.WalkOptions{Prefix: prefix, After: after, Dirs: true}) {
-			isKey := err == nil
-			if isKey && e.Kind == tree.Dir {
-				isKey, err = v.hasKey(ctx, &e.Entry)
+			ok := false
+			if err == nil {
+				ok, err = v.isObject(ctx, &e.Entry)
 			}
 			if err != nil {
 				yield(s3proxy.ObjectInfo{}, err)
 				return
 			}
-			if isKey && !yield(v.summary(m.prefix+e.Path, &e.Entry), nil) {
+			if ok && !yield(v.summary(m.prefix+e.Path, &e.Entry), nil) {
 				return
 			}
 		}
@@ -170,26 +170,16 @@ func (l *lister) entries(ctx context.Context, m *mount, after string) iter.Seq2[
 		}
 		o := tree.WalkOptions{Prefix: l.q.Prefix[len(m.prefix):], After: inner, Dirs: true, Shallow: true}
 		for e, err := range v.tree.Walk(ctx, o) {
+			it, ok := item{common: rollUp(l.q.Prefix, m.prefix+e.Path)}, true
+			if err == nil && it.common == "" { // a directory is then the prefix itself
+				it.object = v.summary(m.prefix+e.Path, &e.Entry)
+				ok, err = v.isObject(ctx, &e.Entry)
+			}
 			if err != nil {
 				yield(item{}, err)
 				return
 			}
-			key := m.prefix + e.Path
-			it := item{common: rollUp(l.q.Prefix, key)}
-			if it.common == "" {
-				if e.Kind == tree.Dir { // the prefix itself
-					isKey, err := v.hasKey(ctx, &e.Entry)
-					if err != nil {
-						yield(item{}, err)
-						return
-					}
-					if !isKey {
-						continue
-					}
-				}
-				it.object = v.summary(key, &e.Entry)
-			}
-			if !yield(it, nil) {
+			if ok && !yield(it, nil) {
 				return
 			}
 		}

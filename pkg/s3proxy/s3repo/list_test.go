@@ -2,6 +2,7 @@ package s3repo_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -102,6 +103,45 @@ func TestListOddKeys(t *testing.T) {
 			}
 		}
 	}
+}
+
+// FuzzKey holds that a key can be opened exactly if it is listed, whatever it
+// is, and that nothing is found outside of the refs.
+func FuzzKey(f *testing.F) {
+	s := oddStore(f)
+	b := newBackend(s)
+	v, err := s.View(owner(f))
+	if err != nil {
+		f.Fatal(err)
+	}
+	head := v.Repos["odd"].Branches["main"].Commit.String()
+	for _, k := range oddKeys {
+		f.Add("odd", "main/"+k)
+		f.Add("main.odd", k+"/")
+	}
+	for _, ref := range []string{head, head[:6], "main~1", "main^", "main{2100-01-01}", "main~9", "main~", "/main", "main/", "main/.", "..", "main~1~", "main{"} {
+		f.Add("odd", ref+"/a/b")
+		f.Add(ref+".odd", "a/b")
+	}
+	f.Fuzz(func(t *testing.T, bucket, key string) {
+		if key == "" {
+			return
+		}
+		_, info, ok := read(t, b, bucket, key)
+		page, err := b.List(t.Context(), bucket, s3proxy.ListQuery{Prefix: key, MaxKeys: 1})
+		if err != nil && !errors.Is(err, s3proxy.ErrNoSuchBucket) {
+			t.Fatalf("list %q %q: %v", bucket, key, err)
+		}
+		if is := len(page.Objects) == 1 && page.Objects[0].Key == key; is != ok {
+			t.Fatalf("%q %q: opened %v, listed %+v", bucket, key, ok, page.Objects)
+		}
+		if ok && info.Key != key {
+			t.Fatalf("%q was opened as %q", key, info.Key)
+		}
+		if _, rest, _ := strings.Cut(key, "/"); ok && bucket == "odd" && tree.CheckPath(rest) != nil {
+			t.Fatalf("%q is no path and was opened", key)
+		}
+	})
 }
 
 // A page costs what leads to it and what is on it, wherever it is in however

@@ -61,8 +61,8 @@ func (v *version) lookup(ctx context.Context, path string) (*tree.Entry, error) 
 	if path[len(path)-1] != '/' {
 		return nil, nil
 	}
-	isKey, err := v.hasKey(ctx, &e)
-	if !isKey || err != nil {
+	ok, err := v.isObject(ctx, &e)
+	if !ok || err != nil {
 		return nil, err
 	}
 	return &e, nil
@@ -105,7 +105,7 @@ type stream struct {
 // Read implements io.Reader.
 func (s *stream) Read(p []byte) (int, error) {
 	n, err := s.r.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = seal(err)
 	}
 	return n, err

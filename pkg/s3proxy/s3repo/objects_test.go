@@ -26,9 +26,11 @@ func (s *store) zoo(name string) {
 		p := s.Config().Chunker
 		text := func(v string) chunk.Content { return putEdit(ctx, s.t, d, p, "x", v, tree.Attrs{}).Entry.Content }
 		sum := md5.Sum([]byte("put"))
-		wrote := tree.Attrs{Time: day.Add(-time.Hour), ContentType: "text/x-own", MD5: sum[:],
+		wrote := tree.Attrs{
+			Time: day.Add(-time.Hour), ContentType: "text/x-own", MD5: sum[:],
 			Headers: map[string]string{"cache-control": "no-store", "content-disposition": "inline", "content-encoding": "br", "content-language": "fr", "expires": "never"},
-			Meta:    map[string]string{"mtime": "12", "who": "Zoë"}}
+			Meta:    map[string]string{"mtime": "12", "who": "Zoë"},
+		}
 		put := func(path string, e tree.Entry) tree.Edit {
 			return tree.Edit{Op: tree.Put, Path: path, Entry: e, SetAttrs: true}
 		}
@@ -61,13 +63,17 @@ func TestDescribe(t *testing.T) {
 		info s3proxy.ObjectInfo
 	}{
 		"plain.CSV": {"plain", s3proxy.ObjectInfo{LastModified: at, ETag: digest, ContentType: "text/csv"}},
-		"put.csv": {"put", s3proxy.ObjectInfo{LastModified: day.Add(-time.Hour), ETag: fmt.Sprintf("%x", md5.Sum([]byte("put"))),
+		"put.csv": {"put", s3proxy.ObjectInfo{
+			LastModified: day.Add(-time.Hour), ETag: fmt.Sprintf("%x", md5.Sum([]byte("put"))),
 			ContentType: "text/x-own", CacheControl: "no-store", ContentDisposition: "inline", ContentEncoding: "br",
-			ContentLanguage: "fr", Expires: "never", Meta: map[string]string{"mtime": "12", "who": "Zoë"}}},
+			ContentLanguage: "fr", Expires: "never", Meta: map[string]string{"mtime": "12", "who": "Zoë"},
+		}},
 		"parts":     {"parts", s3proxy.ObjectInfo{LastModified: at, ETag: strings.Repeat("0", 32) + "-2"}},
 		"empty.txt": {"", s3proxy.ObjectInfo{LastModified: at, ETag: "d41d8cd98f00b204e9800998ecf8427e", ContentType: "text/plain"}},
-		"link": {"dir/to é", s3proxy.ObjectInfo{LastModified: at, ContentType: "inode/symlink",
-			Meta: map[string]string{"who": "ann", "dvx-symlink": "true"}}},
+		"link": {"dir/to é", s3proxy.ObjectInfo{
+			LastModified: at, ContentType: "inode/symlink",
+			Meta: map[string]string{"who": "ann", "dvx-symlink": "true"},
+		}},
 		"dir/a":         {"a", s3proxy.ObjectInfo{LastModified: at}},
 		"dir/a/b":       {"b", s3proxy.ObjectInfo{LastModified: at}},
 		"marked/":       {"body", s3proxy.ObjectInfo{LastModified: day, ContentType: "text/x-dir"}},
@@ -193,12 +199,11 @@ func TestRangeRefuses(t *testing.T) {
 	}
 }
 
-// lossy is a store that has lost the chunks of a kind, and changes those of
-// another.
+// lossy is a store that can't read the chunks of one kind.
 type lossy struct {
 	*store
-	lost, changed chunk.Kind
-	err           error
+	lost chunk.Kind
+	err  error
 }
 
 func (l lossy) Reader(ctx context.Context, scope repo.Scope) (chunk.Reader, error) {

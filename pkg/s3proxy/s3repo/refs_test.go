@@ -3,42 +3,13 @@ package s3repo_test
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/dvx-io/dvx/pkg/auth"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/s3proxy"
-	"github.com/dvx-io/dvx/pkg/s3proxy/s3proxytest"
-	"github.com/dvx-io/dvx/pkg/tree"
 )
-
-func remove(path string) tree.Edit { return tree.Edit{Op: tree.Delete, Path: path} }
-
-// A bucket of one ref is not listed, so the suite gets one under whose name
-// it finds a repo: here all buckets are listed by hand.
-type listed struct {
-	s3proxy.Backend
-	names []string
-}
-
-func (l listed) ListBuckets(ctx context.Context) ([]s3proxy.BucketInfo, error) {
-	all, err := l.Backend.ListBuckets(ctx)
-	for _, name := range l.names {
-		all = append(all, s3proxy.BucketInfo{Name: name})
-	}
-	slices.SortFunc(all, func(a, b s3proxy.BucketInfo) int { return strings.Compare(a.Name, b.Name) })
-	return all, err
-}
-
-func TestSuiteOfOneRef(t *testing.T) {
-	s3proxytest.Run(t, func(t testing.TB, objects map[string]string) (s3proxy.Backend, string, string) {
-		s := newStore(t, "images")
-		s.put("images", "main", objects)
-		return listed{newBackend(s), []string{"main.images"}}, "main.images", ""
-	})
-}
 
 func TestRefs(t *testing.T) {
 	s := newStore(t, "images")

@@ -85,6 +85,10 @@ func (s *store) move(ops ...repo.Op) {
 	}
 }
 
+func createTag(name, tag string, id commit.ID) repo.Op {
+	return repo.CreateTag{Repo: name, Tag: tag, Commit: id}
+}
+
 // change commits what f makes.
 func (s *store) change(name, branch string, f func(ctx context.Context, d *repo.Draft) (tree.Root, error)) commit.ID {
 	s.t.Helper()

@@ -62,11 +62,11 @@ func (k *bucket) find(ctx context.Context, ref repo.Ref) (commit.ID, error) {
 	return k.b.finder.find(ctx, k.b.store, k.view, ref)
 }
 
-// isAbsent reports whether an error says that a ref names nothing, rather than
-// that it could not be looked up.
+// isAbsent reports whether an error says that a ref names nothing, or that its
+// repo was deleted meanwhile, rather than that it could not be looked up.
 func isAbsent(err error) bool {
 	var ambiguous *repo.AmbiguousError
-	return errors.Is(err, repo.ErrRefNotFound) || errors.As(err, &ambiguous)
+	return errors.Is(err, repo.ErrRefNotFound) || errors.Is(err, repo.ErrRepoNotFound) || errors.As(err, &ambiguous)
 }
 
 // foundMax is how many searches are remembered: some hundred bytes each.
@@ -124,11 +124,14 @@ func (f *finder) remember(gen uint64, key string, what finding) {
 	f.found[key] = what
 }
 
-// hasKey reports whether the directory e, of which an entry or a walk told, is
-// an object itself: somebody wrote its key, or it is empty.
-func (v *version) hasKey(ctx context.Context, e *tree.Entry) (bool, error) {
-	if e.Marker != nil || e.Dir.Files > 0 {
-		return e.Marker != nil, nil
+// isObject reports whether e is an object: a file or link is, a directory if
+// somebody wrote its key or if it is empty.
+func (v *version) isObject(ctx context.Context, e *tree.Entry) (bool, error) {
+	if e.Kind != tree.Dir || e.Marker != nil {
+		return true, nil
+	}
+	if e.Dir.Files > 0 {
+		return false, nil
 	}
 	for _, err := range tree.Open(v.chunks, e.Dir).Entries(ctx, "", "") {
 		return false, err

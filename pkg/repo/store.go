@@ -67,7 +67,7 @@ type Txn struct {
 // Result is the outcome of a transaction that was applied.
 type Result struct {
 	Gen    uint64  // the root's generation with the transaction in it
-	Replay bool    // it had been applied before, under the same operation ID
+	Replay bool    // an earlier attempt of the same operation is what was applied
 	Moved  []Moved // the first MovedMax branches that it set, as it was applied
 }
 

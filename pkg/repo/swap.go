@@ -70,6 +70,7 @@ func (d *Direct) tryRoot(ctx context.Context, base *loaded, next *Root, p *pause
 	if err != nil {
 		return Result{}, nil, err
 	}
+	made := next
 	if b, next, err = d.putCopy(ctx, next, b, p); err != nil {
 		return Result{}, nil, err
 	}
@@ -78,8 +79,9 @@ func (d *Direct) tryRoot(ctx context.Context, base *loaded, next *Root, p *pause
 		info, err := d.objects.Put(ctx, rootObject, objstore.Bytes(b), objstore.Condition{IfVersion: base.version})
 		switch objstore.OutcomeOf(err) {
 		case objstore.OutcomeOK:
-			at := d.remember(next, info.Version)
-			return resultOf(next), at, nil
+			res := resultOf(next)
+			res.Replay = next != made
+			return res, d.remember(next, info.Version), nil
 		case objstore.OutcomeThrottled:
 		case objstore.OutcomeFailed, objstore.OutcomeNotFound:
 			if unknown == nil {

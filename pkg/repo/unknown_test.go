@@ -16,6 +16,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/objstore"
 	"github.com/dvx-io/dvx/pkg/objstore/fault"
 	"github.com/dvx-io/dvx/pkg/objstore/mem"
+	"github.com/dvx-io/dvx/pkg/tree"
 )
 
 var errReset = fmt.Errorf("connection reset: %w", objstore.ErrUnknownOutcome)
@@ -350,4 +351,50 @@ func checkModel(ctx context.Context, tt *testing.T, t *rapid.T, d *Direct, model
 			}
 		}
 	}
+}
+
+// TestCarryOn repeats a commit whose first attempt died right before the swap:
+// what it prepared is carried on, and the commit is the first attempt's. The
+// second store hides what was moved, as a daemon may.
+func TestCarryOn(t *testing.T) {
+	for _, hide := range []bool{false, true} {
+		objects := mem.New(mem.Options{})
+		move(t, newDirect(t, objects, 1), CreateRepo{Repo: "a"})
+		d := faulty(t, objects, time.Millisecond, func(c fault.Call) fault.Effect {
+			return fault.Effect{Crash: c.Kind == fault.Put && c.Key == rootObject}
+		})
+		o := CommitOptions{Repo: "a", Op: fixedOp(1), Time: testTime, Message: "first attempt"}
+		if _, err := put(ownerCtx(t), d, o, "f", "x"); !errors.Is(err, ErrUnknown) {
+			t.Fatal(err)
+		}
+		again := Store(openDirect(t, objects, 2))
+		if hide {
+			again = hiding{again}
+		}
+		o.Message = "second attempt"
+		res, err := PutFile(ownerCtx(t), again, o, "f", tree.Entry{}, strings.NewReader("x"))
+		if err != nil || !res.Replay || res.Commit.Message != "first attempt" {
+			t.Fatalf("hide %v: %+v, %v", hide, res, err)
+		}
+		if head, err := Resolve(ownerCtx(t), again, "a"); err != nil || head.ID != res.ID {
+			t.Errorf("hide %v: head %v, %v, want %v", hide, head.ID, err, res.ID)
+		}
+		checkStore(t, objects)
+	}
+}
+
+// hiding is a Store whose results say less.
+type hiding struct{ Store }
+
+func (h hiding) Session(ctx context.Context, s Scope) (Session, error) {
+	in, err := h.Store.Session(ctx, s)
+	return hidingSession{in}, err
+}
+
+type hidingSession struct{ Session }
+
+func (h hidingSession) Publish(ctx context.Context, t Txn) (Result, error) {
+	res, err := h.Session.Publish(ctx, t)
+	res.Moved = nil
+	return res, err
 }

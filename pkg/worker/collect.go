@@ -26,6 +26,7 @@ type collector struct {
 	writer *chunk.Writer
 	inputs []pipeline.TaskInput
 	build  *tree.Builder
+	none   tree.Root // the directory without entries, once it was needed
 	bytes  int64
 }
 
@@ -165,9 +166,20 @@ func kindOf(m fs.FileMode) string {
 	}
 }
 
-// put adds an entry without what only its former place gave it.
+// put adds an entry without what only its former place gave it, and of a
+// directory without what is below it.
 func (c *collector) put(p string, e tree.Entry) error {
 	e.Attrs, e.Marker = tree.Attrs{}, nil
+	if e.Kind == tree.Dir {
+		if c.none.ID.IsZero() {
+			none, err := tree.Empty(c.ctx, c.store)
+			if err != nil {
+				return fmt.Errorf("store output out/%s: %w", p, err)
+			}
+			c.none = none
+		}
+		e.Dir = c.none
+	}
 	if err := c.build.Add(c.ctx, p, e); err != nil {
 		return fmt.Errorf("store output out/%s: %w", p, err)
 	}
@@ -286,10 +298,7 @@ func (c *collector) graftOne(p string, e tree.Entry) error {
 	if err := tree.CheckPath(p); err != nil {
 		return refusef("output out/%.200s: %w", p, err)
 	}
-	switch e.Kind {
-	case tree.Dir:
-		e = tree.Entry{Kind: tree.Dir}
-	case tree.Symlink:
+	if e.Kind == tree.Symlink {
 		target, err := readLink(c.ctx, c.store, e.Content)
 		if err != nil {
 			return fmt.Errorf("store output out/%s: %w", p, err)

@@ -2,7 +2,6 @@ package worktree
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
@@ -18,18 +17,16 @@ import (
 type scanner struct {
 	*walker
 	r       chunk.Reader
-	writer  *chunk.Writer
+	files   *fileReader
 	storing bool // contents are stored, so what is new must be read
 	empty   tree.Root
 	stamp   int64
 	jobs    *errgroup.Group
-	meter   meter
 	met     map[string]bool // the paths of the scope that were found
 
 	mu      sync.Mutex
 	changes []*change
 	seen    []indexEntry
-	read    Progress
 }
 
 // change is a tree.Change; drop says that it turned out to be none.
@@ -53,10 +50,12 @@ func scan(ctx context.Context, r chunk.Reader, s chunk.Store, base tree.Root, o 
 	if err != nil {
 		return nil, err
 	}
-	sc := &scanner{walker: w, r: r, storing: storing, met: map[string]bool{}, meter: meter{tell: o.Progress}}
-	if sc.writer, err = chunk.NewWriter(s, o.Params); err != nil {
+	sc := &scanner{walker: w, r: r, storing: storing, met: map[string]bool{}}
+	writer, err := chunk.NewWriter(s, o.Params)
+	if err != nil {
 		return nil, err
 	}
+	sc.files = &fileReader{writer: writer, meter: meter{tell: o.Progress}}
 	if sc.empty, err = tree.Empty(ctx, s); err != nil {
 		return nil, err
 	}
@@ -102,7 +101,7 @@ func (s *scanner) run(ctx context.Context, base tree.Root) error {
 }
 
 func (s *scanner) result() *result {
-	res := &result{skipped: s.skipped, looked: s.meter.sum, read: s.read}
+	res := &result{skipped: s.skipped, looked: s.files.meter.sum, read: s.files.sum}
 	for _, c := range s.changes {
 		if !c.drop {
 			res.changes = append(res.changes, c.Change)
@@ -241,11 +240,11 @@ func (s *scanner) link(ctx context.Context, p *pair, d *diskEntry, old *tree.Ent
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	content, err := s.writer.WriteContent(ctx, strings.NewReader(target))
+	content, err := s.files.writer.WriteContent(ctx, strings.NewReader(target))
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	s.meter.add(1, 0)
+	s.files.meter.add(1, 0)
 	s.compare(path, old, tree.Entry{Name: d.name, Kind: tree.Symlink, Content: content})
 	return nil
 }
@@ -286,13 +285,13 @@ func (s *scanner) file(ctx context.Context, p *pair, d *diskEntry, old *tree.Ent
 	if c, ok := s.o.Index.find(path, d.stat); ok && (same(c) || !s.storing) {
 		now.Content = c
 		s.note(indexEntry{path, d.stat, c})
-		s.meter.add(1, 0)
+		s.files.meter.add(1, 0)
 		s.compare(path, old, now)
 		return nil
 	}
 	if !s.storing && (old == nil || old.Kind != tree.File || old.Content.Size != d.stat.Size) {
 		now.Content.Size = d.stat.Size // it differs, whatever is in it
-		s.meter.add(1, 0)
+		s.files.meter.add(1, 0)
 		s.compare(path, old, now)
 		return nil
 	}
@@ -304,7 +303,7 @@ func (s *scanner) file(ctx context.Context, p *pair, d *diskEntry, old *tree.Ent
 	f, name := p.f.hold(), d.name
 	s.jobs.Go(func() error {
 		defer f.release()
-		content, stat, err := s.readFile(ctx, f, name)
+		content, stat, err := s.files.read(ctx, f, name)
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
@@ -328,53 +327,4 @@ func (s *scanner) note(e indexEntry) {
 	s.mu.Lock()
 	s.seen = append(s.seen, e)
 	s.mu.Unlock()
-}
-
-// readTries is how often a file that changes while it is read is read again.
-const readTries = 3
-
-// readFile cuts a file's content, and returns what the file looked like
-// before and after.
-func (s *scanner) readFile(ctx context.Context, f *folder, name string) (chunk.Content, Stat, error) {
-	var err error
-	for range readTries {
-		var c chunk.Content
-		var stat Stat
-		c, stat, err = s.readOnce(ctx, f, name)
-		if err == nil {
-			s.mu.Lock()
-			s.read.Files++
-			s.read.Bytes += c.Size
-			s.mu.Unlock()
-			s.meter.add(1, 0)
-			return c, stat, nil
-		}
-		if !errors.Is(err, ErrChanging) {
-			break
-		}
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%w (it was removed)", ErrChanging)
-	}
-	return chunk.Content{}, Stat{}, err
-}
-
-func (s *scanner) readOnce(ctx context.Context, f *folder, name string) (chunk.Content, Stat, error) {
-	file, before, err := f.openFile(name)
-	if err != nil {
-		return chunk.Content{}, Stat{}, err
-	}
-	defer file.Close()
-	c, err := s.writer.WriteContent(ctx, &counted{r: file, left: before.Size + 1, meter: &s.meter})
-	if err != nil {
-		return chunk.Content{}, Stat{}, err
-	}
-	info, err := file.Stat()
-	if err != nil {
-		return chunk.Content{}, Stat{}, err
-	}
-	if after := statOf(info); after != before || c.Size != before.Size {
-		return chunk.Content{}, Stat{}, ErrChanging
-	}
-	return c, before, nil
 }

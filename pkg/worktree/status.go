@@ -3,7 +3,6 @@ package worktree
 import (
 	"context"
 	"fmt"
-	"io"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/tree"
@@ -93,20 +92,3 @@ func (naming) Get(_ context.Context, k chunk.Kind, id chunk.ID) ([]byte, error) 
 }
 
 func (naming) Flush(ctx context.Context) error { return ctx.Err() }
-
-// counted reads at most left bytes and counts them.
-type counted struct {
-	r     io.Reader
-	left  int64
-	meter *meter
-}
-
-func (c *counted) Read(p []byte) (int, error) {
-	if c.left <= 0 {
-		return 0, io.EOF
-	}
-	n, err := c.r.Read(p[:min(int64(len(p)), c.left)])
-	c.left -= int64(n)
-	c.meter.add(0, int64(n))
-	return n, err
-}

@@ -1,0 +1,246 @@
+package worktree
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/dvx-io/dvx/pkg/chunk"
+	"github.com/dvx-io/dvx/pkg/tree"
+)
+
+// layer writes files, directories and links.
+type layer struct {
+	ctx   context.Context // of the files being written: ends when one fails
+	r     chunk.Reader
+	index *Index
+	jobs  *errgroup.Group
+	meter meter
+	links []link // made when all else is there
+	temps atomic.Int64
+
+	mu      sync.Mutex
+	written []indexEntry
+}
+
+// link is a symbolic link to be made.
+type link struct {
+	dir   string // "" or with "/" at the end
+	entry tree.Entry
+}
+
+func newLayer(ctx context.Context, r chunk.Reader, o CheckoutOptions) *layer {
+	jobs, ctx := errgroup.WithContext(ctx)
+	jobs.SetLimit(o.Workers)
+	return &layer{ctx: ctx, r: r, index: o.Index, jobs: jobs, meter: meter{tell: o.Progress}}
+}
+
+// write fills the empty folder top with root.
+func (w *layer) write(ctx context.Context, top *folder, root tree.Root) error {
+	err := w.dir(top, "", root)
+	if jerr := w.jobs.Wait(); jerr != nil {
+		return jerr
+	}
+	if err != nil {
+		return err
+	}
+	return w.makeLinks(ctx, top, func(f *folder, l link, target string) error {
+		return f.root.Symlink(target, l.entry.Name)
+	})
+}
+
+// dir writes a directory's entries into the folder f, links left for later.
+func (w *layer) dir(f *folder, path string, root tree.Root) error {
+	for e, err := range tree.Open(w.r, root).Entries(w.ctx, "", "") {
+		if err != nil {
+			return err
+		}
+		switch e.Kind {
+		case tree.Dir:
+			err = w.sub(f, path, e)
+		case tree.Symlink:
+			w.links = append(w.links, link{path, e})
+		default:
+			w.later(f, path, e, w.create)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", path+e.Key(), err)
+		}
+	}
+	return nil
+}
+
+func (w *layer) sub(f *folder, path string, e tree.Entry) error {
+	if err := f.root.Mkdir(e.Name, 0o755); err != nil {
+		return err
+	}
+	sub, err := f.sub(e.Name)
+	if err != nil {
+		return err
+	}
+	defer sub.release()
+	return w.dir(sub, path+e.Key(), e.Dir)
+}
+
+// later has a file written by another goroutine.
+func (w *layer) later(f *folder, path string, e tree.Entry, how func(*folder, tree.Entry) (Stat, error)) {
+	f.hold()
+	w.jobs.Go(func() error {
+		defer f.release()
+		stat, err := how(f, e)
+		if err != nil {
+			return fmt.Errorf("%s: %w", path+e.Name, err)
+		}
+		w.note(indexEntry{path + e.Name, stat, e.Content})
+		w.meter.add(1, e.Content.Size)
+		return nil
+	})
+}
+
+func (w *layer) note(e indexEntry) {
+	if w.index == nil {
+		return
+	}
+	w.mu.Lock()
+	w.written = append(w.written, e)
+	w.mu.Unlock()
+}
+
+// create writes a file that must not be there yet.
+func (w *layer) create(f *folder, e tree.Entry) (Stat, error) {
+	mode := fs.FileMode(0o644)
+	if e.Exec {
+		mode = 0o755
+	}
+	file, err := f.root.OpenFile(e.Name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return Stat{}, err
+	}
+	defer file.Close()
+	c, err := chunk.OpenContent(w.ctx, w.r, e.Content)
+	if err != nil {
+		return Stat{}, err
+	}
+	if _, err := c.WriteTo(file); err != nil {
+		return Stat{}, err
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return Stat{}, err
+	}
+	return statOf(info), file.Close()
+}
+
+// replace writes a file and puts it in the place of what is there at once.
+func (w *layer) replace(f *folder, e tree.Entry) (Stat, error) {
+	name := e.Name
+	var stat Stat
+	err := w.swap(f, name, func(temp string) (err error) {
+		e.Name = temp
+		stat, err = w.create(f, e)
+		return err
+	})
+	if err != nil {
+		return Stat{}, err
+	}
+	info, err := f.root.Lstat(name) // moving it changed its time of change
+	if err != nil {
+		return Stat{}, err
+	}
+	now := statOf(info)
+	if now.Inode != stat.Inode || now.Size != stat.Size || now.Mtime != stat.Mtime {
+		return Stat{}, fmt.Errorf("%s was replaced: %w", name, ErrChanging)
+	}
+	return now, nil
+}
+
+// swap makes something under a temporary name and moves it to name.
+func (w *layer) swap(f *folder, name string, make func(temp string) error) error {
+	for {
+		temp := tempPrefix + strconv.FormatInt(w.temps.Add(1), 10)
+		err := make(temp)
+		if errors.Is(err, fs.ErrExist) {
+			continue // left by a checkout that was interrupted, or another's
+		}
+		if err == nil {
+			err = f.root.Rename(temp, name)
+		}
+		if err != nil {
+			_ = f.root.Remove(temp)
+		}
+		return err
+	}
+}
+
+// makeLinks makes the links that were left for later, below the folder top.
+func (w *layer) makeLinks(ctx context.Context, top *folder, place func(f *folder, l link, target string) error) error {
+	for _, l := range w.links {
+		target, err := readLink(ctx, w.r, l.entry.Content)
+		if err != nil {
+			return fmt.Errorf("%s: %w", l.dir+l.entry.Name, err)
+		}
+		f, err := top.below(l.dir)
+		if err != nil {
+			return fmt.Errorf("%s: %w", l.dir, err)
+		}
+		err = place(f, l, target)
+		f.release()
+		if err != nil {
+			return fmt.Errorf("%s: %w", l.dir+l.entry.Name, err)
+		}
+		w.meter.add(1, l.entry.Content.Size)
+	}
+	return nil
+}
+
+// below opens the folder at path, "" or with "/" at the end.
+func (f *folder) below(path string) (*folder, error) {
+	at := f.hold()
+	for path != "" {
+		var name string
+		name, path, _ = strings.Cut(path, "/")
+		next, err := at.sub(name)
+		at.release()
+		if err != nil {
+			return nil, err
+		}
+		at = next
+	}
+	return at, nil
+}
+
+// restat looks again at the files that are in the folder top itself: moving
+// them changed their time of change.
+func (w *layer) restat(top *folder) {
+	for i := range w.written {
+		e := &w.written[i]
+		if strings.Contains(e.path, "/") {
+			continue
+		}
+		if info, err := top.root.Lstat(e.path); err == nil {
+			e.stat.Ctime, _ = changed(info)
+		}
+	}
+}
+
+// remember tells the index of the files that were written, in place of what
+// it knew of the paths for which within is true.
+func (w *layer) remember(within func(string) bool) error {
+	if w.index == nil {
+		return nil
+	}
+	stamp, err := w.index.now()
+	if err != nil {
+		return err
+	}
+	w.index.update(stamp, w.written, within)
+	return nil
+}

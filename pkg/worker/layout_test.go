@@ -230,6 +230,7 @@ func TestCodeIsReusedOnlyWhenUntouched(t *testing.T) {
 			write(t, filepath.Join(dir, "lib/data"), "666", 0o444)
 		},
 		"linked away": func(dir string) {
+			must(t, os.Chmod(dir, 0o755))
 			must(t, os.Rename(dir, filepath.Join(filepath.Dir(dir), "tmp/moved")))
 			must(t, os.Symlink("tmp/moved", dir))
 		},

@@ -3,6 +3,7 @@ package local
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -25,11 +26,12 @@ func selfExecutable() (string, error) { return "/proc/self/exe", nil }
 func detach(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} }
 
 // settle makes this process a good parent: it adopts all orphans among its
-// descendants, hands down a fixed umask, and outlives signals that are meant
+// descendants, hands down a fixed umask and no open files, and outlives signals that are meant
 // for the daemon, so that it can kill what runs. (Caught, not ignored: programs
 // would inherit that.)
 func settle() {
 	_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+	_ = unix.CloseRange(3, math.MaxInt32, unix.CLOSE_RANGE_CLOEXEC) // what the daemon was started with
 	unix.Umask(0o022)
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 }

@@ -57,7 +57,7 @@ func (d *demo) run(ctx context.Context, keep bool) (err error) {
 			d.say("The folder is kept: %s", d.dir)
 			return
 		}
-		err = errors.Join(err, os.RemoveAll(d.dir))
+		err = errors.Join(err, daemon.RemoveWork(d.dir))
 	}()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -151,7 +151,7 @@ func (a *app) datumList(ctx context.Context, id string) error {
 		if d.Attempts > 0 {
 			ran = took(d.Last.Started, d.Last.Ended, time.Now())
 		}
-		rows = append(rows, []string{d.Identity, d.State, strconv.Itoa(d.Attempts), ran, fmt.Sprintf("%.12s", d.Key), d.Reason})
+		rows = append(rows, []string{d.Identity, d.State, strconv.Itoa(d.Attempts), ran, d.Key.Short(), d.Reason})
 	}
 	if a.json {
 		return w.Flush()

@@ -8,7 +8,7 @@ func commands() []func(*app) *cobra.Command {
 		cmdDemo, cmdInit, cmdStatus, cmdCommit, cmdLog, cmdShow, cmdDiff, cmdCheckout,
 		cmdLs, cmdCat, cmdPut, cmdGet, cmdRm,
 		cmdRepo, cmdBranch, cmdTag,
-		cmdPipeline, cmdJob, cmdDatum, cmdLogs, cmdWait, cmdRun, cmdPlan,
+		cmdPipeline, cmdJob, cmdDatum, cmdLogs, cmdWait, cmdRun,
 		cmdServe, cmdAuth, cmdVersion,
 	}
 }

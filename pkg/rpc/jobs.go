@@ -10,6 +10,7 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/auth"
 	"github.com/dvx-io/dvx/pkg/commit"
+	"github.com/dvx-io/dvx/pkg/pipeline"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
 	dvxv1 "github.com/dvx-io/dvx/proto/dvx/v1"
 )
@@ -21,7 +22,7 @@ type Jobs interface {
 	Pipelines(ctx context.Context) ([]PipelineState, error)
 
 	// Jobs yields the jobs of a pipeline, of all if the name is empty, newest first.
-	Jobs(ctx context.Context, pipeline string) iter.Seq2[history.Job, error]
+	Jobs(ctx context.Context, name string) iter.Seq2[history.Job, error]
 
 	// Job returns a job by its ID or a unique prefix of at least 6 digits.
 	Job(ctx context.Context, id string) (history.Job, error)
@@ -48,13 +49,8 @@ type PipelineState struct {
 
 // DatumState is a datum of a job.
 type DatumState struct {
-	Job      history.JobID   `json:"job"`
-	Identity string          `json:"identity"`
-	Key      string          `json:"key"`           // memo key
-	State    string          `json:"state"`         // skipped (had a result), succeeded, failed, running, waiting, …
-	Attempts int             `json:"attempts"`      // runs by this job
-	Last     history.Attempt `json:"last,omitzero"` // of this job, or for a skipped datum the run whose result it shares
-	Reason   string          `json:"reason,omitempty"`
+	Job history.JobID `json:"job"`
+	pipeline.DatumInfo
 }
 
 // pipelineService serves the pipelines.
@@ -211,7 +207,7 @@ func (j *jobService) ListDatums(req *dvxv1.ListDatumsRequest, stream grpc.Server
 			return err
 		}
 		m := &dvxv1.DatumInfo{
-			Json: b, Identity: d.Identity, Key: d.Key, State: d.State, Attempts: int32(min(d.Attempts, 1<<30)), Reason: d.Reason,
+			Json: b, Identity: d.Identity, Key: d.Key.String(), State: d.State, Attempts: int32(min(d.Attempts, 1<<30)), Reason: d.Reason,
 		}
 		if err := stream.Send(&dvxv1.ListDatumsResponse{Datum: m}); err != nil {
 			return err
@@ -266,11 +262,11 @@ func (l *logService) ReadLogs(req *dvxv1.ReadLogsRequest, stream grpc.ServerStre
 }
 
 // newest returns the ID of the newest job of a pipeline.
-func (l *logService) newest(ctx context.Context, pipeline string) (string, error) {
-	for job, err := range l.s.opts.Jobs.Jobs(ctx, pipeline) {
+func (l *logService) newest(ctx context.Context, name string) (string, error) {
+	for job, err := range l.s.opts.Jobs.Jobs(ctx, name) {
 		return job.ID.String(), err
 	}
-	return "", noJob(pipeline)
+	return "", noJob(name)
 }
 
 // logSender sends what is written to it.

@@ -13,6 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/dvx-io/dvx/pkg/auth"
+	"github.com/dvx-io/dvx/pkg/memo"
+	"github.com/dvx-io/dvx/pkg/pipeline"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
 )
 
@@ -29,8 +31,11 @@ func oneJob() history.Job {
 func twoDatums() []DatumState {
 	id := oneJob().ID
 	return []DatumState{
-		{Job: id, Identity: "/a", Key: "k1", State: "skipped"},
-		{Job: id, Identity: "/b", Key: "k2", State: "succeeded", Attempts: 1, Last: history.Attempt{Job: id, Identity: "/b", Attempt: 1, Outcome: "succeeded"}},
+		{Job: id, DatumInfo: pipeline.DatumInfo{Identity: "/a", Key: memo.Key{1}, State: "skipped"}},
+		{Job: id, DatumInfo: pipeline.DatumInfo{
+			Identity: "/b", Key: memo.Key{2}, State: "succeeded", Attempts: 1,
+			Last: history.Attempt{Job: id, Identity: "/b", Attempt: 1, Outcome: "succeeded"},
+		}},
 	}
 }
 
@@ -38,9 +43,9 @@ func (noJobs) Pipelines(context.Context) ([]PipelineState, error) {
 	return []PipelineState{{Pipeline: "count", Branch: "main", Job: oneJob().ID, State: "done", Source: []byte("{}")}}, nil
 }
 
-func (noJobs) Jobs(_ context.Context, pipeline string) iter.Seq2[history.Job, error] {
+func (noJobs) Jobs(_ context.Context, name string) iter.Seq2[history.Job, error] {
 	return func(yield func(history.Job, error) bool) {
-		if pipeline == "" || pipeline == "count" {
+		if name == "" || name == "count" {
 			yield(oneJob(), nil)
 		}
 	}
@@ -108,8 +113,8 @@ func TestJobsThroughDaemon(t *testing.T) {
 	if !cmp.Equal(got, twoDatums()) {
 		t.Errorf("datums:\n%s", cmp.Diff(twoDatums(), got))
 	}
-	if _, err := jobs.Log(ctx, DatumState{Job: j.ID, Identity: "/none"}); err == nil {
-		r, _ := jobs.Log(ctx, DatumState{Job: j.ID, Identity: "/none"})
+	if _, err := jobs.Log(ctx, DatumState{Job: j.ID, DatumInfo: pipeline.DatumInfo{Identity: "/none"}}); err == nil {
+		r, _ := jobs.Log(ctx, DatumState{Job: j.ID, DatumInfo: pipeline.DatumInfo{Identity: "/none"}})
 		if _, err := io.ReadAll(r); err == nil {
 			t.Error("log of a datum that is not there: no error")
 		}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dvx-io/dvx/cmd/internal/daemon"
+	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/local"
+)
+
+func cmdRun(a *app) *cobra.Command {
+	var slots int
+	var verbose bool
+	cmd := &cobra.Command{
+		Use:     "run [REPO[@BRANCH]]",
+		Aliases: []string{"repro"},
+		Short:   "Run what the pipelines miss, without a daemon",
+		Long: `Run what the pipelines miss, here and now, without a daemon, and end when all are up to date (or those that lead
+to REPO@BRANCH or depend on it). The same engine, the same memo: what a daemon has run on this machine does not run again.
+It works on a store directly. It fails with exit code 1 if a job failed.`,
+		Example: `  dvx commit -m "new images" && dvx run`,
+		Args:    rangeArgs(0, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			level := slog.LevelError
+			if verbose {
+				level = slog.LevelDebug
+			}
+			log := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
+			return a.runHere(cmd.Context(), args, slots, log)
+		},
+	}
+	cmd.Flags().IntVar(&slots, "slots", runtime.NumCPU(), "programs that run at once")
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "log what the engine does")
+	return cmd
+}
+
+func (a *app) runHere(ctx context.Context, args []string, slots int, log *slog.Logger) (err error) {
+	if err := a.locate(); err != nil {
+		return err
+	}
+	if a.server != "" {
+		return usagef("dvx run works on a store directly; a daemon runs pipelines by itself: use dvx wait")
+	}
+	s, ctx, err := a.open(ctx)
+	if err != nil {
+		return err
+	}
+	name, branch, err := waitFor(ctx, s, args)
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "dvx-run-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, daemon.RemoveWork(dir)) }()
+	runner, err := local.New(local.Options{Dir: dir, Slots: slots, Params: s.Config().Chunker, Now: time.Now})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, runner.Close()) }()
+	c, err := daemon.NewController(a.direct, runner, &pipeline.MemoryJournal{}, daemon.Options{Log: log})
+	if err != nil {
+		return err
+	}
+	work, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(work) }()
+	jobs, ctx, err := a.jobs(ctx)
+	if err != nil {
+		return err
+	}
+	waiting, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	go func() {
+		if err := <-ended; err != nil {
+			giveUp(err)
+		}
+		close(ended)
+	}()
+	settled, err := waitSettled(waiting, s, jobs, name, branch)
+	stop()
+	<-ended
+	if cause := context.Cause(waiting); err != nil && cause != nil && ctx.Err() == nil {
+		return fmt.Errorf("the engine stopped: %w", cause)
+	}
+	if err != nil {
+		return err
+	}
+	if err := settled.Err(); err != nil {
+		return err
+	}
+	return a.print(map[string]bool{"settled": true}, func(w io.Writer) error {
+		_, err := fmt.Fprintln(w, "up to date")
+		return err
+	})
+}

@@ -1,0 +1,129 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/dvx-io/dvx/pkg/journal"
+	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/local"
+	"github.com/dvx-io/dvx/pkg/repo"
+	"github.com/dvx-io/dvx/pkg/rpc"
+)
+
+// engine is the controller with what it runs on. Without pipelines there is
+// only the store's history to look at.
+type engine struct {
+	store      *repo.Direct
+	controller *pipeline.Controller // nil: runs no pipelines
+	runner     *local.Runner
+	journal    *journal.Journal
+	log        *slog.Logger
+}
+
+// newEngine makes the engine of a daemon.
+func newEngine(_ context.Context, store *repo.Direct, o Options) (*engine, error) {
+	e := &engine{store: store, log: o.Log}
+	if o.NoPipelines {
+		return e, nil
+	}
+	j, recovery, err := journal.Open(filepath.Join(o.State, "journal"), journal.Options{Log: o.Log, Now: time.Now})
+	if err != nil {
+		return nil, fmt.Errorf("open the daemon's journal: %w", err)
+	}
+	e.journal = j
+	if recovery.StateLost {
+		o.Log.Warn("the journal was damaged and set aside; what was not yet published runs again",
+			"reason", recovery.Reason, "moved", recovery.Moved)
+	}
+	e.runner, err = local.New(local.Options{
+		Dir: filepath.Join(o.State, "work"), Slots: o.Slots, Params: store.Config().Chunker, Now: time.Now,
+	})
+	if err != nil {
+		return nil, errors.Join(err, e.close())
+	}
+	e.controller, err = NewController(store, e.runner, &durable{j}, o)
+	if err != nil {
+		return nil, errors.Join(err, e.close())
+	}
+	return e, nil
+}
+
+// NewController makes a controller that runs tasks on this machine.
+func NewController(store *repo.Direct, r *local.Runner, j pipeline.Journal, o Options) (*pipeline.Controller, error) {
+	return pipeline.NewController(pipeline.ControllerOptions{
+		Store: store, Runner: r, Journal: j, Now: time.Now,
+		Platform: runtime.GOOS + "/" + runtime.GOARCH, Scope: r.Scope(),
+		Engine: pipeline.Options{CheckpointEvery: o.CheckpointEvery},
+		Report: func(err error) { o.Log.Warn("the engine goes on after a failure", "error", err) },
+	})
+}
+
+// restartPause is how long the engine waits after a failure before it starts
+// again from what is durable.
+const restartPause = time.Second
+
+// run works until ctx ends. A failure of the engine does not end the daemon:
+// everything can be read meanwhile, and the engine starts again.
+func (e *engine) run(ctx context.Context) error {
+	if e.controller == nil {
+		<-ctx.Done()
+		return nil
+	}
+	for {
+		err := e.controller.Run(ctx)
+		if ctx.Err() != nil {
+			return err
+		}
+		if errors.Is(err, journal.ErrFailed) {
+			return fmt.Errorf("the journal can't be written any more; start the daemon again: %w", err)
+		}
+		e.log.Error("the engine stopped and starts again", "error", err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(restartPause):
+		}
+	}
+}
+
+// jobs returns what the edges show.
+func (e *engine) jobs() rpc.Jobs {
+	if e.controller == nil {
+		return rpc.NewLocalJobs(e.store, pipeline.OpenJobs(e.store))
+	}
+	return rpc.NewLocalJobs(e.store, e.controller.Jobs())
+}
+
+// close frees what the engine holds.
+func (e *engine) close() error {
+	var errs []error
+	if e.runner != nil {
+		errs = append(errs, e.runner.Close())
+	}
+	if e.journal != nil {
+		errs = append(errs, e.journal.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// RemoveWork removes a folder that tasks ran in, read-only parts too.
+func RemoveWork(dir string) error {
+	if err := os.RemoveAll(dir); err == nil {
+		return nil
+	}
+	walkErr := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			err = os.Chmod(p, 0o700)
+		}
+		return err
+	})
+	return errors.Join(walkErr, os.RemoveAll(dir))
+}

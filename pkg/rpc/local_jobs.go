@@ -1,0 +1,96 @@
+package rpc
+
+import (
+	"context"
+	"io"
+	"iter"
+
+	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/history"
+	"github.com/dvx-io/dvx/pkg/repo"
+)
+
+// LocalJobs is the jobs of a store on this machine. It implements [Jobs].
+type LocalJobs struct {
+	store    repo.Store
+	jobs     *pipeline.Jobs
+	observer *pipeline.Observer
+}
+
+var _ Jobs = (*LocalJobs)(nil)
+
+// NewLocalJobs returns the jobs of s that j knows.
+func NewLocalJobs(s repo.Store, j *pipeline.Jobs) *LocalJobs {
+	return &LocalJobs{store: s, jobs: j, observer: pipeline.NewObserver(s)}
+}
+
+// Pipelines implements [Jobs].
+func (l *LocalJobs) Pipelines(ctx context.Context) ([]PipelineState, error) {
+	snap, err := l.observer.Observe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	jobs, err := l.jobs.List(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	out := make([]PipelineState, 0, len(snap.Pipelines))
+	for _, p := range snap.Pipelines {
+		st := PipelineState{
+			Pipeline: p.Name, Branch: p.Branch, Spec: p.Spec, Output: p.Output.ID, State: "waiting for input", Problem: p.Problem,
+		}
+		if p.Problem != "" {
+			st.State = "can't run"
+		} else if st.Source, err = pipeline.EncodeSpec(p.Version.Spec); err != nil {
+			return nil, err
+		}
+		for _, j := range jobs { // newest first
+			if j.Pipeline == p.Name && j.Branch == p.Branch {
+				st.Job = j.ID
+				if p.Problem == "" {
+					st.State = string(j.State)
+				}
+				break
+			}
+		}
+		out = append(out, st)
+	}
+	return out, nil
+}
+
+// Jobs implements [Jobs].
+func (l *LocalJobs) Jobs(ctx context.Context, name string) iter.Seq2[history.Job, error] {
+	return func(yield func(history.Job, error) bool) {
+		list, err := l.jobs.List(ctx, name)
+		if err != nil {
+			yield(history.Job{}, err)
+			return
+		}
+		for _, j := range list {
+			if !yield(j, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Job implements [Jobs].
+func (l *LocalJobs) Job(ctx context.Context, id string) (history.Job, error) {
+	return l.jobs.Get(ctx, id)
+}
+
+// Datums implements [Jobs].
+func (l *LocalJobs) Datums(ctx context.Context, id history.JobID) iter.Seq2[DatumState, error] {
+	return func(yield func(DatumState, error) bool) {
+		for d, err := range l.jobs.Datums(ctx, id) {
+			if !yield(DatumState{Job: id, DatumInfo: d}, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Log implements [Jobs].
+func (l *LocalJobs) Log(ctx context.Context, d DatumState) (io.Reader, error) {
+	return l.jobs.ReadLog(ctx, d.Last)
+}

@@ -270,9 +270,8 @@ func (a *app) switchTo(ctx context.Context, s repo.Store, to chunk.Reader, res r
 		return usagef("a working copy holds whole versions; fetch single paths with dvx get")
 	}
 	var from repo.Resolved
-	var fr chunk.Reader
 	if wc.config.Base != "" {
-		if from, fr, err = openRef(ctx, s, wc.config.Repo+"@"+wc.config.Base); err != nil {
+		if from, _, err = openRef(ctx, s, wc.config.Repo+"@"+wc.config.Base); err != nil {
 			return err
 		}
 	}
@@ -280,7 +279,7 @@ func (a *app) switchTo(ctx context.Context, s repo.Store, to chunk.Reader, res r
 	if err != nil {
 		return err
 	}
-	_, err = worktree.Update(ctx, fr, from.Commit.Tree, to, res.Commit.Tree, wc.dir, worktree.CheckoutOptions{
+	_, err = worktree.Update(ctx, to, from.Commit.Tree, res.Commit.Tree, wc.dir, worktree.CheckoutOptions{
 		Force: force, Index: index, Progress: p.update,
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/local"
 	"github.com/dvx-io/dvx/pkg/rpc"
 )
 
@@ -17,5 +18,5 @@ func (a *app) jobs(ctx context.Context) (rpc.Jobs, context.Context, error) {
 	if a.client != nil {
 		return a.client.Jobs(), ctx, nil
 	}
-	return rpc.NewLocalJobs(s, pipeline.OpenJobs(a.direct)), ctx, nil
+	return rpc.NewLocalJobs(s, pipeline.OpenJobs(a.direct, local.Scope())), ctx, nil
 }

@@ -49,7 +49,7 @@ func newEngine(_ context.Context, store *repo.Direct, o Options) (*engine, error
 	if err != nil {
 		return nil, errors.Join(err, e.close())
 	}
-	e.controller, err = NewController(store, e.runner, &durable{j}, o)
+	e.controller, err = NewController(store, e.runner, &durable{j: j}, o)
 	if err != nil {
 		return nil, errors.Join(err, e.close())
 	}
@@ -60,7 +60,7 @@ func newEngine(_ context.Context, store *repo.Direct, o Options) (*engine, error
 func NewController(store *repo.Direct, r *local.Runner, j pipeline.Journal, o Options) (*pipeline.Controller, error) {
 	return pipeline.NewController(pipeline.ControllerOptions{
 		Store: store, Runner: r, Journal: j, Now: time.Now,
-		Platform: runtime.GOOS + "/" + runtime.GOARCH, Scope: r.Scope(),
+		Platform: runtime.GOOS + "/" + runtime.GOARCH, Scope: local.Scope(),
 		Engine: pipeline.Options{CheckpointEvery: o.CheckpointEvery},
 		Report: func(err error) { o.Log.Warn("the engine goes on after a failure", "error", err) },
 	})
@@ -97,7 +97,7 @@ func (e *engine) run(ctx context.Context) error {
 // jobs returns what the edges show.
 func (e *engine) jobs() rpc.Jobs {
 	if e.controller == nil {
-		return rpc.NewLocalJobs(e.store, pipeline.OpenJobs(e.store))
+		return rpc.NewLocalJobs(e.store, pipeline.OpenJobs(e.store, local.Scope()))
 	}
 	return rpc.NewLocalJobs(e.store, e.controller.Jobs())
 }

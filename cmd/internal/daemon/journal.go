@@ -61,7 +61,9 @@ func (d *durable) Append(ctx context.Context, entries []pipeline.Entry) error {
 func (d *durable) Mark() uint64 { return d.last.Load() }
 
 // Drop implements pipeline.Journal.
-func (d *durable) Drop(ctx context.Context, mark uint64) error { return d.j.Trim(ctx, journal.Seq(mark)) }
+func (d *durable) Drop(ctx context.Context, mark uint64) error {
+	return d.j.Trim(ctx, journal.Seq(mark))
+}
 
 // Replay implements pipeline.Journal.
 func (d *durable) Replay(ctx context.Context, visit func(pipeline.Entry) error) error {

@@ -5,7 +5,7 @@ import (
 	"os"
 )
 
-// Scope returns the trust scope of this runner's results: they serve whoever
-// runs on the same host as the same user, since both could have changed what a
-// program found there.
-func (r *Runner) Scope() string { return fmt.Sprintf("local:%s:%d", r.host, os.Getuid()) }
+// Scope returns the trust scope of results that runners make for this user on
+// this host: they serve whoever runs on the same host as the same user, since
+// both could have changed what a program found there.
+func Scope() string { return fmt.Sprintf("local:%s:%d", hostFingerprint(), os.Getuid()) }

@@ -228,6 +228,9 @@ func (m *merger) clashWithBase(ctx context.Context, name, file, where string) er
 			return m.clash(ctx, e.Name, name, where)
 		}
 	}
+	if file != where {
+		return m.clash(ctx, name, name, where)
+	}
 	return fmt.Errorf("merge output: %q is in the previous output and no datum wrote it: %w", file, chunk.ErrCorrupt)
 }
 

@@ -1,0 +1,284 @@
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+	"time"
+
+	"github.com/dvx-io/dvx/pkg/auth"
+	"github.com/dvx-io/dvx/pkg/memo"
+	"github.com/dvx-io/dvx/pkg/pipeline/history"
+	"github.com/dvx-io/dvx/pkg/repo"
+)
+
+// ControllerOptions say how a Controller works. Store, Runner, Now, Platform
+// and Scope are required.
+type ControllerOptions struct {
+	Store    *repo.Direct
+	Runner   Runner
+	Journal  Journal // a MemoryJournal by default
+	Now      func() time.Time
+	Platform string // as in "linux/amd64": part of every memo key
+	Scope    string // the trust scope of results: which host and user the runner's processes are of
+	By       string // the principal as whom they run; the owner by default
+
+	// Engine holds the figures of Step. Slots are the runner's if not set.
+	Engine Options
+
+	// FlushEvery is the least time between two flushes of results: results that
+	// come in between share one, so that trivial datums do not cost a flush each.
+	// 100 ms by default: what a crash makes run again at most.
+	FlushEvery time.Duration
+
+	// Report is told what went wrong and is being tried again, if set.
+	Report func(error)
+}
+
+func (o *ControllerOptions) applyDefaults() error {
+	if o.Store == nil || o.Runner == nil || o.Now == nil || o.Platform == "" || o.Scope == "" {
+		return fmt.Errorf("controller without a store, runner, clock, platform or scope: %w", fs.ErrInvalid)
+	}
+	if o.Journal == nil {
+		o.Journal = &MemoryJournal{}
+	}
+	o.By = cmp.Or(o.By, auth.Owner.Name)
+	setDefault(&o.Engine.Slots, o.Runner.Slots())
+	o.Engine.applyDefaults()
+	setDefault(&o.FlushEvery, 100*time.Millisecond)
+	if o.Report == nil {
+		o.Report = func(error) {}
+	}
+	return nil
+}
+
+// Controller is the shell around [Step]: it observes the store, feeds events,
+// and carries out effects. One goroutine owns the state; effects run beside
+// it. Its methods may be used concurrently.
+type Controller struct {
+	o        ControllerOptions
+	observer *Observer
+	memo     *memo.Cache
+	log      *history.Log
+
+	mu    sync.Mutex // held by the loop during a step, and by who looks
+	state *State     // nil while it does not run
+	ready chan struct{}
+
+	events   chan delivery
+	session  repo.Session
+	swapping sync.Mutex // held during a flush or a swap: what is flushed is what is published
+	persists queue
+	tasks    map[memo.Key]*assignment   // of the loop
+	running  map[int]context.CancelFunc // of the loop: attempts by serial
+	effects  sync.WaitGroup
+}
+
+// delivery is an event on its way to the loop, with what belongs to it.
+type delivery struct {
+	of    Happening
+	tasks map[memo.Key]*assignment // of an Enumerated
+}
+
+// NewController returns a controller that is not running.
+func NewController(o ControllerOptions) (*Controller, error) {
+	if err := o.applyDefaults(); err != nil {
+		return nil, err
+	}
+	return &Controller{
+		o: o, observer: NewObserver(o.Store), memo: OpenMemo(o.Store), log: OpenHistory(o.Store), events: make(chan delivery),
+	}, nil
+}
+
+// Run works until ctx ends, which is a graceful stop: attempts are killed,
+// nothing is half visible, and what was accepted is published. It returns nil
+// then. Any other end is an error; the caller may call Run again, and must end
+// the process first if the journal failed. It must not be called twice at a
+// time.
+func (c *Controller) Run(ctx context.Context) error {
+	ctx = auth.With(ctx, auth.Principal{Name: c.o.By})
+	work, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if err := c.start(work); err != nil {
+		return fmt.Errorf("start the engine: %w", err)
+	}
+	c.background(func() { c.watch(work) })
+	c.background(func() { c.persistAll(work, cancel) })
+	c.loop(work)
+	cancel(nil)
+	c.effects.Wait()
+	err := context.Cause(work)
+	if ctx.Err() != nil {
+		err = c.leave(context.WithoutCancel(ctx))
+	}
+	c.mu.Lock()
+	c.state = nil
+	c.mu.Unlock()
+	return errors.Join(err, c.session.Close())
+}
+
+// start makes the state of the engine from what is durable.
+func (c *Controller) start(ctx context.Context) error {
+	root, err := c.o.Store.Root(ctx)
+	if err != nil {
+		return err
+	}
+	if err := c.memo.Sync(ctx, root.Memo); err != nil {
+		return err
+	}
+	// The session outlives ctx: what is accepted is published after it ended.
+	c.session, err = c.o.Store.Session(context.WithoutCancel(ctx), repo.Scope{Repo: sessionRepo})
+	if err != nil {
+		return err
+	}
+	if err := c.replay(ctx, root); err != nil {
+		return errors.Join(err, c.session.Close())
+	}
+	jobs, err := c.log.Jobs(ctx)
+	if err != nil {
+		return errors.Join(err, c.session.Close())
+	}
+	var open []history.Job
+	ledger := NewLedger(nil)
+	for i := len(jobs) - 1; i >= 0; i-- { // oldest first
+		ledger.Note(jobs[i])
+		if !jobs[i].State.Final() {
+			open = append(open, jobs[i])
+		}
+	}
+	c.tasks, c.running = map[memo.Key]*assignment{}, map[int]context.CancelFunc{}
+	c.persists.clear()
+	c.mu.Lock()
+	c.state = NewState(c.o.Engine, ledger, open)
+	c.mu.Unlock()
+	return nil
+}
+
+// sessionRepo is the repo in whose name the engine opens its session, which
+// serves all pipelines.
+const sessionRepo = "pipelines"
+
+// background runs an effect beside the loop.
+func (c *Controller) background(do func()) {
+	c.effects.Add(1)
+	go func() {
+		defer c.effects.Done()
+		do()
+	}()
+}
+
+// loop owns the state.
+func (c *Controller) loop(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	c.step(ctx, timer, delivery{of: Tick{}})
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case d := <-c.events:
+			c.step(ctx, timer, d)
+		case <-timer.C:
+			c.step(ctx, timer, delivery{of: Tick{}})
+		}
+	}
+}
+
+func (c *Controller) step(ctx context.Context, timer *time.Timer, d delivery) {
+	for key, a := range d.tasks {
+		c.tasks[key] = a
+	}
+	if f, ok := d.of.(Finished); ok {
+		delete(c.running, f.Serial)
+	}
+	c.mu.Lock()
+	effects := Step(c.state, Event{At: c.o.Now(), Of: d.of})
+	c.mu.Unlock()
+	for _, e := range effects {
+		c.carryOut(ctx, timer, e)
+	}
+}
+
+// carryOut starts an effect. What takes time runs in the background and
+// delivers its answer.
+func (c *Controller) carryOut(ctx context.Context, timer *time.Timer, e Effect) {
+	switch e := e.(type) {
+	case Look:
+		c.background(func() {
+			if _, err := c.look(ctx); err != nil && ctx.Err() == nil {
+				c.o.Report(err) // watch looks again
+			}
+		})
+	case Enumerate:
+		c.background(func() { c.deliver(ctx, c.enumerate(ctx, e)) })
+	case Start:
+		c.launch(ctx, e)
+	case Kill:
+		if stop := c.running[e.Serial]; stop != nil {
+			stop()
+		}
+	case Persist:
+		c.persists.push(persist{effect: e, by: c.tasks[e.Attempt.Key]})
+	case Merge:
+		c.background(func() { c.deliver(ctx, delivery{of: c.merge(ctx, e)}) })
+	case Publish:
+		c.background(func() { c.deliver(ctx, delivery{of: c.publish(ctx, e)}) })
+	case Checkpoint:
+		c.background(func() { c.deliver(ctx, delivery{of: c.checkpoint(ctx, e)}) })
+	case Record:
+		c.log.Add(e.Record)
+	case Forget:
+		for _, key := range e.Keys {
+			delete(c.tasks, key)
+		}
+	case WakeAt:
+		timer.Reset(max(time.Millisecond, e.Time.Sub(c.o.Now())))
+	case Complain:
+		c.o.Report(fmt.Errorf("dvx: bug: %s", e.Text))
+	}
+}
+
+// deliver hands an event to the loop, or drops it when the engine stops.
+func (c *Controller) deliver(ctx context.Context, d delivery) {
+	select {
+	case c.events <- d:
+	case <-ctx.Done():
+	}
+}
+
+// watch looks at the store whenever its root changes.
+func (c *Controller) watch(ctx context.Context) {
+	failures := 0
+	for {
+		gen, err := c.look(ctx)
+		if err == nil {
+			failures = 0
+			_, err = c.o.Store.Watch(ctx, gen)
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			c.o.Report(err)
+			failures++
+			select {
+			case <-time.After(c.o.Engine.backoff(failures)):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// look delivers what the store looks like.
+func (c *Controller) look(ctx context.Context) (uint64, error) {
+	snap, err := c.observer.Observe(ctx)
+	if err != nil {
+		return 0, err
+	}
+	c.deliver(ctx, delivery{of: Observed{Snapshot: snap}})
+	return snap.Gen, nil
+}

@@ -1,0 +1,183 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/dvx-io/dvx/pkg/chunk"
+	"github.com/dvx-io/dvx/pkg/commit"
+	"github.com/dvx-io/dvx/pkg/memo"
+	"github.com/dvx-io/dvx/pkg/tree"
+)
+
+// assignment is what it takes to run a datum.
+type assignment struct {
+	plan  *keying
+	datum Datum
+}
+
+// keying is what the datums of a job have in common.
+type keying struct {
+	version  Version
+	runtime  memo.Runtime
+	platform string
+}
+
+func (k *keying) work(d Datum) memo.Work {
+	return WorkOf(k.version.Spec, k.runtime, k.version.Code.Content, k.platform, d)
+}
+
+// enumerate lists the datums of a job, or what changed since its pipeline's
+// previous output.
+func (c *Controller) enumerate(ctx context.Context, e Enumerate) delivery {
+	l := &listing{c: c, job: e.Job, tasks: map[memo.Key]*assignment{}}
+	l.answer = Enumerated{Job: e.Job.ID, Epoch: e.Epoch}
+	if err := l.run(ctx); err != nil {
+		final := errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) || errors.Is(err, fs.ErrPermission)
+		return delivery{of: Enumerated{Job: e.Job.ID, Epoch: e.Epoch, Err: err, Final: final}}
+	}
+	return delivery{of: l.answer, tasks: l.tasks}
+}
+
+// listing is one enumeration.
+type listing struct {
+	c      *Controller
+	job    JobSpec
+	r      chunk.Reader
+	keys   *keying
+	answer Enumerated
+	tasks  map[memo.Key]*assignment
+}
+
+func (l *listing) run(ctx context.Context) error {
+	var err error
+	if l.r, err = l.c.o.Store.ReadAny(ctx); err != nil {
+		return err
+	}
+	v := l.job.Head.Version
+	t, err := v.Spec.Expand()
+	if err != nil {
+		return err
+	}
+	rt, err := l.c.o.Runner.Runtime(ctx, t, v.Code, l.r)
+	if err != nil {
+		return fmt.Errorf("find what runs the command of pipeline %s: %w", l.job.Head.Name, err)
+	}
+	l.keys = &keying{version: v, runtime: rt, platform: l.c.o.Platform}
+	old, ok, err := l.previous(ctx)
+	if err != nil {
+		return err
+	}
+	if ok {
+		return l.changes(ctx, old)
+	}
+	return l.all(ctx)
+}
+
+// previous returns the input tree of the previous output, if what changed
+// since then is all that needs to be listed: the same glob selected its datums,
+// and all but their content is the same in their keys, as one of them shows.
+func (l *listing) previous(ctx context.Context) (old tree.Root, ok bool, err error) {
+	prov := l.job.Head.Output.Commit.Prov
+	_, counted := countOf(l.job.Head.Output.Commit)
+	if prov == nil || prov.Datums == nil || !counted || len(prov.Inputs) != 1 || prov.Pipeline != l.job.Head.Name {
+		return old, false, nil
+	}
+	was, err := l.loadSpec(ctx, prov.Spec)
+	if err != nil {
+		return old, false, err
+	}
+	now := l.keys.version.Spec.Input
+	if was.Glob != now.Glob || was.Name != now.Name {
+		return old, false, nil
+	}
+	in, err := commit.Load(ctx, l.r, prov.Inputs[0].Commit)
+	if err != nil {
+		return old, false, err
+	}
+	for d, err := range Datums(ctx, l.r, in.Tree, now) {
+		if err != nil {
+			return old, false, err
+		}
+		row, err := lookupTable(ctx, l.r, *prov.Datums, d.Identity)
+		if err != nil {
+			return old, false, err
+		}
+		return in.Tree, row != nil && row.Key == l.keys.work(d).Key(), nil
+	}
+	return in.Tree, true, nil // there was no datum
+}
+
+// loadSpec returns the input of the spec in a spec commit.
+func (l *listing) loadSpec(ctx context.Context, id commit.ID) (Input, error) {
+	if id == l.job.Head.Spec {
+		return l.keys.version.Spec.Input, nil
+	}
+	c, err := commit.Load(ctx, l.r, id)
+	if err != nil {
+		return Input{}, err
+	}
+	v, err := LoadVersion(ctx, l.r, c.Tree)
+	if errors.Is(err, fs.ErrInvalid) || errors.Is(err, chunk.ErrCorrupt) {
+		return Input{}, nil // a spec of another release: list everything
+	}
+	return v.Spec.Input, err
+}
+
+func (l *listing) all(ctx context.Context) error {
+	for d, err := range Datums(ctx, l.r, l.input(), l.keys.version.Spec.Input) {
+		if err == nil {
+			err = l.add(ctx, d)
+		}
+		if err != nil {
+			return err
+		}
+		l.answer.Total++
+	}
+	return nil
+}
+
+func (l *listing) input() tree.Root { return l.job.Head.Inputs[0].Head.Commit.Tree }
+
+func (l *listing) changes(ctx context.Context, old tree.Root) error {
+	l.answer.Delta = true
+	l.answer.Total, _ = countOf(l.job.Head.Output.Commit)
+	for x, err := range DatumChanges(ctx, l.r, old, l.r, l.input(), l.keys.version.Spec.Input) {
+		if err != nil {
+			return err
+		}
+		switch x.Kind {
+		case tree.Removed:
+			l.answer.Removed = append(l.answer.Removed, x.Datum.Identity)
+			l.answer.Total--
+			continue
+		case tree.Added:
+			l.answer.Total++
+		case tree.Modified:
+		}
+		if err := l.add(ctx, x.Datum); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add lists a datum, with its result if there is one.
+func (l *listing) add(ctx context.Context, d Datum) error {
+	it := Item{Identity: d.Identity, Key: l.keys.work(d).Key()}
+	r, ok, err := l.c.memo.Lookup(ctx, it.Key, l.c.o.Scope)
+	if err != nil {
+		return err
+	}
+	if ok {
+		it.Hit, it.Output = true, r.Output
+	} else {
+		d.Inputs = slices.Clone(d.Inputs)
+		l.tasks[it.Key] = &assignment{plan: l.keys, datum: d}
+	}
+	l.answer.Items = append(l.answer.Items, it)
+	return nil
+}

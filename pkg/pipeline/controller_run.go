@@ -1,0 +1,206 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/dvx-io/dvx/pkg/chunk"
+	"github.com/dvx-io/dvx/pkg/commit"
+	"github.com/dvx-io/dvx/pkg/memo"
+	"github.com/dvx-io/dvx/pkg/pipeline/history"
+)
+
+// launch runs an attempt beside the loop.
+func (c *Controller) launch(ctx context.Context, e Start) {
+	a := c.tasks[e.Key]
+	attempt, stop := context.WithCancel(ctx)
+	c.running[e.Serial] = stop
+	c.background(func() {
+		defer stop()
+		f := Finished{Key: e.Key, Attempt: e.Attempt, Serial: e.Serial}
+		started := c.o.Now()
+		if r, ok, err := c.memo.Lookup(ctx, e.Key, c.o.Scope); err == nil && ok {
+			f.Known, f.Result.Output = true, r.Output
+		} else {
+			f.Result = c.attempt(attempt, a, e)
+		}
+		if f.Result.Started.IsZero() {
+			f.Result.Started = started
+		}
+		if f.Result.Ended.IsZero() {
+			f.Result.Ended = c.o.Now()
+		}
+		c.deliver(ctx, delivery{of: f})
+	})
+}
+
+// attempt runs a task and says what it came to.
+func (c *Controller) attempt(ctx context.Context, a *assignment, e Start) Result {
+	if a == nil {
+		return Result{Outcome: Crashed, Reason: "dvx: bug: a datum was started that nobody enumerated"}
+	}
+	task, err := TaskOf(a.plan.version, a.datum, e.Key, e.Attempt)
+	if err != nil {
+		return Result{Outcome: Failed, Reason: err.Error()}
+	}
+	r, err := c.o.Runner.Run(ctx, task, deferred{c.session})
+	switch {
+	case ctx.Err() != nil && (err != nil || r.Outcome != Succeeded):
+		r.Outcome = Cancelled
+		if r.Reason == "" {
+			r.Reason = "stopped"
+		}
+	case err != nil:
+		r = Result{Outcome: Crashed, Reason: err.Error(), Started: r.Started, Ended: r.Ended}
+	case r.Outcome == Succeeded && r.Output.ID.IsZero():
+		r = Result{Outcome: Crashed, Reason: "the runner returned a success without an output"}
+	}
+	return r
+}
+
+// deferred leaves it to the controller to flush: many results share one.
+type deferred struct{ chunk.Store }
+
+// Flush implements chunk.Store.
+func (deferred) Flush(ctx context.Context) error { return ctx.Err() }
+
+// persist is a result that waits to become durable.
+type persist struct {
+	effect Persist
+	by     *assignment
+}
+
+// queue is an unbounded queue of results: the loop never waits for the disk.
+// Attempts under way bound it, since a slot is given away only after a step.
+type queue struct {
+	mu    sync.Mutex
+	items []persist
+	more  chan struct{} // holds a token if there are items
+}
+
+func (q *queue) clear() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.items, q.more = nil, make(chan struct{}, 1)
+}
+
+func (q *queue) push(p persist) {
+	q.mu.Lock()
+	q.items = append(q.items, p)
+	q.mu.Unlock()
+	select {
+	case q.more <- struct{}{}:
+	default:
+	}
+}
+
+func (q *queue) take() []persist {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	items := q.items
+	q.items = nil
+	return items
+}
+
+// persistAll makes results durable, as many at a time as have come in.
+func (c *Controller) persistAll(ctx context.Context, fail context.CancelCauseFunc) {
+	var last time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.persists.more:
+		}
+		if wait := c.o.FlushEvery - c.o.Now().Sub(last); wait > 0 {
+			select {
+			case <-time.After(min(wait, c.o.FlushEvery)):
+			case <-ctx.Done():
+				return
+			}
+		}
+		answers, err := c.persistBatch(context.WithoutCancel(ctx), c.persists.take())
+		if err != nil {
+			fail(err)
+			return
+		}
+		last = c.o.Now()
+		for _, a := range answers {
+			c.deliver(ctx, delivery{of: a})
+		}
+	}
+}
+
+// persistBatch flushes the session once, journals the results once, and adds
+// the successful ones to the memo. An error ends the engine's life: the
+// session or the journal can't be relied on any more.
+func (c *Controller) persistBatch(ctx context.Context, batch []persist) ([]Persisted, error) {
+	if len(batch) == 0 {
+		return nil, nil
+	}
+	c.swapping.Lock()
+	defer c.swapping.Unlock()
+	if err := c.session.Flush(ctx); err != nil {
+		return nil, fmt.Errorf("store the results of %d datums: %w", len(batch), err)
+	}
+	segments := c.segments()
+	entries := make([]Entry, len(batch))
+	answers := make([]Persisted, len(batch))
+	for i, p := range batch {
+		answers[i] = Persisted{Key: p.effect.Attempt.Key, Seq: p.effect.Seq}
+		entries[i] = Entry{Attempt: p.effect.Attempt, Segments: segments}
+		if p.effect.Attempt.Outcome == string(Succeeded) {
+			entries[i].Record = c.record(p)
+		}
+	}
+	if err := c.o.Journal.Append(ctx, entries); err != nil {
+		return nil, fmt.Errorf("journal the results of %d datums: %w", len(batch), err)
+	}
+	for i, e := range entries {
+		if e.Record != nil {
+			kept, err := c.memo.Add(ctx, *e.Record)
+			if err != nil && !errors.Is(err, memo.ErrMismatch) {
+				answers[i].Err = err
+				continue
+			}
+			answers[i].Output = kept.Output
+			c.mismatch(err, e.Attempt)
+		}
+		c.log.Add(history.Record{Attempt: &entries[i].Attempt})
+	}
+	return answers, nil
+}
+
+// mismatch records that a datum gave a second, other result.
+func (c *Controller) mismatch(err error, a history.Attempt) {
+	if err == nil {
+		return
+	}
+	c.log.Add(history.Record{Event: &history.Event{
+		Time: commit.Stamp(c.o.Now()), Kind: history.NotReproducible, Job: a.Job, Key: a.Key, Text: "datum " + a.Identity + ": " + err.Error(),
+	}})
+}
+
+// segments returns the index segments with the session's chunks that no root
+// names yet.
+func (c *Controller) segments() []string {
+	if s, ok := c.session.(interface{ Segments() []string }); ok {
+		return s.Segments()
+	}
+	return nil
+}
+
+// record is what the memo keeps of a success.
+func (c *Controller) record(p persist) *memo.Record {
+	a := p.effect.Attempt
+	r := &memo.Record{
+		Key: a.Key, Output: p.effect.Output, Log: a.Log, Exit: a.Exit, Started: a.Started, Ended: a.Ended,
+		Scope: c.o.Scope, By: c.o.By,
+	}
+	if p.by != nil {
+		r.Parts = p.by.plan.work(p.by.datum).Parts()
+	}
+	return r
+}

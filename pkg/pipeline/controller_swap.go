@@ -1,0 +1,217 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/dvx-io/dvx/pkg/chunk"
+	"github.com/dvx-io/dvx/pkg/commit"
+	"github.com/dvx-io/dvx/pkg/pipeline/history"
+	"github.com/dvx-io/dvx/pkg/repo"
+)
+
+// merge stores the output commit of a job.
+func (c *Controller) merge(ctx context.Context, e Merge) Merged {
+	answer := Merged{Job: e.Job.ID, Epoch: e.Epoch}
+	prev := Merging{Tree: e.Job.Head.Output.Commit.Tree}
+	if prov := e.Job.Head.Output.Commit.Prov; prov != nil && prov.Datums != nil {
+		prev.Table = *prov.Datums
+	}
+	m, err := MergeOutput(ctx, c.session, prev, e.Delta, stampOf(e.Job))
+	if err == nil {
+		answer.Commit, err = commit.Save(ctx, c.session, OutputCommit(e.Job, m, e.Delta.Total))
+	}
+	answer.Err, answer.Final = err, errors.Is(err, ErrClash) || errors.Is(err, fs.ErrInvalid)
+	return answer
+}
+
+// publish moves the output branch of a job, together with all records.
+func (c *Controller) publish(ctx context.Context, e Publish) Swapped {
+	p := e.Job.Head
+	t := repo.Txn{
+		Op:  PublishOp(e.Job),
+		Ops: []repo.Op{repo.MoveBranch{Repo: p.Name, Branch: p.Branch, Expect: p.Output.ID, To: e.Commit}},
+	}
+	ctx, done := lasting(ctx)
+	defer done()
+	res, err := c.swap(ctx, t, &e.Record)
+	return c.swapped(e.Seq, res, err)
+}
+
+// checkpoint publishes all records.
+func (c *Controller) checkpoint(ctx context.Context, e Checkpoint) Swapped {
+	ctx, done := lasting(ctx)
+	defer done()
+	res, err := c.swap(ctx, repo.Txn{}, nil)
+	return c.swapped(e.Seq, res, err)
+}
+
+// swapped says what the outcome of a transaction means.
+func (c *Controller) swapped(seq int, res repo.Result, err error) Swapped {
+	s := Swapped{Seq: seq, Gen: res.Gen, Err: err}
+	switch {
+	case err == nil:
+		s.Verdict = Committed
+		return s
+	case errors.Is(err, repo.ErrConflict):
+		s.Verdict = Conflicted
+	case errors.Is(err, repo.ErrUnknown):
+		s.Verdict = Unsure
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrInvalid), errors.Is(err, chunk.ErrCorrupt), errors.Is(err, chunk.ErrNotFound):
+		s.Verdict = Rejected
+	default:
+		s.Verdict = Unsure
+	}
+	c.o.Report(err)
+	return s
+}
+
+// swap replaces the root by one with the operations of t, if any, and with
+// all records that wait, last among them the one given.
+func (c *Controller) swap(ctx context.Context, t repo.Txn, last *history.Job) (repo.Result, error) {
+	c.swapping.Lock()
+	defer c.swapping.Unlock()
+	carried := c.log.Pending()
+	mark := c.o.Journal.Mark()
+	a, err := c.attachments(ctx, carried, last)
+	if err != nil {
+		return repo.Result{}, err
+	}
+	if t.Op.IsZero() {
+		if t.Op, err = c.o.Store.NewOp(); err != nil {
+			return repo.Result{}, err
+		}
+	}
+	res, err := c.o.Store.PublishWith(ctx, c.session, t, a)
+	if err == nil && res.Replay {
+		// Another transaction has moved the branch, without these records.
+		if t.Op, err = c.o.Store.NewOp(); err == nil {
+			res, err = c.o.Store.PublishWith(ctx, c.session, repo.Txn{Op: t.Op}, a)
+		}
+	}
+	if err != nil {
+		return res, err
+	}
+	return res, c.settle(ctx, len(carried), mark)
+}
+
+// attachments stores the memo records and the history that wait.
+func (c *Controller) attachments(ctx context.Context, records []history.Record, last *history.Job) (repo.Attachments, error) {
+	var a repo.Attachments
+	b, err := c.memo.EncodePending()
+	if err != nil {
+		return a, err
+	}
+	if b != nil {
+		key, err := putSegment(ctx, c.o.Store, "memo", b)
+		if err != nil {
+			return a, err
+		}
+		a.AddMemo = []string{key}
+	}
+	if last != nil {
+		records = append(records, history.Record{Job: last})
+	}
+	if len(records) > 0 {
+		if b, err = history.Encode(records); err != nil {
+			return a, err
+		}
+		key, err := putSegment(ctx, c.o.Store, "history", b)
+		if err != nil {
+			return a, err
+		}
+		a.AddHistory = []string{key}
+	}
+	return a, nil
+}
+
+// settle forgets what is published, and joins segments if there are too many.
+// None of it matters for correctness, so what fails is only reported.
+func (c *Controller) settle(ctx context.Context, records int, mark uint64) error {
+	root, err := c.o.Store.Root(ctx)
+	if err == nil {
+		err = c.memo.Sync(ctx, root.Memo)
+	}
+	if err != nil {
+		c.o.Report(fmt.Errorf("after a swap of the root: %w", err))
+		return nil
+	}
+	c.log.Published(records)
+	if err := c.o.Journal.Drop(ctx, mark); err != nil {
+		c.o.Report(fmt.Errorf("drop what is published from the journal: %w", err))
+	}
+	if err := c.compact(ctx); err != nil {
+		c.o.Report(fmt.Errorf("join segments: %w", err))
+	}
+	return nil
+}
+
+// compact joins memo and history segments if the root names too many.
+func (c *Controller) compact(ctx context.Context) error {
+	var a repo.Attachments
+	m, ok, err := c.memo.Merge(ctx)
+	if err != nil {
+		return err
+	}
+	if ok {
+		key, err := putSegment(ctx, c.o.Store, "memo", m.Data)
+		if err != nil {
+			return err
+		}
+		a.DropMemo, a.AddMemo = m.Names, []string{key}
+	}
+	names, data, err := c.log.Merge(ctx)
+	if err != nil {
+		return err
+	}
+	if names != nil {
+		key, err := putSegment(ctx, c.o.Store, "history", data)
+		if err != nil {
+			return err
+		}
+		a.DropHistory, a.AddHistory = names, []string{key}
+	}
+	if !ok && names == nil {
+		return nil
+	}
+	op, err := c.o.Store.NewOp()
+	if err != nil {
+		return err
+	}
+	if _, err := c.o.Store.PublishWith(ctx, nil, repo.Txn{Op: op}, a); err != nil {
+		return err
+	}
+	root, err := c.o.Store.Root(ctx)
+	if err != nil {
+		return err
+	}
+	return c.memo.Sync(ctx, root.Memo)
+}
+
+// leaveFor bounds what an engine that stops has still to do.
+const leaveFor = 20 * time.Second
+
+// lasting returns a context that ends some time after ctx does, so that a swap
+// which is under way when the engine stops has a known outcome.
+func lasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	long, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(leaveFor, cancel) })
+	return long, func() { stop(); cancel() }
+}
+
+// leave publishes what was accepted when the engine stops.
+func (c *Controller) leave(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, leaveFor)
+	defer cancel()
+	if _, err := c.persistBatch(ctx, c.persists.take()); err != nil {
+		return err
+	}
+	if len(c.log.Pending()) == 0 && len(c.memo.Pending()) == 0 {
+		return nil
+	}
+	_, err := c.swap(ctx, repo.Txn{}, nil)
+	return err
+}

@@ -1,0 +1,281 @@
+package pipeline
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/dvx-io/dvx/pkg/chunk"
+	"github.com/dvx-io/dvx/pkg/commit"
+	"github.com/dvx-io/dvx/pkg/memo"
+	"github.com/dvx-io/dvx/pkg/pipeline/history"
+	"github.com/dvx-io/dvx/pkg/repo"
+)
+
+// Jobs reads what is known of jobs: of those under way in this process if an
+// engine runs in it, and of all others from history. It may be used
+// concurrently.
+type Jobs struct {
+	store *repo.Direct
+	log   *history.Log
+	memo  *memo.Cache
+	live  func(func(*State)) // looks at the engine's state, if there is one
+	scope string
+	alone bool // nobody else keeps the memo in step with the root
+}
+
+// OpenJobs returns the jobs of a store in which no engine runs, or one that
+// runs elsewhere: what it has published so far. scope is the trust scope whose
+// results are of interest.
+func OpenJobs(store *repo.Direct, scope string) *Jobs {
+	return &Jobs{store: store, log: OpenHistory(store), memo: OpenMemo(store), live: func(func(*State)) {}, scope: scope, alone: true}
+}
+
+// Jobs returns the jobs of the store, with those that the engine has under way
+// as they are at the moment.
+func (c *Controller) Jobs() *Jobs {
+	look := func(do func(*State)) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.state != nil {
+			do(c.state)
+		}
+	}
+	return &Jobs{store: c.o.Store, log: c.log, memo: c.memo, live: look, scope: c.o.Scope}
+}
+
+// List returns all jobs of a pipeline, or of all if it is empty, newest first.
+func (j *Jobs) List(ctx context.Context, pipeline string) ([]history.Job, error) {
+	past, err := j.log.Jobs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var live []history.Job
+	j.live(func(s *State) { live = s.Jobs() })
+	all := make([]history.Job, 0, len(past)+len(live))
+	seen := map[JobID]bool{}
+	for _, r := range append(live, past...) {
+		if !seen[r.ID] && (pipeline == "" || r.Pipeline == pipeline) {
+			all = append(all, r)
+		}
+		seen[r.ID] = true
+	}
+	slices.SortStableFunc(all, func(a, b history.Job) int {
+		return cmp.Or(b.Created.Compare(a.Created), strings.Compare(a.ID.String(), b.ID.String()))
+	})
+	return all, nil
+}
+
+// Get returns the job of an ID or of a unique prefix of at least 6 digits.
+func (j *Jobs) Get(ctx context.Context, prefix string) (history.Job, error) {
+	all, err := j.List(ctx, "")
+	if err != nil {
+		return history.Job{}, err
+	}
+	return history.Find(all, prefix)
+}
+
+// Ledger returns what [Plan] and [Settle] need to know of jobs.
+func (j *Jobs) Ledger(ctx context.Context) (Ledger, error) {
+	all, err := j.List(ctx, "")
+	slices.Reverse(all)
+	return NewLedger(all), err
+}
+
+// DatumInfo is what is known of a datum of a job.
+type DatumInfo struct {
+	Identity string          `json:"identity"`
+	Key      memo.Key        `json:"key"`
+	State    string          `json:"state"` // skipped, or how the last attempt ended, or where it is
+	Attempts int             `json:"attempts"`
+	Reason   string          `json:"reason,omitempty"`
+	Last     history.Attempt `json:"last,omitzero"` // the last attempt; of a skipped one, the run that gave the result, as far as the memo says
+}
+
+// skipped is the state of a datum that had a result already.
+const skipped = "skipped"
+
+// Datums yields the datums of a job: those that were run first, in order of
+// their identity, then those that were skipped. The sequence ends after an
+// error.
+func (j *Jobs) Datums(ctx context.Context, id JobID) iter.Seq2[DatumInfo, error] {
+	return func(yield func(DatumInfo, error) bool) {
+		if err := j.datums(ctx, id, func(d DatumInfo) bool { return yield(d, nil) }); err != nil {
+			yield(DatumInfo{}, fmt.Errorf("datums of job %s: %w", id.Short(), err))
+		}
+	}
+}
+
+func (j *Jobs) datums(ctx context.Context, id JobID, yield func(DatumInfo) bool) error {
+	job, err := j.Get(ctx, id.String())
+	if err != nil {
+		return err
+	}
+	if err := j.sync(ctx); err != nil {
+		return err
+	}
+	ran, err := j.ran(ctx, id)
+	if err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	for _, d := range ran {
+		seen[d.Identity] = true
+		if !yield(d) {
+			return nil
+		}
+	}
+	if job.Output.IsZero() {
+		return nil
+	}
+	r, err := j.store.ReadAny(ctx)
+	if err != nil {
+		return err
+	}
+	c, err := commit.Load(ctx, r, job.Output)
+	if err != nil || c.Prov == nil || c.Prov.Datums == nil {
+		return err
+	}
+	for row, err := range Table(ctx, r, *c.Prov.Datums) {
+		if err != nil {
+			return err
+		}
+		if !seen[row.Identity] && !yield(j.skippedDatum(ctx, row.Identity, row.Key)) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// sync brings the memo in step with the root, unless the engine does: it must
+// never go back to an older root.
+func (j *Jobs) sync(ctx context.Context) error {
+	if !j.alone {
+		return nil
+	}
+	root, err := j.store.Root(ctx)
+	if err != nil {
+		return err
+	}
+	return j.memo.Sync(ctx, root.Memo)
+}
+
+// ran returns the datums that a job has run or is to run, by identity.
+func (j *Jobs) ran(ctx context.Context, id JobID) ([]DatumInfo, error) {
+	attempts, err := j.log.Attempts(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	at := map[string]int{}
+	var all []DatumInfo
+	note := func(d DatumInfo) {
+		if i, ok := at[d.Identity]; ok {
+			d.Last, d.Attempts = all[i].Last, max(d.Attempts, all[i].Attempts)
+			all[i] = d
+			return
+		}
+		at[d.Identity] = len(all)
+		all = append(all, d)
+	}
+	for _, a := range attempts {
+		note(DatumInfo{Identity: a.Identity, Key: a.Key, State: a.Outcome, Attempts: a.Attempt, Reason: a.Reason})
+		all[at[a.Identity]].Last = a
+	}
+	var live []DatumStatus
+	j.live(func(s *State) { live = s.Datums(id) })
+	for _, d := range live {
+		if d.State == DatumHit {
+			if _, ok := at[d.Identity]; !ok {
+				note(j.skippedDatum(ctx, d.Identity, d.Key))
+			}
+		} else if i, ok := at[d.Identity]; !ok || d.State != DatumAccepted && d.State != DatumFailed {
+			note(DatumInfo{Identity: d.Identity, Key: d.Key, State: string(d.State), Attempts: d.Attempts, Reason: d.Reason})
+		} else {
+			all[i].Attempts = max(all[i].Attempts, d.Attempts)
+		}
+	}
+	slices.SortFunc(all, func(a, b DatumInfo) int { return strings.Compare(a.Identity, b.Identity) })
+	return all, nil
+}
+
+// skippedDatum says what the memo knows of the run that gave a result.
+func (j *Jobs) skippedDatum(ctx context.Context, identity string, key memo.Key) DatumInfo {
+	d := DatumInfo{Identity: identity, Key: key, State: skipped}
+	if r, ok, err := j.memo.Lookup(ctx, key, j.scope); err == nil && ok {
+		d.Last = history.Attempt{Identity: identity, Key: key, Outcome: string(Succeeded), Exit: r.Exit, Log: r.Log, Started: r.Started, Ended: r.Ended}
+	}
+	return d
+}
+
+// ReadLog returns what an attempt printed.
+func (j *Jobs) ReadLog(ctx context.Context, a history.Attempt) (io.Reader, error) {
+	if a.Log.Size == 0 {
+		return strings.NewReader(""), nil
+	}
+	r, err := j.store.ReadAny(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f, err := chunk.OpenContent(ctx, r, a.Log)
+	if err != nil {
+		return nil, fmt.Errorf("log of datum %s: %w", a.Identity, err)
+	}
+	return f, nil
+}
+
+// Cancel ends a job at the wish of a principal. It fails with fs.ErrNotExist
+// if the job is not under way.
+func (c *Controller) Cancel(ctx context.Context, id JobID, by string) error {
+	if !c.underWay(id) {
+		return fmt.Errorf("job %s is not under way: %w", id.Short(), fs.ErrNotExist)
+	}
+	return c.tell(ctx, Cancel{Job: id, By: by})
+}
+
+// Rerun evaluates the heads of a job once more: datums that failed are tried
+// again, those with a result are not. It fails with fs.ErrInvalid if the job
+// is not of the newest heads.
+func (c *Controller) Rerun(ctx context.Context, id JobID) error {
+	current := false
+	c.mu.Lock()
+	if c.state != nil {
+		current = c.state.isCurrent(id)
+	}
+	c.mu.Unlock()
+	if !current {
+		return fmt.Errorf("job %s is not over, or not of the newest heads of its pipeline: %w", id.Short(), fs.ErrInvalid)
+	}
+	return c.tell(ctx, Rerun{Job: id})
+}
+
+func (c *Controller) underWay(id JobID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state != nil && c.state.jobs[id] != nil
+}
+
+// errStopped is the answer to a wish while no engine runs.
+var errStopped = errors.New("the engine is not running")
+
+// tell hands the engine a wish.
+func (c *Controller) tell(ctx context.Context, of Happening) error {
+	select {
+	case c.events <- delivery{of: of}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: %w", errStopped, ctx.Err())
+	}
+}
+
+// isCurrent reports whether a job is over and of the newest heads.
+func (s *State) isCurrent(id JobID) bool {
+	return s.jobs[id] == nil && slices.ContainsFunc(s.snap.Pipelines, func(p PipelineHead) bool {
+		return p.Ready() && s.ledger.current(p).ID == id
+	})
+}

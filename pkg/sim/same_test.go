@@ -1,0 +1,24 @@
+package sim
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+// TestProductionRunsTheSameStep reads the sources: the controller and the
+// simulation both call pipeline.Step, and nothing else makes effects.
+func TestProductionRunsTheSameStep(t *testing.T) {
+	for file, call := range map[string]string{
+		"../pipeline/controller.go": "Step(",
+		"sim.go":                    "pipeline.Step",
+	} {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(b), call) {
+			t.Errorf("%s does not call %s", file, call)
+		}
+	}
+}

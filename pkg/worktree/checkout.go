@@ -123,7 +123,7 @@ func checkout(ctx context.Context, r chunk.Reader, root tree.Root, dir string, o
 	if err := admitTree(ctx, r, root, o, rules); err != nil {
 		return Progress{}, err
 	}
-	w := newLayer(ctx, r, o)
+	w := newLayer(r, o)
 	if err := w.write(ctx, st.tree, root); err != nil {
 		return Progress{}, err
 	}

@@ -137,6 +137,7 @@ func diskEntryOf(name string, info fs.FileInfo) diskEntry {
 		e.kind = tree.Symlink
 	case fs.ModeDir:
 		e.kind = tree.Dir
+	default: // what nobody commits
 	}
 	return e
 }

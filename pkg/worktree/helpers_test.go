@@ -99,7 +99,8 @@ func readTree(t testing.TB, r chunk.Reader, root tree.Root) disk {
 		must(t, err)
 		if e.Kind == tree.Dir {
 			if n := 0; e.Dir.Files == 0 {
-				for range tree.Open(r, e.Dir).Entries(context.Background(), "", "") {
+				for _, err := range tree.Open(r, e.Dir).Entries(context.Background(), "", "") {
+					must(t, err)
 					n++
 				}
 				if n == 0 {

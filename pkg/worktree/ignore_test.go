@@ -108,7 +108,7 @@ func TestIgnoreAsGit(t *testing.T) {
 	paths := oracleTree(t, dir)
 	rng := rand.New(rand.NewPCG(1, 2))
 	checked, ignored := 0, 0
-	for round := range 150 {
+	for round := range 100 {
 		sets := map[string]string{"": randomRules(rng)}
 		for _, at := range []string{"a/", "a/b/", "ab/"} {
 			if rng.IntN(3) == 0 {

@@ -80,8 +80,8 @@ func (x *Index) Save() error {
 	if err != nil {
 		return err
 	}
-	defer lock.Close()
-	if err := replaceFile(filepath.Join(folder, indexName), appendIndex(nil, &x.data)); err != nil {
+	defer func() { _ = lock.Close() }()
+	if err := replaceFile(filepath.Join(folder, indexName), encodeIndex(&x.data)); err != nil {
 		return fmt.Errorf("save index of working copy: %w", err)
 	}
 	return nil
@@ -94,7 +94,7 @@ func (x *Index) now() (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("ask the disk for the time: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	if _, err := f.WriteAt([]byte{'\n'}, 0); err != nil {
 		return 0, fmt.Errorf("ask the disk for the time: %w", err)
 	}

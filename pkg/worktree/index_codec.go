@@ -40,9 +40,9 @@ type indexEntry struct {
 	content chunk.Content
 }
 
-func appendIndex(b []byte, d *indexData) []byte {
+func encodeIndex(d *indexData) []byte {
 	le := binary.LittleEndian
-	b = append(b, indexMagic...)
+	b := []byte(indexMagic)
 	b = le.AppendUint32(b, indexVersion)
 	b = append(b, d.params[:]...)
 	b = le.AppendUint64(b, uint64(d.stamp))
@@ -75,7 +75,7 @@ func indexSum(b []byte) (sum chunk.ID) {
 }
 
 // decodeIndex reads an index. It fails with chunk.ErrCorrupt for what
-// appendIndex does not write.
+// encodeIndex does not write.
 func decodeIndex(b []byte) (*indexData, error) {
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("index: %s: %w", fmt.Sprintf(format, args...), chunk.ErrCorrupt)

@@ -19,13 +19,13 @@ import (
 
 // layer writes files, directories and links.
 type layer struct {
-	ctx   context.Context // of the files being written: ends when one fails
-	r     chunk.Reader
-	index *Index
-	jobs  *errgroup.Group
-	meter meter
-	links []link // made when all else is there
-	temps atomic.Int64
+	r       chunk.Reader
+	index   *Index
+	workers int
+	jobs    *errgroup.Group // between begin and its Wait
+	meter   meter
+	links   []link // made when all else is there
+	temps   atomic.Int64
 
 	mu      sync.Mutex
 	written []indexEntry
@@ -37,15 +37,21 @@ type link struct {
 	entry tree.Entry
 }
 
-func newLayer(ctx context.Context, r chunk.Reader, o CheckoutOptions) *layer {
-	jobs, ctx := errgroup.WithContext(ctx)
-	jobs.SetLimit(o.Workers)
-	return &layer{ctx: ctx, r: r, index: o.Index, jobs: jobs, meter: meter{tell: o.Progress}}
+func newLayer(r chunk.Reader, o CheckoutOptions) *layer {
+	return &layer{r: r, index: o.Index, workers: o.Workers, meter: meter{tell: o.Progress}}
+}
+
+// begin makes ready to write files, and returns their context, which ends when
+// one fails. Wait for jobs must follow.
+func (w *layer) begin(ctx context.Context) context.Context {
+	w.jobs, ctx = errgroup.WithContext(ctx)
+	w.jobs.SetLimit(w.workers)
+	return ctx
 }
 
 // write fills the empty folder top with root.
 func (w *layer) write(ctx context.Context, top *folder, root tree.Root) error {
-	err := w.dir(top, "", root)
+	err := w.dir(w.begin(ctx), top, "", root)
 	if jerr := w.jobs.Wait(); jerr != nil {
 		return jerr
 	}
@@ -58,18 +64,18 @@ func (w *layer) write(ctx context.Context, top *folder, root tree.Root) error {
 }
 
 // dir writes a directory's entries into the folder f, links left for later.
-func (w *layer) dir(f *folder, path string, root tree.Root) error {
-	for e, err := range tree.Open(w.r, root).Entries(w.ctx, "", "") {
+func (w *layer) dir(ctx context.Context, f *folder, path string, root tree.Root) error {
+	for e, err := range tree.Open(w.r, root).Entries(ctx, "", "") {
 		if err != nil {
 			return err
 		}
 		switch e.Kind {
 		case tree.Dir:
-			err = w.sub(f, path, e)
+			err = w.sub(ctx, f, path, e)
 		case tree.Symlink:
 			w.links = append(w.links, link{path, e})
 		default:
-			w.later(f, path, e, w.create)
+			w.later(ctx, f, path, e, w.create)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", path+e.Key(), err)
@@ -78,7 +84,7 @@ func (w *layer) dir(f *folder, path string, root tree.Root) error {
 	return nil
 }
 
-func (w *layer) sub(f *folder, path string, e tree.Entry) error {
+func (w *layer) sub(ctx context.Context, f *folder, path string, e tree.Entry) error {
 	if err := f.root.Mkdir(e.Name, 0o755); err != nil {
 		return err
 	}
@@ -87,15 +93,18 @@ func (w *layer) sub(f *folder, path string, e tree.Entry) error {
 		return err
 	}
 	defer sub.release()
-	return w.dir(sub, path+e.Key(), e.Dir)
+	return w.dir(ctx, sub, path+e.Key(), e.Dir)
 }
 
+// writeFunc writes a file into a folder.
+type writeFunc func(ctx context.Context, f *folder, e tree.Entry) (Stat, error)
+
 // later has a file written by another goroutine.
-func (w *layer) later(f *folder, path string, e tree.Entry, how func(*folder, tree.Entry) (Stat, error)) {
+func (w *layer) later(ctx context.Context, f *folder, path string, e tree.Entry, how writeFunc) {
 	f.hold()
 	w.jobs.Go(func() error {
 		defer f.release()
-		stat, err := how(f, e)
+		stat, err := how(ctx, f, e)
 		if err != nil {
 			return fmt.Errorf("%s: %w", path+e.Name, err)
 		}
@@ -115,7 +124,7 @@ func (w *layer) note(e indexEntry) {
 }
 
 // create writes a file that must not be there yet.
-func (w *layer) create(f *folder, e tree.Entry) (Stat, error) {
+func (w *layer) create(ctx context.Context, f *folder, e tree.Entry) (Stat, error) {
 	mode := fs.FileMode(0o644)
 	if e.Exec {
 		mode = 0o755
@@ -124,8 +133,8 @@ func (w *layer) create(f *folder, e tree.Entry) (Stat, error) {
 	if err != nil {
 		return Stat{}, err
 	}
-	defer file.Close()
-	c, err := chunk.OpenContent(w.ctx, w.r, e.Content)
+	defer func() { _ = file.Close() }()
+	c, err := chunk.OpenContent(ctx, w.r, e.Content)
 	if err != nil {
 		return Stat{}, err
 	}
@@ -140,12 +149,12 @@ func (w *layer) create(f *folder, e tree.Entry) (Stat, error) {
 }
 
 // replace writes a file and puts it in the place of what is there at once.
-func (w *layer) replace(f *folder, e tree.Entry) (Stat, error) {
+func (w *layer) replace(ctx context.Context, f *folder, e tree.Entry) (Stat, error) {
 	name := e.Name
 	var stat Stat
 	err := w.swap(f, name, func(temp string) (err error) {
 		e.Name = temp
-		stat, err = w.create(f, e)
+		stat, err = w.create(ctx, f, e)
 		return err
 	})
 	if err != nil {

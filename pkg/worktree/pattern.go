@@ -125,6 +125,7 @@ func (p *pattern) pass(at []bool) {
 			at[j+1] = true
 		case maybe:
 			at[j+1], at[j+1+maybeTokens] = true, true
+		default:
 		}
 	}
 }

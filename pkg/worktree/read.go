@@ -54,7 +54,7 @@ func (r *fileReader) readOnce(ctx context.Context, f *folder, name string) (chun
 	if err != nil {
 		return chunk.Content{}, Stat{}, err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	c, err := r.writer.WriteContent(ctx, &counted{src: file, left: before.Size + 1, meter: &r.meter})
 	if err != nil {
 		return chunk.Content{}, Stat{}, err

@@ -60,14 +60,14 @@ func scan(ctx context.Context, r chunk.Reader, s chunk.Store, base tree.Root, o 
 		return nil, err
 	}
 	if o.Index != nil {
-		if sc.stamp, err = o.Index.now(); err != nil {
-			return nil, err
-		}
+		// A disk that can't be written to does not tell its time: then the
+		// stamp is 0, and the index is used and learns nothing.
+		sc.stamp, _ = o.Index.now()
 	}
 	if err := sc.run(ctx, base); err != nil {
 		return nil, err
 	}
-	if o.Index != nil {
+	if o.Index != nil && sc.stamp != 0 {
 		o.Index.update(sc.stamp, sc.seen, func(p string) bool { return w.scope.place(p) == inside })
 	}
 	return sc.result(), nil

@@ -22,9 +22,8 @@ func Update(ctx context.Context, r chunk.Reader, from, to tree.Root, dir string,
 	o.applyDefaults(dir)
 	u := &updater{
 		r: r, from: from, to: to, o: o, touched: map[string]bool{}, going: map[string]bool{},
-		layer: newLayer(ctx, r, o),
+		layer: newLayer(r, o),
 	}
-	defer u.layer.jobs.Wait() //nolint:errcheck // run has seen the error; this ends the jobs' context
 	if err := u.run(ctx, dir); err != nil {
 		return Progress{}, fmt.Errorf("update %s: %w", dir, err)
 	}

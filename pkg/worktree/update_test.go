@@ -22,7 +22,7 @@ func TestUpdate(t *testing.T) {
 	s := &chunk.Mem{}
 	dir, index := workingCopy(t)
 	from, was := disk{}.store(t, s), disk{}
-	for round := range 120 {
+	for round := range 40 {
 		want := randomDisk(rng, rng.IntN(30))
 		to := want.store(t, s)
 		o := CheckoutOptions{AnyLinks: true, System: "linux"}

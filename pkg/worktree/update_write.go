@@ -111,48 +111,7 @@ func (u *updater) still(f *folder, st *step) error {
 
 // write writes what to has and from has not, links last.
 func (u *updater) write(ctx context.Context) error {
-	var f *folder
-	at, open := "", false
-	defer func() {
-		if f != nil {
-			f.release()
-		}
-	}()
-	var err error
-	links := map[string]*step{}
-	for _, st := range u.steps {
-		if st.Kind == tree.Removed || st.done {
-			continue
-		}
-		dir := parent(st.Path)
-		if st.New.Kind == tree.Dir {
-			dir = st.Path
-		}
-		if !open || dir != at {
-			if f != nil {
-				f.release()
-			}
-			if f, err = u.enter(dir); err != nil {
-				err = fmt.Errorf("%s: %w", dir, err)
-				break
-			}
-			at, open = dir, true
-		}
-		st.New.Name = dirName(st.Path)
-		switch st.New.Kind {
-		case tree.Dir:
-		case tree.Symlink:
-			u.layer.links = append(u.layer.links, link{dir, st.New})
-			links[st.Path] = st
-		default:
-			u.layer.later(f, dir, st.New, func(f *folder, e tree.Entry) (Stat, error) {
-				if err := u.makeRoom(f, st); err != nil {
-					return Stat{}, err
-				}
-				return u.layer.replace(f, e)
-			})
-		}
-	}
+	links, err := u.writeFiles(u.layer.begin(ctx))
 	if jerr := u.layer.jobs.Wait(); jerr != nil {
 		return jerr
 	}
@@ -165,6 +124,53 @@ func (u *updater) write(ctx context.Context) error {
 		}
 		return u.layer.swap(f, l.entry.Name, func(temp string) error { return f.root.Symlink(target, temp) })
 	})
+}
+
+// writeFiles makes directories and has files written, and returns the steps
+// of the links that it leaves for later.
+func (u *updater) writeFiles(ctx context.Context) (map[string]*step, error) {
+	var f *folder // of the directory at
+	at := ""
+	defer func() {
+		if f != nil {
+			f.release()
+		}
+	}()
+	links := map[string]*step{}
+	for _, st := range u.steps {
+		if st.Kind == tree.Removed || st.done {
+			continue
+		}
+		dir := parent(st.Path)
+		if st.New.Kind == tree.Dir {
+			dir = st.Path
+		}
+		if f == nil || dir != at {
+			next, err := u.enter(dir)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", dir, err)
+			}
+			if f != nil {
+				f.release()
+			}
+			f, at = next, dir
+		}
+		st.New.Name = dirName(st.Path)
+		switch st.New.Kind {
+		case tree.Dir:
+		case tree.Symlink:
+			u.layer.links = append(u.layer.links, link{dir, st.New})
+			links[st.Path] = st
+		default:
+			u.layer.later(ctx, f, dir, st.New, func(ctx context.Context, f *folder, e tree.Entry) (Stat, error) {
+				if err := u.makeRoom(f, st); err != nil {
+					return Stat{}, err
+				}
+				return u.layer.replace(ctx, f, e)
+			})
+		}
+	}
+	return links, nil
 }
 
 // makeRoom removes the directory that is in a step's way, if it may.

@@ -181,7 +181,7 @@ func (w *walker) readRules(f *folder, path string, all []diskEntry, rules *ignor
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	text, err := io.ReadAll(io.LimitReader(file, ignoreSizeMax+1))
 	if err != nil {
 		return nil, err

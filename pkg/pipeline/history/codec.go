@@ -179,7 +179,7 @@ func split(b []byte) (n [6]int, jobs, attempts []byte, err error) {
 
 // eachLine decompresses a section and visits its records.
 func eachLine(packed []byte, count, size int, visit func(Record) error) error {
-	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(SectionSizeMax), zstd.WithDecoderMaxWindow(8<<20))
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(uint64(max(size, 8<<20))), zstd.WithDecoderMaxWindow(8<<20))
 	if err != nil {
 		return err
 	}

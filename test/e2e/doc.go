@@ -1,0 +1,10 @@
+// Package e2e runs the binaries end to end, as a user would: dvx and dvxd as
+// processes, a folder as the store, Debian's awscli and strace beside them.
+//
+// The tests have the build tag e2e and are run by make e2e, which builds the
+// binaries (DVX_BIN names their folder) and installs what they need. Each test
+// works in its own temporary folder, with its own keys and its own ports on
+// loopback, and ends the processes that it started.
+//
+// TestSoakKill9 runs only with DVX_SOAK (a duration), by make soak.
+package e2e

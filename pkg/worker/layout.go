@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
-	"github.com/dvx-io/dvx/pkg/pipeline"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -38,6 +37,7 @@ type layer struct {
 	bytes int64
 	dirs  []string        // made, parents first
 	made  map[string]bool // the same
+	whole bool            // the root needs no finish: no name in it changed
 	links []link          // made last, when all else is there
 }
 
@@ -130,10 +130,20 @@ func (l *layer) file(p string, e tree.Entry) error {
 		}
 	}
 	l.bytes += e.Content.Size
-	if err := errors.Join(f.Chmod(mode), f.Close()); err != nil { // open's mode is subject to the umask
+	if err := errors.Join(fixMode(f, mode), f.Close()); err != nil {
 		return fmt.Errorf("lay out %s %s: %w", l.what, p, err)
 	}
 	return l.fixTime(p)
+}
+
+// fixMode gives a new file its mode, which the umask may have narrowed. (Asking
+// is much cheaper than setting: the disk's journal is not involved.)
+func fixMode(f *os.File, mode fs.FileMode) error {
+	info, err := f.Stat()
+	if err != nil || info.Mode().Perm() == mode {
+		return err
+	}
+	return f.Chmod(mode)
 }
 
 func (l *layer) fixTime(p string) error {
@@ -178,8 +188,11 @@ func (l *layer) finish() error {
 	}
 	for i := len(l.dirs); i >= 0; i-- {
 		p := "."
-		if i > 0 {
+		switch {
+		case i > 0:
 			p = l.dirs[i-1]
+		case l.whole:
+			return nil
 		}
 		if err := l.root.Chmod(filepath.FromSlash(p), 0o555); err != nil {
 			return fmt.Errorf("lay out %s %s: %w", l.what, p, err)
@@ -197,26 +210,4 @@ func (l *layer) disk(p string, err error) error {
 		return refusef("%s %.300s can't be laid out on this disk: %w", l.what, p, err)
 	}
 	return fmt.Errorf("lay out %s %s: %w", l.what, p, err)
-}
-
-// layInputs fills dir with the inputs of a task and returns their bytes.
-func layInputs(ctx context.Context, dir string, inputs []pipeline.TaskInput, r chunk.Reader) (int64, error) {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return 0, fmt.Errorf("lay out inputs: %w", err)
-	}
-	defer root.Close()
-	l := newLayer(ctx, root, r, "input")
-	for _, in := range inputs {
-		l.home = in.Name
-		if err := l.mkdir(in.Name); err != nil {
-			return 0, err
-		}
-		for _, it := range in.Items {
-			if err := l.item(path.Join(in.Name, it.Path), it.Entry); err != nil {
-				return 0, err
-			}
-		}
-	}
-	return l.bytes, l.finish()
 }

@@ -114,7 +114,7 @@ func (w *Worker) run(ctx context.Context, t pipeline.Task, s chunk.Store, res *p
 // prepare lays out everything that the program finds, and returns the bytes of
 // its inputs.
 func (w *Worker) prepare(ctx context.Context, t pipeline.Task) (int64, error) {
-	for _, dir := range []string{"in", "out", "tmp"} {
+	for _, dir := range []string{"out", "tmp"} {
 		if err := clear(w.path(dir)); err != nil {
 			return 0, err
 		}
@@ -128,10 +128,18 @@ func (w *Worker) prepare(ctx context.Context, t pipeline.Task) (int64, error) {
 			return 0, fmt.Errorf("prepare task: %w", err)
 		}
 	}
-	if err := os.WriteFile(w.file("log"), nil, 0o600); err != nil {
+	if err := w.clearLog(); err != nil {
 		return 0, fmt.Errorf("prepare task: %w", err)
 	}
 	return layInputs(ctx, w.path("in"), t.Inputs, w.store)
+}
+
+// clearLog makes the log empty.
+func (w *Worker) clearLog() error {
+	if info, err := os.Lstat(w.file("log")); err == nil && info.Size() == 0 {
+		return nil
+	}
+	return os.WriteFile(w.file("log"), nil, 0o600)
 }
 
 // file names a file of the worker, out of the program's working directory.

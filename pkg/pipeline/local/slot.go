@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"sync"
 	"time"
 
@@ -56,48 +57,40 @@ func MaybeSlot() {
 
 // serveSlot runs one request after the other until in ends.
 func serveSlot(in io.Reader, out io.Writer) error {
-	requests := make(chan request)
-	go func() {
-		defer close(requests)
-		dec := gob.NewDecoder(bufio.NewReader(in))
-		for {
-			var r request
-			if dec.Decode(&r) != nil {
-				return
-			}
-			requests <- r
-		}
-	}()
+	// One thread starts and awaits all programs: their parent-death signal is
+	// tied to the thread that forked them.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	programs := make(chan *program)
+	go readRequests(in, programs)
 	enc := gob.NewEncoder(out)
-	for r := range requests {
-		if r.Run == nil {
-			continue // a kill that came after the end
-		}
-		if err := enc.Encode(runOne(*r.Run, requests)); err != nil {
+	for g := range programs {
+		if err := enc.Encode(g.run()); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// runOne runs p to its end. A kill request, or the end of requests, kills it.
-func runOne(p worker.Process, requests <-chan request) reply {
-	done := make(chan reply, 1)
-	prog := &program{}
-	go func() { done <- prog.run(p) }()
-	killed := false
+// readRequests hands programs over to be run and kills the newest one on
+// request and when in ends. A kill that comes after a program's end finds it
+// ended, so it does not hit the next one.
+func readRequests(in io.Reader, programs chan<- *program) {
+	defer close(programs)
+	dec := gob.NewDecoder(bufio.NewReader(in))
+	newest := &program{}
 	for {
-		select {
-		case r := <-done:
-			r.Exit.Killed = killed
-			return r
-		case _, open := <-requests:
-			killed = true
-			prog.kill()
-			if !open {
-				requests = nil
-			}
+		var r request
+		if dec.Decode(&r) != nil {
+			newest.kill()
+			return
 		}
+		if r.Run == nil {
+			newest.kill()
+			continue
+		}
+		newest = &program{process: *r.Run}
+		programs <- newest
 	}
 }
 
@@ -147,17 +140,17 @@ func (s *slot) run(ctx context.Context, p worker.Process) (worker.Exit, error) {
 	if err := s.enc.Encode(request{Run: &p}); err != nil {
 		return worker.Exit{}, errLost{err}
 	}
-	answered := make(chan error, 1)
-	var r reply
-	go func() { answered <- s.dec.Decode(&r) }()
-	var err error
-	select {
-	case err = <-answered:
-	case <-ctx.Done():
+	killed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(killed)
 		if s.enc.Encode(request{Kill: true}) != nil {
 			_ = s.cmd.Process.Kill() // it closed its input: it is ending, or mad
 		}
-		err = <-answered
+	})
+	var r reply
+	err := s.dec.Decode(&r)
+	if !stop() {
+		<-killed // or the kill could come after the next program's start
 	}
 	if err != nil {
 		return worker.Exit{}, errLost{err}

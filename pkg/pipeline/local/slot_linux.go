@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -36,20 +35,18 @@ func settle() {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 }
 
-// program is the one program that runs in this process.
+// program is a program that this process is to run.
 type program struct {
-	mu     sync.Mutex // held while a child is reaped, so that a pid under it is the child's
-	pid    int        // while it is a child of ours, dead or alive
-	killed bool
+	process worker.Process
+	mu      sync.Mutex // held while a child is reaped, so that a pid under it is the child's
+	pid     int        // while it is a child of ours, dead or alive
+	ended   bool       // or it won't be started
+	killed  bool       // before it ended
 }
 
-// run starts p, waits for it, and kills everything it left behind.
-func (g *program) run(p worker.Process) reply {
-	// The parent-death signal below is tied to the thread that forks, so the
-	// thread must live as long as the program.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	if r, ok := g.start(p); !ok {
+// run runs the program to its end and kills everything it left behind.
+func (g *program) run() reply {
+	if r, ok := g.start(); !ok {
 		return r
 	}
 	exit := g.wait()
@@ -57,43 +54,61 @@ func (g *program) run(p worker.Process) reply {
 	return reply{Exit: exit}
 }
 
-// kill ends the program, at once or as soon as it was started.
+// kill ends the program, at once or before it is started.
 func (g *program) kill() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.killed = true
+	g.killed = g.killed || !g.ended
 	if g.pid > 0 {
 		_ = syscall.Kill(-g.pid, syscall.SIGKILL)
 	}
 }
 
 // start starts the program, and reports whether it runs.
-func (g *program) start(p worker.Process) (reply, bool) {
+func (g *program) start() (reply, bool) {
+	p := g.process
 	stdin := p.Stdin
 	if stdin == "" {
 		stdin = os.DevNull
 	}
-	in, err := os.Open(stdin)
+	in, err := open(stdin, unix.O_RDONLY)
 	if err != nil {
 		return reply{Broken: err.Error()}, false
 	}
-	defer in.Close()
-	log, err := os.OpenFile(p.Log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	defer unix.Close(in)
+	log, err := open(p.Log, unix.O_WRONLY|unix.O_CREAT|unix.O_APPEND)
 	if err != nil {
 		return reply{Broken: err.Error()}, false
 	}
-	defer log.Close()
+	defer unix.Close(log)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.killed {
-		return reply{Exit: worker.Exit{Code: 128 + int(syscall.SIGKILL), Signal: "SIGKILL"}}, false
+		g.ended = true
+		return reply{Exit: worker.Exit{Code: 128 + int(syscall.SIGKILL), Signal: "SIGKILL", Killed: true}}, false
 	}
-	pid, err := fork(p, []uintptr{in.Fd(), log.Fd(), log.Fd()})
+	pid, err := fork(p, []uintptr{uintptr(in), uintptr(log), uintptr(log)})
 	if err != nil {
+		g.ended = true
 		return startFailure(p, err), false
 	}
 	g.pid = pid
 	return reply{}, true
+}
+
+// open opens a plain file for a program. (An os.File would be offered to the
+// poller first, in vain.)
+func open(file string, flags int) (int, error) {
+	for {
+		fd, err := unix.Open(file, flags|unix.O_CLOEXEC, 0o600)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return -1, &os.PathError{Op: "open", Path: file, Err: err}
+		}
+		return fd, nil
+	}
 }
 
 // fork forks and executes p in a session of its own, which its descendants
@@ -156,6 +171,7 @@ func (g *program) wait() worker.Exit {
 		if status.Signaled() {
 			exit.Code = 128 + int(status.Signal())
 			exit.Signal = unix.SignalName(status.Signal())
+			exit.Killed = g.killed && status.Signal() == syscall.SIGKILL
 		}
 		return exit
 	}
@@ -179,7 +195,7 @@ func (g *program) reapOne(exit *worker.Exit) (syscall.WaitStatus, bool, error) {
 	if pid != g.pid {
 		return 0, false, nil
 	}
-	g.pid = 0 // from now on it can be any process's
+	g.pid, g.ended = 0, true // from now on the pid can be any process's
 	return status, true, nil
 }
 

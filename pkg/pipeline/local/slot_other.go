@@ -20,27 +20,30 @@ func settle() {}
 // killStrays: only Linux shows the environments of processes.
 func killStrays([]string) {}
 
-// program is the one program that runs in this process.
+// program is a program that this process is to run.
 type program struct {
-	mu     sync.Mutex
-	proc   *os.Process // while it runs
-	killed bool
+	process worker.Process
+	mu      sync.Mutex
+	proc    *os.Process // while it runs
+	ended   bool
+	killed  bool // before it ended
 }
 
 // kill ends the program, at once or as soon as it was started.
 func (g *program) kill() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.killed = true
+	g.killed = g.killed || !g.ended
 	if g.proc != nil {
 		killTree(g.proc)
 	}
 }
 
-// run starts p and waits for it. What it started and left behind is killed as
+// run starts the program and waits for it. What it started and left behind is killed as
 // far as the system can name it: its process group on Unix, the process alone
 // on Windows.
-func (g *program) run(p worker.Process) reply {
+func (g *program) run() reply {
+	p := g.process
 	cmd := &exec.Cmd{Path: p.Path, Args: p.Argv, Env: p.Env, Dir: p.Dir}
 	detach(cmd)
 	log, err := os.OpenFile(p.Log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
@@ -58,14 +61,14 @@ func (g *program) run(p worker.Process) reply {
 		cmd.Stdin = in
 	}
 	if err := g.start(cmd); err != nil {
-		return reply{Exit: worker.Exit{Code: 127, Failure: p.Argv[0] + ": " + err.Error()}}
+		return reply{Exit: worker.Exit{Code: 127, Failure: p.Argv[0] + ": " + err.Error(), Killed: errors.Is(err, errKilled)}}
 	}
 	err = cmd.Wait()
 	g.mu.Lock()
 	killTree(g.proc)
-	g.proc = nil
+	g.proc, g.ended = nil, true
+	exit := worker.Exit{Code: cmd.ProcessState.ExitCode(), Killed: g.killed && !cmd.ProcessState.Success()}
 	g.mu.Unlock()
-	exit := worker.Exit{Code: cmd.ProcessState.ExitCode()}
 	var ended *exec.ExitError
 	if err != nil && !errors.As(err, &ended) {
 		exit.Failure = err.Error()
@@ -77,12 +80,15 @@ func (g *program) run(p worker.Process) reply {
 	return reply{Exit: exit}
 }
 
+// errKilled ends what was killed before it began.
+var errKilled = errors.New("killed before it was started")
+
 // start starts cmd, unless it was killed before.
 func (g *program) start(cmd *exec.Cmd) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.killed {
-		return errors.New("ended before it was started")
+		return errKilled
 	}
 	if err := cmd.Start(); err != nil {
 		return err

@@ -1,0 +1,81 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+
+	"github.com/dvx-io/dvx/pkg/chunk"
+	"github.com/dvx-io/dvx/pkg/pipeline"
+)
+
+// layInputs makes dir hold the inputs of a task and nothing else, and returns
+// their bytes. From one datum of a pipeline to the next the inputs' names stay,
+// so their folders do too: each change of a name costs the disk's journal.
+func layInputs(ctx context.Context, dir string, inputs []pipeline.TaskInput, r chunk.Reader) (int64, error) {
+	var names []string
+	for _, in := range inputs {
+		names = append(names, in.Name)
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	kept, err := emptyInputs(dir, names)
+	if err != nil {
+		return 0, err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return 0, fmt.Errorf("lay out inputs: %w", err)
+	}
+	defer root.Close()
+	l := newLayer(ctx, root, r, "input")
+	if l.whole = kept; kept {
+		for _, name := range names {
+			l.dirs = append(l.dirs, name)
+			l.made[name] = true
+		}
+	}
+	for _, in := range inputs {
+		l.home = in.Name
+		if err := l.mkdir(in.Name); err != nil {
+			return 0, err
+		}
+		for _, it := range in.Items {
+			if err := l.item(path.Join(in.Name, it.Path), it.Entry); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return l.bytes, l.finish()
+}
+
+// emptyInputs empties the folder dir, and reports whether it left an empty,
+// writable folder for each name in it because dir itself is as it is to be.
+func emptyInputs(dir string, names []string) (kept bool, err error) {
+	if !isWhole(dir, names) {
+		return false, clear(dir)
+	}
+	for _, name := range names {
+		if err := clear(filepath.Join(dir, name)); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// isWhole reports whether dir looks as finish left it and holds folders of
+// these names, in order, and nothing else.
+func isWhole(dir string, names []string) bool {
+	info, err := os.Lstat(dir)
+	if err != nil || info.Mode() != fs.ModeDir|0o555 || !info.ModTime().Equal(fixedTime) {
+		return false
+	}
+	entries, err := os.ReadDir(dir)
+	return err == nil && slices.EqualFunc(entries, names, func(e fs.DirEntry, name string) bool {
+		return e.IsDir() && e.Name() == name
+	})
+}

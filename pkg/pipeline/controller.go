@@ -72,6 +72,7 @@ type Controller struct {
 	session  repo.Session
 	swapping sync.Mutex // held during a flush or a swap: what is flushed is what is published
 	persists queue
+	named    map[string]bool            // index segments that the journal names; under swapping
 	tasks    map[memo.Key]*assignment   // of the loop
 	running  map[int]context.CancelFunc // of the loop: attempts by serial
 	effects  sync.WaitGroup
@@ -151,6 +152,7 @@ func (c *Controller) start(ctx context.Context) error {
 	}
 	c.tasks, c.running = map[memo.Key]*assignment{}, map[int]context.CancelFunc{}
 	c.persists.clear()
+	c.named = nil
 	c.mu.Lock()
 	c.state = NewState(c.o.Engine, ledger, open)
 	c.mu.Unlock()

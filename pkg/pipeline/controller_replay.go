@@ -17,24 +17,15 @@ import (
 // replay accepts again what the journal has, and publishes it. A result whose
 // chunks are gone is left out: its datum runs again.
 func (c *Controller) replay(ctx context.Context, root *repo.Root) error {
-	mark := c.o.Journal.Mark()
-	named := map[string]bool{}
-	var base []string
-	for _, s := range root.Segments {
-		named[s.Key] = true
-		base = append(base, s.Key)
+	snap, err := c.journalled(ctx, root)
+	if err != nil {
+		return fmt.Errorf("replay the journal: %w", err)
 	}
 	done := map[chunk.ID]bool{}
 	replayed := 0
-	err := c.o.Journal.Replay(ctx, func(e Entry) error {
-		keys := base
-		for _, k := range e.Segments {
-			if !named[k] {
-				keys = append(keys[:len(keys):len(keys)], k)
-			}
-		}
-		err := c.adopt(ctx, keys, e, done)
-		if errors.Is(err, pack.ErrMissing) || errors.Is(err, chunk.ErrNotFound) || errors.Is(err, chunk.ErrCorrupt) {
+	err = c.o.Journal.Replay(ctx, func(e Entry) error {
+		err := c.adopt(ctx, snap, e, done)
+		if errors.Is(err, chunk.ErrNotFound) || errors.Is(err, chunk.ErrCorrupt) {
 			c.o.Report(fmt.Errorf("result of datum %s is lost, it runs again: %w", e.Attempt.Identity, err))
 			return nil
 		}
@@ -47,20 +38,48 @@ func (c *Controller) replay(ctx context.Context, root *repo.Root) error {
 	if err != nil {
 		return fmt.Errorf("replay the journal: %w", err)
 	}
-	if replayed == 0 {
-		return c.o.Journal.Drop(ctx, mark)
+	if replayed > 0 {
+		_, err = c.swap(ctx, repo.Txn{}, nil)
+		return err
 	}
-	_, err = c.swap(ctx, repo.Txn{}, nil)
-	return err
+	return c.o.Journal.Drop(ctx, c.o.Journal.Mark())
+}
+
+// journalled opens the chunks that the root and the journal's entries name.
+func (c *Controller) journalled(ctx context.Context, root *repo.Root) (*pack.Snapshot, error) {
+	var keys []string
+	known := map[string]bool{}
+	for _, s := range root.Segments {
+		known[s.Key] = true
+		keys = append(keys, s.Key)
+	}
+	err := c.o.Journal.Replay(ctx, func(e Entry) error {
+		for _, k := range e.Segments {
+			if known[k] {
+				continue
+			}
+			known[k] = true
+			_, err := c.o.Store.Packs().Snapshot(ctx, []string{k})
+			switch {
+			case errors.Is(err, pack.ErrMissing) || errors.Is(err, chunk.ErrCorrupt):
+				c.o.Report(fmt.Errorf("results of the last run are lost: %w", err))
+			case err != nil:
+				return err
+			default:
+				keys = append(keys, k)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c.o.Store.Packs().Snapshot(ctx, keys)
 }
 
 // adopt takes the chunks of an entry into the session, and its record into the
 // memo.
-func (c *Controller) adopt(ctx context.Context, segments []string, e Entry, done map[chunk.ID]bool) error {
-	snap, err := c.o.Store.Packs().Snapshot(ctx, segments)
-	if err != nil {
-		return err
-	}
+func (c *Controller) adopt(ctx context.Context, snap *pack.Snapshot, e Entry, done map[chunk.ID]bool) error {
 	fresh := map[chunk.ID]bool{}
 	take := func(kind chunk.Kind, id chunk.ID) error {
 		if done[id] || fresh[id] {
@@ -90,7 +109,12 @@ func (c *Controller) adopt(ctx context.Context, segments []string, e Entry, done
 	if e.Record == nil {
 		return nil
 	}
-	_, err = c.memo.Add(ctx, *e.Record)
+	_, err := c.memo.Add(ctx, *e.Record)
+	if errors.Is(err, memo.ErrFull) {
+		if _, err = c.swap(ctx, repo.Txn{}, nil); err == nil {
+			_, err = c.memo.Add(ctx, *e.Record)
+		}
+	}
 	if errors.Is(err, memo.ErrMismatch) {
 		return nil
 	}

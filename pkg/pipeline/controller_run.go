@@ -145,12 +145,15 @@ func (c *Controller) persistBatch(ctx context.Context, batch []persist) ([]Persi
 	if err := c.session.Flush(ctx); err != nil {
 		return nil, fmt.Errorf("store the results of %d datums: %w", len(batch), err)
 	}
-	segments := c.segments()
+	segments := c.newSegments()
 	entries := make([]Entry, len(batch))
 	answers := make([]Persisted, len(batch))
 	for i, p := range batch {
 		answers[i] = Persisted{Key: p.effect.Attempt.Key, Seq: p.effect.Seq}
-		entries[i] = Entry{Attempt: p.effect.Attempt, Segments: segments}
+		entries[i] = Entry{Attempt: p.effect.Attempt}
+		if i == 0 {
+			entries[i].Segments = segments
+		}
 		if p.effect.Attempt.Outcome == string(Succeeded) {
 			entries[i].Record = c.record(p)
 		}
@@ -183,13 +186,25 @@ func (c *Controller) mismatch(err error, a history.Attempt) {
 	}})
 }
 
-// segments returns the index segments with the session's chunks that no root
-// names yet.
-func (c *Controller) segments() []string {
-	if s, ok := c.session.(interface{ Segments() []string }); ok {
-		return s.Segments()
+// newSegments returns the index segments with the session's chunks that no
+// root and no entry of the journal names yet.
+func (c *Controller) newSegments() []string {
+	s, ok := c.session.(interface{ Segments() []string })
+	if !ok {
+		return nil
 	}
-	return nil
+	unnamed := s.Segments()
+	var fresh []string
+	for _, key := range unnamed {
+		if !c.named[key] {
+			fresh = append(fresh, key)
+		}
+	}
+	c.named = map[string]bool{}
+	for _, key := range unnamed {
+		c.named[key] = true
+	}
+	return fresh
 }
 
 // record is what the memo keeps of a success.

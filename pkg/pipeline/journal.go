@@ -13,7 +13,7 @@ import (
 type Entry struct {
 	Record   *memo.Record    // of a success; nil otherwise
 	Attempt  history.Attempt // what history is to say of it
-	Segments []string        // index segments with its chunks, as far as no root named them
+	Segments []string        // index segments that no root nor an earlier entry names, with chunks of this entry and those after it
 }
 
 // Journal keeps accepted results until a root swap publishes them, so that a

@@ -43,8 +43,8 @@ var vendorRules = []vendorRule{
 	},
 	{
 		"github.com/dgraph-io/badger",
-		[]string{"cmd/dvxd"},
-		"only the daemon opens Badger, which admits one process",
+		[]string{"pkg/journal"},
+		"only the daemon's journal opens Badger, which admits one process",
 	},
 	{
 		"github.com/restic/chunker",

@@ -58,6 +58,7 @@ var layers = []layer{
 		"pkg/pipeline/history",
 	}},
 	{"L5 what was computed", []string{
+		"pkg/journal",
 		"pkg/memo",
 	}},
 	{"L4 the root", []string{

@@ -149,6 +149,21 @@ func TestNothingOfATaskIsLeftForTheNext(t *testing.T) {
 			must(t, os.Remove(filepath.Join(dir, "tmp")))
 			must(t, os.Symlink(filepath.Dir(outside), filepath.Join(dir, "tmp")))
 		},
+		func(dir string) { // a name more among the inputs, covertly
+			must(t, os.Chmod(filepath.Join(dir, "in"), 0o755))
+			write(t, filepath.Join(dir, "in/more"), "", 0o600)
+			must(t, os.Chmod(filepath.Join(dir, "in"), 0o555))
+			must(t, os.Chtimes(filepath.Join(dir, "in"), fixedTime, fixedTime))
+		},
+		func(dir string) { // an input moved away and a link left
+			must(t, os.Chmod(filepath.Join(dir, "in"), 0o755))
+			must(t, os.Chmod(filepath.Join(dir, "in/r"), 0o755))
+			must(t, os.Rename(filepath.Join(dir, "in/r"), filepath.Join(dir, "tmp/r")))
+			must(t, os.Symlink(filepath.Dir(outside), filepath.Join(dir, "in/r")))
+			must(t, os.Chmod(filepath.Join(dir, "in"), 0o555))
+			must(t, os.Chtimes(filepath.Join(dir, "in"), fixedTime, fixedTime))
+		},
+		func(dir string) { must(t, os.Chmod(filepath.Join(dir, "in/r"), 0)) },
 		func(dir string) {
 			must(t, clear(filepath.Join(dir, "in")))
 			must(t, os.Remove(filepath.Join(dir, "in")))
@@ -168,9 +183,11 @@ func TestNothingOfATaskIsLeftForTheNext(t *testing.T) {
 			if got := strings.Join(found, " "); got != ". code in in/r in/r/d in/r/d/a out tmp" {
 				t.Errorf("after mess %d the next program finds %s", i, got)
 			}
-			for _, d := range []string{"out", "tmp"} {
-				if info, err := os.Stat(filepath.Join(dir, d)); err != nil || info.Mode().Perm() != 0o755 {
-					t.Errorf("after mess %d: %s is %v, %v", i, d, info.Mode(), err)
+			for d, mode := range map[string]fs.FileMode{"out": 0o755, "tmp": 0o755, "in": 0o555, "in/r": 0o555, "in/r/d": 0o555} {
+				info, err := os.Lstat(filepath.Join(dir, d))
+				must(t, err)
+				if info.Mode() != fs.ModeDir|mode || mode == 0o555 && !info.ModTime().Equal(fixedTime) {
+					t.Errorf("after mess %d: %s is %v of %v", i, d, info.Mode(), info.ModTime())
 				}
 			}
 		})

@@ -38,6 +38,9 @@ func New(params chunk.Params, o Options) (*Worker, error) {
 	if o.Exec == nil || o.Now == nil {
 		return nil, fmt.Errorf("worker needs an executor and a clock: %w", fs.ErrInvalid)
 	}
+	if err := params.Validate(); err != nil {
+		return nil, fmt.Errorf("worker: %w", err)
+	}
 	dir, err := filepath.Abs(o.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("worker folder: %w", err)

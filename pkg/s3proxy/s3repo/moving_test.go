@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/dvx-io/dvx/pkg/auth"
@@ -13,6 +15,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/objstore"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/s3proxy"
+	"github.com/dvx-io/dvx/pkg/tree"
 )
 
 // What one request reads is of one version, while the branch moves as fast as
@@ -127,5 +130,98 @@ func TestFailuresOfTheStore(t *testing.T) {
 	gone := newBackend(failing{store: s, reader: repo.ErrRepoNotFound})
 	if err := useAll(t.Context(), gone, "main/f"); !errors.Is(err, s3proxy.ErrNoSuchKey) {
 		t.Errorf("a repo deleted meanwhile: got %v, want %v", err, s3proxy.ErrNoSuchKey)
+	}
+}
+
+// slow is a store in which reading some chunks takes until one gives up.
+type slow struct {
+	*store
+	stuck   map[chunk.ID]bool
+	running *atomic.Int64
+	begun   *atomic.Int64
+}
+
+func (s slow) Reader(ctx context.Context, scope repo.Scope) (chunk.Reader, error) {
+	r, err := s.store.Reader(ctx, scope)
+	return slowReader{r, s}, err
+}
+
+type slowReader struct {
+	chunk.Reader
+	s slow
+}
+
+func (r slowReader) Get(ctx context.Context, kind chunk.Kind, id chunk.ID) ([]byte, error) {
+	if kind != chunk.Data {
+		return r.Reader.Get(ctx, kind, id)
+	}
+	r.s.running.Add(1)
+	defer r.s.running.Add(-1)
+	r.s.begun.Add(1)
+	if r.s.stuck[id] {
+		<-ctx.Done()
+	}
+	return r.Reader.Get(ctx, kind, id)
+}
+
+// lookup returns what is at a path of main, and its chunks.
+func lookup(t *testing.T, s *store, path string) (tree.Entry, chunk.Reader, error) {
+	t.Helper()
+	chunks, res, err := repo.OpenReader(t.Context(), s.Direct, "r@main")
+	if err != nil {
+		return tree.Entry{}, nil, err
+	}
+	e, err := tree.Open(chunks, res.Commit.Tree).Lookup(t.Context(), path)
+	return e, chunks, err
+}
+
+// Nothing that a request began goes on when it is over.
+func TestCloseEndsReadingAhead(t *testing.T) {
+	s := newStore(t, "r")
+	s.put("r", "main", map[string]string{"f": random(100_000, 1)})
+	f, chunks, err := lookup(t, s, "f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sl := slow{s, map[chunk.ID]bool{}, new(atomic.Int64), new(atomic.Int64)}
+	var readable int64 // the first two chunks
+	n := 0
+	err = chunk.VisitContent(t.Context(), chunks, f.Content, func(kind chunk.Kind, id chunk.ID, size int64) error {
+		if kind != chunk.Data {
+			return nil
+		}
+		if n++; n <= 2 {
+			readable += size
+			return nil
+		}
+		sl.stuck[id] = true
+		return nil
+	})
+	if err != nil || len(sl.stuck) < 3 {
+		t.Fatalf("%d chunks, %v", n, err)
+	}
+	o, err := newBackend(sl).Open(t.Context(), s3proxy.ObjectName{Bucket: "r", Key: "main/f"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := o.Range(t.Context(), 0, o.Info().Size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(r, make([]byte, readable)); err != nil { // the second chunk begins reading ahead
+		t.Fatal(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	begun := sl.begun.Load()
+	if running := sl.running.Load(); running != 0 {
+		t.Errorf("%d reads run after Close", running)
+	}
+	if _, err := r.Read(make([]byte, 64<<10)); err == nil {
+		t.Error("a closed stream goes on")
+	}
+	if now := sl.begun.Load(); now != begun {
+		t.Errorf("%d reads begin after Close", now-begun)
 	}
 }

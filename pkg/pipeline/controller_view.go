@@ -58,6 +58,19 @@ func (j *Jobs) List(ctx context.Context, pipeline string) ([]history.Job, error)
 	}
 	var live []history.Job
 	j.live(func(s *State) { live = s.Jobs() })
+	// A job that the root calls over is over, though the engine may not have
+	// heard yet how its swap ended.
+	over := map[JobID]history.Job{}
+	for _, r := range past {
+		if r.State.Final() {
+			over[r.ID] = r
+		}
+	}
+	for i, r := range live {
+		if o, ok := over[r.ID]; ok && !o.Created.Before(r.Created) {
+			live[i] = o
+		}
+	}
 	all := make([]history.Job, 0, len(past)+len(live))
 	seen := map[JobID]bool{}
 	for _, r := range append(live, past...) {

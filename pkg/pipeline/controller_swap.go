@@ -143,14 +143,14 @@ func (c *Controller) settle(ctx context.Context, records int, mark uint64) error
 	if err := c.o.Journal.Drop(ctx, mark); err != nil {
 		c.o.Report(fmt.Errorf("drop what is published from the journal: %w", err))
 	}
-	if err := c.compact(ctx); err != nil {
+	if err := c.compact(ctx, root); err != nil {
 		c.o.Report(fmt.Errorf("join segments: %w", err))
 	}
 	return nil
 }
 
 // compact joins memo and history segments if the root names too many.
-func (c *Controller) compact(ctx context.Context) error {
+func (c *Controller) compact(ctx context.Context, root *repo.Root) error {
 	var a repo.Attachments
 	m, ok, err := c.memo.Merge(ctx)
 	if err != nil {
@@ -163,9 +163,12 @@ func (c *Controller) compact(ctx context.Context) error {
 		}
 		a.DropMemo, a.AddMemo = m.Names, []string{key}
 	}
-	names, data, err := c.log.Merge(ctx)
-	if err != nil {
-		return err
+	var names []string
+	var data []byte
+	if len(root.History) > history.SegmentsMax {
+		if names, data, err = c.log.Merge(ctx); err != nil {
+			return err
+		}
 	}
 	if names != nil {
 		key, err := putSegment(ctx, c.o.Store, "history", data)
@@ -184,8 +187,7 @@ func (c *Controller) compact(ctx context.Context) error {
 	if _, err := c.o.Store.PublishWith(ctx, nil, repo.Txn{Op: op}, a); err != nil {
 		return err
 	}
-	root, err := c.o.Store.Root(ctx)
-	if err != nil {
+	if root, err = c.o.Store.Root(ctx); err != nil {
 		return err
 	}
 	return c.memo.Sync(ctx, root.Memo)

@@ -77,6 +77,7 @@ func copyContent(ctx context.Context, w io.Writer, r chunk.Reader, c chunk.Conte
 	if err != nil {
 		return err
 	}
+	defer func() { _ = f.Close() }()
 	_, err = f.WriteTo(w)
 	return err
 }

@@ -21,7 +21,8 @@ type ContentReader struct {
 	ctx     context.Context //nolint:containedctx // of OpenContent: the methods of package io have no room for one
 	src     Reader
 	content Content
-	pos     int64 // of Read, Seek and WriteTo
+	pos     int64          // of Read, Seek and WriteTo
+	fetches sync.WaitGroup // under way
 
 	mu    sync.Mutex
 	nodes []cachedNode // most recently used last, at most nodesMax
@@ -69,6 +70,15 @@ func OpenContent(ctx context.Context, r Reader, c Content) (*ContentReader, erro
 		return nil, err
 	}
 	return &ContentReader{ctx: ctx, src: r, content: c}, nil
+}
+
+// Close waits for what is being fetched ahead, two chunks at most, so that
+// nothing of the reader outlives it. The reader must not be used afterwards. A
+// reader that was only asked for one chunk, or read to its end, has nothing
+// under way.
+func (r *ContentReader) Close() error {
+	r.fetches.Wait()
+	return nil
 }
 
 // Size returns the length in bytes.
@@ -229,13 +239,13 @@ func (r *ContentReader) fetchAhead(off int64) error {
 // start fetches a chunk in the background.
 func (r *ContentReader) start(e extent) *fetch {
 	f := &fetch{extent: e, done: make(chan struct{})}
-	go func() {
+	r.fetches.Go(func() {
 		defer close(f.done)
 		f.data, f.err = r.src.Get(r.ctx, Data, f.id)
 		if f.err == nil && int64(len(f.data)) != f.size {
 			f.data, f.err = nil, fmt.Errorf("%v %s: %d bytes where the list says %d: %w", Data, f.id.Short(), len(f.data), f.size, ErrCorrupt)
 		}
-	}()
+	})
 	return f
 }
 

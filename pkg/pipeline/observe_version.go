@@ -83,5 +83,6 @@ func readAll(ctx context.Context, r chunk.Reader, c chunk.Content) ([]byte, erro
 	if err != nil {
 		return nil, err
 	}
+	defer func() { _ = f.Close() }()
 	return io.ReadAll(f)
 }

@@ -107,8 +107,8 @@ func PutFile(ctx context.Context, s Store, o CommitOptions, path string, e tree.
 	})
 }
 
-// GetFile opens the file that expr names: it must have a path. The caller need
-// not close the reader.
+// GetFile opens the file that expr names: it must have a path. The caller
+// closes the reader.
 func GetFile(ctx context.Context, s Store, expr string) (*chunk.ContentReader, tree.Entry, error) {
 	chunks, res, err := OpenReader(ctx, s, expr)
 	if err != nil {

@@ -166,6 +166,7 @@ func (c *commitService) ReadFile(req *dvxv1.ReadFileRequest, stream grpc.ServerS
 	if err != nil {
 		return err
 	}
+	defer func() { _ = f.Close() }()
 	n := e.Content.Size - req.GetOffset()
 	if req.GetLength() > 0 {
 		n = min(n, req.GetLength())

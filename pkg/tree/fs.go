@@ -208,7 +208,6 @@ type openedFile struct {
 }
 
 func (f *openedFile) Stat() (fs.FileInfo, error) { return f.info, nil }
-func (f *openedFile) Close() error               { return nil }
 
 // openedDir is an opened directory. Its entries are read at the first ReadDir.
 type openedDir struct {

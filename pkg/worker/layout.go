@@ -125,6 +125,7 @@ func (l *layer) file(p string, e tree.Entry) error {
 		if err != nil {
 			return fmt.Errorf("read %s %s: %w", l.what, p, err)
 		}
+		defer func() { _ = c.Close() }()
 		if _, err := c.WriteTo(f); err != nil {
 			return fmt.Errorf("lay out %s %s: %w", l.what, p, err)
 		}

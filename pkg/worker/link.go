@@ -54,6 +54,7 @@ func readLink(ctx context.Context, r chunk.Reader, c chunk.Content) (string, err
 	if err != nil {
 		return "", err
 	}
+	defer func() { _ = f.Close() }()
 	b := make([]byte, c.Size)
 	if _, err := f.ReadAt(b, 0); err != nil {
 		return "", err

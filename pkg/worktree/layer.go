@@ -138,6 +138,7 @@ func (w *layer) create(ctx context.Context, f *folder, e tree.Entry) (Stat, erro
 	if err != nil {
 		return Stat{}, err
 	}
+	defer func() { _ = c.Close() }()
 	if _, err := c.WriteTo(file); err != nil {
 		return Stat{}, err
 	}

@@ -170,6 +170,7 @@ func readLink(ctx context.Context, r chunk.Reader, c chunk.Content) (string, err
 	if err != nil {
 		return "", err
 	}
+	defer func() { _ = f.Close() }()
 	b, err := io.ReadAll(f) // at most tree.LinkSizeMax bytes, which the decoder saw to
 	return string(b), err
 }

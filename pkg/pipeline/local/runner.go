@@ -111,6 +111,7 @@ func head(ctx context.Context, code tree.Root, path string, r chunk.Reader) ([]b
 	if err != nil {
 		return nil, err
 	}
+	defer func() { _ = f.Close() }()
 	b := make([]byte, min(e.Content.Size, shebangMax))
 	if _, err := f.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err

@@ -87,6 +87,7 @@ type killer struct {
 	rng   *mathrand.Rand
 
 	rounds, killed, wiped  int
+	midway                 int // times the daemon was found dead with some results published and some not
 	executed, repeated     int
 	shown                  map[string]string   // what job list --json says of each job that is over
 	logs                   map[string]string   // and dvx logs
@@ -269,7 +270,11 @@ func (k *killer) look() {
 		}
 	}
 	k.read = len(all)
+	before := len(k.keys)
 	k.keys = k.results()
+	if n := len(k.keys) - (k.rounds-1)*killDatums; n > 0 && n < killDatums && len(k.keys) > before {
+		k.midway++
+	}
 }
 
 // results returns the keys of the memo records that the root names.
@@ -350,6 +355,10 @@ func (k *killer) finish(took time.Duration) {
 		}
 	}
 	figure(k.t, "%d kills and %d wipes in %d jobs of %d datums, %v in all: output commits equal to undisturbed runs", k.killed, k.wiped, k.rounds, killDatums, took.Round(time.Second))
+	if k.midway == 0 {
+		k.t.Error("no kill met a job of which a part was published: the test shows less than it should")
+	}
+	figure(k.t, "%d kills met a job of which a part was published", k.midway)
 	figure(k.t, "%d looks at the output branch: never anything but whole versions", k.polls)
 	figure(k.t, "%d datums started, %d of them again, 0 whose result was published (%d are)", k.executed, k.repeated, len(k.keys))
 	figure(k.t, "a job took %v with its kills, %v undisturbed, on average", (k.disturbed / time.Duration(k.rounds)).Round(10*time.Millisecond), (k.undisturbed / time.Duration(k.rounds)).Round(10*time.Millisecond))

@@ -77,7 +77,7 @@ func TestSameBytesSameIDs(t *testing.T) {
 	if got := other.show("committed@main").Commit.Tree; got.Content != want.Content {
 		t.Errorf("in another store: content %s, want %s", got.Content, want.Content)
 	}
-	figure(t, "commit, %d puts in another order, gRPC and another store: one content ID %.12s", len(names)+2, want.Content)
+	figure(t, "commit, %d puts in another order, gRPC in a third and another store: one content ID %.12s", len(names), want.Content)
 }
 
 // putAll writes files with a client of the API, one commit each.

@@ -70,7 +70,8 @@ type Controller struct {
 
 	events   chan delivery
 	session  repo.Session
-	swapping sync.Mutex // held during a flush or a swap: what is flushed is what is published
+	fail     context.CancelCauseFunc // ends the engine's life: what it relies on is broken
+	swapping sync.Mutex              // held during a flush or a swap: what is flushed is what is published
 	persists queue
 	named    map[string]bool            // index segments that the journal names; under swapping
 	tasks    map[memo.Key]*assignment   // of the loop
@@ -106,8 +107,9 @@ func (c *Controller) Run(ctx context.Context) error {
 	if err := c.start(work); err != nil {
 		return fmt.Errorf("start the engine: %w", err)
 	}
+	c.fail = cancel
 	c.background(func() { c.watch(work) })
-	c.background(func() { c.persistAll(work, cancel) })
+	c.background(func() { c.persistAll(work) })
 	c.loop(work)
 	cancel(nil)
 	c.effects.Wait()

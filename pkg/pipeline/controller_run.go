@@ -106,7 +106,7 @@ func (q *queue) take() []persist {
 }
 
 // persistAll makes results durable, as many at a time as have come in.
-func (c *Controller) persistAll(ctx context.Context, fail context.CancelCauseFunc) {
+func (c *Controller) persistAll(ctx context.Context) {
 	var last time.Time
 	for {
 		select {
@@ -123,7 +123,7 @@ func (c *Controller) persistAll(ctx context.Context, fail context.CancelCauseFun
 		}
 		answers, err := c.persistBatch(context.WithoutCancel(ctx), c.persists.take())
 		if err != nil {
-			fail(err)
+			c.fail(err)
 			return
 		}
 		last = c.o.Now()

@@ -25,7 +25,20 @@ func (c *Controller) merge(ctx context.Context, e Merge) Merged {
 		answer.Commit, err = commit.Save(ctx, c.session, OutputCommit(e.Job, m, e.Delta.Total))
 	}
 	answer.Err, answer.Final = err, errors.Is(err, ErrClash) || errors.Is(err, fs.ErrInvalid)
+	if err != nil && !answer.Final {
+		c.probe(ctx, err)
+	}
 	return answer
+}
+
+// probe ends the engine's life if an error came from its session, which can't
+// be used any more then: the next life has a new one.
+func (c *Controller) probe(ctx context.Context, err error) {
+	c.swapping.Lock()
+	defer c.swapping.Unlock()
+	if ferr := c.session.Flush(ctx); errors.Is(err, repo.ErrDoomed) || ferr != nil && ctx.Err() == nil {
+		c.fail(errors.Join(err, ferr))
+	}
 }
 
 // publish moves the output branch of a job, together with all records.
@@ -38,7 +51,7 @@ func (c *Controller) publish(ctx context.Context, e Publish) Swapped {
 	ctx, done := lasting(ctx)
 	defer done()
 	res, err := c.swap(ctx, t, &e.Record)
-	return c.swapped(e.Seq, res, err)
+	return c.swapped(ctx, e.Seq, res, err)
 }
 
 // checkpoint publishes all records.
@@ -46,11 +59,11 @@ func (c *Controller) checkpoint(ctx context.Context, e Checkpoint) Swapped {
 	ctx, done := lasting(ctx)
 	defer done()
 	res, err := c.swap(ctx, repo.Txn{}, nil)
-	return c.swapped(e.Seq, res, err)
+	return c.swapped(ctx, e.Seq, res, err)
 }
 
 // swapped says what the outcome of a transaction means.
-func (c *Controller) swapped(seq int, res repo.Result, err error) Swapped {
+func (c *Controller) swapped(ctx context.Context, seq int, res repo.Result, err error) Swapped {
 	s := Swapped{Seq: seq, Gen: res.Gen, Err: err}
 	switch {
 	case err == nil:
@@ -64,6 +77,7 @@ func (c *Controller) swapped(seq int, res repo.Result, err error) Swapped {
 		s.Verdict = Rejected
 	default:
 		s.Verdict = Unsure
+		c.probe(ctx, err)
 	}
 	c.o.Report(err)
 	return s

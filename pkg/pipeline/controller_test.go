@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -117,11 +118,13 @@ func (c *clock) Now() time.Time {
 	return c.now
 }
 
-func newBench(t *testing.T) *bench {
+func newBench(t *testing.T) *bench { return newBenchOn(t, mem.New(mem.Options{})) }
+
+func newBenchOn(t *testing.T, objects objstore.Store) *bench {
 	b := &bench{T: t, ctx: auth.With(context.Background(), auth.Owner), runner: &upper{}, journal: &pipeline.MemoryJournal{}}
 	b.clock = &clock{now: time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)}
 	var err error
-	b.store, err = repo.Init(b.ctx, mem.New(mem.Options{}), repo.InitOptions{Options: repo.Options{
+	b.store, err = repo.Init(b.ctx, objects, repo.InitOptions{Options: repo.Options{
 		Now: b.clock.Now, Rand: rand.NewChaCha8([32]byte{1}), WatchEvery: 2 * time.Millisecond,
 	}})
 	if err != nil {
@@ -521,6 +524,50 @@ func TestCrash(t *testing.T) {
 		c.wantFiles("up@main", map[string]string{"a": "ONE", "b": "TWO", "c": "THREE"})
 		c.wantLog(c.newest("up").ID, "src:/a", "saw a\n")
 	}
+}
+
+// full is a store whose disk is full at times.
+type full struct {
+	objstore.Store
+	is atomic.Bool
+}
+
+func (f *full) Put(ctx context.Context, key string, body *io.SectionReader, c objstore.Condition) (objstore.Info, error) {
+	if f.is.Load() {
+		return objstore.Info{}, errors.New("no space left on device")
+	}
+	return f.Store.Put(ctx, key, body, c)
+}
+
+// TestDiskFull: the engine ends when it can store nothing, shows nothing half,
+// and goes on where it was once there is space.
+func TestDiskFull(t *testing.T) {
+	disk := &full{Store: mem.New(mem.Options{})}
+	b := newBenchOn(t, disk)
+	b.runner.before = func(_ context.Context, p string) error {
+		if p == "b" {
+			disk.is.Store(true)
+		}
+		return nil
+	}
+	b.register("up", "src", "main", nil)
+	c, err := pipeline.NewController(pipeline.ControllerOptions{
+		Store: b.store, Runner: b.runner, Journal: b.journal, Now: b.clock.Now, Platform: "test/test", Scope: "test", FlushEvery: time.Millisecond,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Run(b.ctx); err == nil || !strings.Contains(err.Error(), "no space left") {
+		t.Fatalf("the engine ended with %v", err)
+	}
+	if head, err := repo.Resolve(b.ctx, b.store, "up@main"); err != nil || !head.ID.IsZero() {
+		t.Errorf("the output is %v (%v)", head.ID.Short(), err)
+	}
+	b.runner.before = nil
+	disk.is.Store(false)
+	b.start()
+	b.wait()
+	b.wantFiles("up@main", map[string]string{"a": "ONE", "b": "TWO", "c": "THREE"})
 }
 
 // TestUnrunnable: a command that is not there fails the job, and says so.

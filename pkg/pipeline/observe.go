@@ -30,7 +30,6 @@ type PipelineHead struct {
 	Version      Version       // what it holds
 	Inputs       []InputHead   // in order of the spec
 	Output       Head          // zero ID: nothing was committed yet
-	Protect      []string      // of the output branch
 	Problem      string        // why the pipeline can't run, for people; empty if it can
 }
 
@@ -135,7 +134,6 @@ func (o *Observer) pipeline(ctx context.Context, view *repo.View, name, branch s
 		return p, err
 	}
 	out := view.Repos[name].Branches[branch]
-	p.Protect = out.Protect
 	if p.Output, err = o.head(ctx, name, out.Commit, used); err != nil || p.Problem != "" {
 		return p, err
 	}

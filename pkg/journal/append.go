@@ -82,11 +82,11 @@ func (b *batch) size() int {
 
 // write makes batches durable and tells their callers.
 func (j *Journal) write(batches []*batch) {
-	last, err := j.now().high, j.failure()
+	last, err := j.current().high, j.failure()
 	if err == nil {
 		last, err = j.writeRecords(last, batches)
 	}
-	if err == nil && last > j.now().high {
+	if err == nil && last > j.current().high {
 		err = j.setMarks(func(m *marks) { m.high = last })
 	}
 	for _, b := range batches {

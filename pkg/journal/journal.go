@@ -143,8 +143,8 @@ func (j *Journal) enter() (leave func(), err error) {
 	return j.use.RUnlock, nil
 }
 
-// now returns the marks.
-func (j *Journal) now() marks {
+// current returns the marks.
+func (j *Journal) current() marks {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.marks.at

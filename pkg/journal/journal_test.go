@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -367,8 +369,15 @@ func TestFailureIsForGood(t *testing.T) {
 	}
 }
 
-// TestModel does the same to a journal on disk, one in memory and a slice.
+// TestModel does the same to a journal on disk, one in memory and a slice. Each
+// step waits for the disk, so there are fewer sequences than usual unless more
+// are asked for.
 func TestModel(t *testing.T) {
+	const checks = "rapid.checks"
+	if f := flag.Lookup(checks); f.Value.String() == f.DefValue {
+		_ = flag.Set(checks, "10")
+		defer func() { _ = flag.Set(checks, f.DefValue) }()
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		dir, err := os.MkdirTemp("", "journal")
 		if err != nil {
@@ -432,4 +441,40 @@ func equal(a, b []Record) bool {
 		}
 	}
 	return true
+}
+
+// BenchmarkAppend appends records of 400 bytes, as results are.
+func BenchmarkAppend(b *testing.B) {
+	data := bytes.Repeat([]byte("r"), 400)
+	for _, size := range []int{1, 100, 1000} {
+		b.Run(fmt.Sprintf("batch=%d", size), func(b *testing.B) {
+			j := openIntact(b, b.TempDir())
+			defer closeList(b, j)
+			records := slices.Repeat([][]byte{data}, size)
+			for b.Loop() {
+				last, err := j.Append(context.Background(), records)
+				if err == nil && last%10000 == 0 {
+					err = j.Trim(context.Background(), last)
+				}
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.N*size)/b.Elapsed().Seconds(), "records/s")
+		})
+	}
+	b.Run("callers=64", func(b *testing.B) {
+		j := openIntact(b, b.TempDir())
+		defer closeList(b, j)
+		b.SetParallelism(64)
+		b.ResetTimer()
+		b.RunParallel(func(p *testing.PB) {
+			for p.Next() {
+				if _, err := j.Append(context.Background(), [][]byte{data}); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "records/s")
+	})
 }

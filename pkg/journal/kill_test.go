@@ -70,10 +70,11 @@ type told struct {
 // TestKilled kills a process that appends, again and again: whatever it was told
 // is durable is there.
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	rng := rand.New(rand.NewPCG(*seed, 2))
 	heard := told{acked: map[Seq]string{}}
-	for round := range 20 {
+	for round := range *rounds {
 		heard.child(t, dir, time.Duration(rng.IntN(60))*time.Millisecond)
 		if t.Failed() {
 			t.Fatalf("round %d", round)

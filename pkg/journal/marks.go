@@ -26,12 +26,16 @@ func createMarks(name string, first marks) (*marksFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make marks: %w", err)
 	}
-	m := &marksFile{f: f, at: first}
+	// Both slots: from here on, one that cannot be read was damaged or cut short.
+	m := &marksFile{f: f}
 	err = f.Truncate(marksFileBytes)
-	for range 2 { // both slots: from here on, one that does not decode was damaged or cut short
+	for range 2 {
 		if err == nil {
-			err = m.write(m.at)
+			err = m.put(first)
 		}
+	}
+	if err == nil {
+		err = f.Sync()
 	}
 	if err != nil {
 		_ = f.Close()
@@ -66,12 +70,22 @@ func openMarks(name string) (*marksFile, error) {
 
 // write replaces the marks, and returns once that is durable.
 func (m *marksFile) write(next marks) error {
+	before := m.at
+	if err := m.put(next); err != nil {
+		return err
+	}
+	if err := m.f.Sync(); err != nil {
+		m.at = before
+		return fmt.Errorf("sync marks: %w", err)
+	}
+	return nil
+}
+
+// put writes the marks over the older ones.
+func (m *marksFile) put(next marks) error {
 	next.gen = m.at.gen + 1
 	if _, err := m.f.WriteAt(encodeMarks(next), int64(next.gen%2)*slotBytes); err != nil {
 		return fmt.Errorf("write marks: %w", err)
-	}
-	if err := m.f.Sync(); err != nil {
-		return fmt.Errorf("sync marks: %w", err)
 	}
 	m.at = next
 	return nil

@@ -23,7 +23,7 @@ func (j *Journal) Replay(ctx context.Context) iter.Seq2[Record, error] {
 			yield(Record{}, fmt.Errorf("replay journal: %w", err))
 			return
 		}
-		m := j.now()
+		m := j.current()
 		leave()
 		for next := m.trimmed + 1; next <= m.high; {
 			page, err := j.page(ctx, next, m.high)
@@ -51,7 +51,7 @@ func (j *Journal) page(ctx context.Context, next, last Seq) (page []Record, err 
 		return nil, err
 	}
 	defer leave()
-	next = max(next, j.now().trimmed+1)
+	next = max(next, j.current().trimmed+1)
 	size := 0
 	err = scan(j.db, next, func(r Record) error {
 		if err := ctx.Err(); err != nil {
@@ -60,7 +60,7 @@ func (j *Journal) page(ctx context.Context, next, last Seq) (page []Record, err 
 		if r.Seq > last || size >= pageBytes {
 			return errStop
 		}
-		if trimmed := j.now().trimmed; r.Seq != next && next > trimmed {
+		if trimmed := j.current().trimmed; r.Seq != next && next > trimmed {
 			return fmt.Errorf("record %d is missing: %w", next, ErrDamaged)
 		}
 		page = append(page, r)
@@ -68,7 +68,7 @@ func (j *Journal) page(ctx context.Context, next, last Seq) (page []Record, err 
 		next = r.Seq + 1
 		return nil
 	})
-	if err == nil && size < pageBytes && next <= last && next > j.now().trimmed {
+	if err == nil && size < pageBytes && next <= last && next > j.current().trimmed {
 		err = fmt.Errorf("records from %d to %d are missing: %w", next, last, ErrDamaged)
 	}
 	return page, err
@@ -130,7 +130,7 @@ func (j *Journal) Trim(ctx context.Context, upTo Seq) error {
 	case <-ctx.Done():
 		return fmt.Errorf("trim journal: %w", ctx.Err())
 	}
-	m := j.now()
+	m := j.current()
 	if upTo > m.high {
 		return fmt.Errorf("trim journal: up to %d, the last is %d: %w", upTo, m.high, fs.ErrInvalid)
 	}
@@ -152,7 +152,7 @@ func (j *Journal) remove(ctx context.Context) error {
 	if err := j.failure(); err != nil {
 		return err
 	}
-	upTo := j.now().trimmed
+	upTo := j.current().trimmed
 	w := j.newWriter()
 	defer w.discard()
 	for seq := j.gone + 1; seq <= upTo; seq++ {

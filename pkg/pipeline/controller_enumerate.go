@@ -50,6 +50,7 @@ type listing struct {
 	keys   *keying
 	answer Enumerated
 	tasks  map[memo.Key]*assignment
+	own    map[memo.Key]bool // what the job ran in a former life of the engine
 }
 
 func (l *listing) run(ctx context.Context) error {
@@ -67,6 +68,9 @@ func (l *listing) run(ctx context.Context) error {
 		return fmt.Errorf("find what runs the command of pipeline %s: %w", l.job.Head.Name, err)
 	}
 	l.keys = &keying{version: v, runtime: rt, platform: l.c.o.Platform}
+	if err := l.recall(ctx); err != nil {
+		return err
+	}
 	old, ok, err := l.previous(ctx)
 	if err != nil {
 		return err
@@ -75,6 +79,22 @@ func (l *listing) run(ctx context.Context) error {
 		return l.changes(ctx, old)
 	}
 	return l.all(ctx)
+}
+
+// recall reads which datums the job ran already, if this is not its first
+// listing: after a restart they have results, and are the job's own all the same.
+func (l *listing) recall(ctx context.Context) error {
+	attempts, err := l.c.log.Attempts(ctx, l.job.ID)
+	if err != nil {
+		return err
+	}
+	l.own = make(map[memo.Key]bool, len(attempts))
+	for _, a := range attempts {
+		if a.Outcome == string(Succeeded) {
+			l.own[a.Key] = true
+		}
+	}
+	return nil
 }
 
 // previous returns the input tree of the previous output, if what changed
@@ -173,7 +193,7 @@ func (l *listing) add(ctx context.Context, d Datum) error {
 		return err
 	}
 	if ok {
-		it.Hit, it.Output = true, r.Output
+		it.Hit, it.Own, it.Output = true, l.own[it.Key], r.Output
 	} else {
 		d.Inputs = slices.Clone(d.Inputs)
 		l.tasks[it.Key] = &assignment{plan: l.keys, datum: d}

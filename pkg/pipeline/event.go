@@ -39,6 +39,7 @@ type Item struct {
 	Identity string
 	Key      memo.Key
 	Hit      bool      // it has a result already
+	Own      bool      // of a hit: this job ran it, before the engine stopped
 	Output   tree.Root // of a hit
 }
 

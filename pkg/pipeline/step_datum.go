@@ -29,9 +29,14 @@ func (s *State) onEnumerated(of Enumerated) {
 	}
 	j.delta, j.removed, j.record.Reason = of.Delta, of.Removed, ""
 	j.items = make([]item, len(of.Items))
+	own := int64(0)
 	for i, it := range of.Items {
 		s.want(j, i, it)
+		if it.Hit && it.Own {
+			own++
+		}
 	}
+	j.ran = max(j.ran, own)
 	s.killStrays("", func(w *work) bool { return w.pipeline == j.output() })
 	j.record.Counts = history.Counts{Total: of.Total, Ran: j.ran, Hit: max(0, of.Total-int64(j.left)-j.ran)}
 	if j.left == 0 {

@@ -170,7 +170,7 @@ func cmdLogs(a *app) *cobra.Command {
 		Long: `Show what the user code of a job printed, datum by datum; of a pipeline's newest job if a pipeline is named.
 A skipped datum shows the log of the run whose result it shares.`,
 		Example: `  dvx logs wordcount
-  dvx logs 3f9a01 --datum /2026/a.csv`,
+  dvx logs 3f9a01 --datum images:/2026/a.csv`,
 		Args: exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.logs(cmd.Context(), args[0], datum) },
 	}

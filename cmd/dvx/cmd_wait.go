@@ -57,12 +57,25 @@ func (a *app) wait(ctx context.Context, args []string, timeout time.Duration) er
 		return err
 	}
 	if err := settled.Err(); err != nil {
-		return err
+		return withReason(ctx, jobs, settled, err)
 	}
 	return a.print(map[string]bool{"settled": true}, func(w io.Writer) error {
 		_, err := fmt.Fprintln(w, "up to date")
 		return err
 	})
+}
+
+// withReason adds to err why the first of the failed jobs failed, as far as
+// history tells.
+func withReason(ctx context.Context, jobs rpc.Jobs, st pipeline.Settlement, err error) error {
+	if len(st.Failed) == 0 {
+		return err
+	}
+	j, jerr := jobs.Job(ctx, st.Failed[0].ID.String())
+	if jerr != nil || j.Reason == "" {
+		return err
+	}
+	return fmt.Errorf("%w: %s", err, j.Reason)
 }
 
 // waitFor reads REPO[@BRANCH], which must exist.

@@ -12,6 +12,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/rpc"
+	"github.com/dvx-io/dvx/pkg/worktree"
 )
 
 // The exit codes. Scripts rely on them: a number is never given another
@@ -48,6 +49,7 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 func exitCode(ctx context.Context, err error) int {
 	var usage usageError
 	var feature *repo.FeatureError
+	var diverged *divergedError
 	switch {
 	case errors.As(err, &usage), strings.HasPrefix(err.Error(), "unknown command"):
 		return exitUsage
@@ -61,7 +63,8 @@ func exitCode(ctx context.Context, err error) int {
 		return exitNoStore
 	case errors.Is(err, chunk.ErrCorrupt):
 		return exitDamage
-	case errors.Is(err, repo.ErrConflict), errors.Is(err, fs.ErrExist):
+	case errors.Is(err, repo.ErrConflict), errors.Is(err, fs.ErrExist), errors.As(err, &diverged),
+		errors.Is(err, worktree.ErrLocked), errors.Is(err, worktree.ErrModified):
 		return exitConflict
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EIO):
 		return exitNoSpace
@@ -69,7 +72,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitDenied
 	case errors.Is(err, fs.ErrNotExist):
 		return exitNotFound
-	case errors.Is(err, fs.ErrInvalid), errors.As(err, &feature):
+	case errors.Is(err, fs.ErrInvalid), errors.Is(err, errors.ErrUnsupported), errors.As(err, &feature):
 		return exitUsage
 	default:
 		return exitFailure
@@ -81,9 +84,9 @@ func exitCode(ctx context.Context, err error) int {
 func (a *app) fail(ctx context.Context, err error) int {
 	code := exitCode(ctx, err)
 	if a.json {
-		_ = json.NewEncoder(a.err).Encode(map[string]any{"error": err.Error(), "code": code})
+		_ = json.NewEncoder(a.err).Encode(map[string]any{"error": errorText(err), "code": code})
 		return code
 	}
-	fmt.Fprintln(a.err, "dvx: "+printable(err.Error()))
+	fmt.Fprintln(a.err, "dvx: "+printable(errorText(err)))
 	return code
 }

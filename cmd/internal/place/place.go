@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/dvx-io/dvx/pkg/objstore"
@@ -47,8 +48,8 @@ func Objects(ctx context.Context, location string, create bool, o Options) (objs
 		return disk.Create(ctx, dir, do)
 	}
 	s, err := disk.Open(ctx, dir, do)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: %w; make one with dvx init", location, repo.ErrNoStore)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil, noStore(location)
 	}
 	return s, err
 }
@@ -94,10 +95,18 @@ func Open(ctx context.Context, location string, o Options) (*repo.Direct, error)
 		return nil, err
 	}
 	d, err := repo.OpenDirect(ctx, objects, repo.Options{Now: time.Now, Rand: rand.Reader})
+	if errors.Is(err, repo.ErrNoStore) {
+		return nil, noStore(location)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", location, err)
 	}
 	return d, nil
+}
+
+// noStore is the error for a place that holds no store.
+func noStore(location string) error {
+	return fmt.Errorf("%s: %w; make one with dvx init", location, repo.ErrNoStore)
 }
 
 // ConfigDir returns the folder for dvx's own files of this user: DVX_HOME, else

@@ -24,6 +24,7 @@ const (
 	codeDamage      = 3
 	codeNotFound    = 4
 	codeConflict    = 5
+	codeUnknown     = 6
 	codeDenied      = 7
 	codeNoSpace     = 8
 	codeUnreachable = 9

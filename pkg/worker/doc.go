@@ -16,8 +16,17 @@
 // # Caveats
 //
 // Outputs are read without following any link. A link in out that points at an
-// input becomes that input; a link that leaves out is refused, and so are
-// devices, pipes and sockets.
+// input, by a relative or an absolute path, becomes that input without a byte
+// being stored again; one that points into out is kept, made relative. A link
+// that leaves out is refused, and so are devices, pipes and sockets, and links
+// of inputs that leave their input. ".." may only stand at a link's beginning:
+// behind a name it could lead out through another link.
+//
+// A program runs as the owner of what it finds, so it can change its inputs and
+// its code for itself. The next task does not see that: inputs are laid out for
+// each task, and code lies only as long as no file's version ([FileVersion])
+// changed, which user code can't hide; where the system has none (Windows) it
+// is laid out for each task too.
 //
 // A Worker serves one goroutine.
 package worker

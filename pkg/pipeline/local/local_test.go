@@ -4,6 +4,7 @@ package local
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -31,7 +32,55 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(ownerEnv); dir != "" {
 		own(dir)
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if err := shared.close(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// shared is the runner of the tests that leave nothing behind: of one slot, so
+// that they also show that nothing is left.
+var shared sharedRunner
+
+type sharedRunner struct {
+	*Runner
+	dir string
+}
+
+// get returns the runner, made on first use.
+func (r *sharedRunner) get(t testing.TB) *Runner {
+	t.Helper()
+	if r.Runner == nil {
+		var err error
+		if r.dir, err = os.MkdirTemp("", "local"); err != nil {
+			t.Fatal(err)
+		}
+		if r.Runner, err = New(Options{Dir: r.dir, Slots: 1, Params: chunk.DefaultParams(), Now: time.Now}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r.Runner
+}
+
+func (r *sharedRunner) close() error {
+	if r.Runner == nil {
+		return nil
+	}
+	err := r.Close()
+	unlock(r.dir)
+	return errors.Join(err, os.RemoveAll(r.dir))
+}
+
+// unlock makes folders writable: what is read-only only root can remove.
+func unlock(dir string) {
+	_ = filepath.WalkDir(dir, func(p string, d os.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			_ = os.Chmod(p, 0o700)
+		}
+		return nil
+	})
 }
 
 // own runs the script dir/script in a runner, to be killed while it runs.
@@ -55,13 +104,7 @@ func newRunner(t testing.TB, slots int) *Runner {
 		if err := r.Close(); err != nil {
 			t.Error(err)
 		}
-		// What is read-only can't be removed by others than root.
-		_ = filepath.WalkDir(dir, func(p string, d os.DirEntry, err error) error {
-			if err == nil && d.IsDir() {
-				_ = os.Chmod(p, 0o700)
-			}
-			return nil
-		})
+		unlock(dir)
 	})
 	return r
 }

@@ -38,7 +38,7 @@ func bin(t *testing.T, programs map[string]string) string {
 }
 
 func TestRuntimeListsTheInterpreterChain(t *testing.T) {
-	r, s := newRunner(t, 1), &chunk.Mem{}
+	r, s := shared.get(t), &chunk.Mem{}
 	dir := bin(t, map[string]string{
 		"elf*": "\x7fELF", "script*": "#!BIN/elf -x\n", "nested*": "#! BIN/script\n", "byenv*": "#!/usr/bin/env -S A=1 elf -v\n",
 		"plain": "text", "crlf*": "#!BIN/elf\r\n", "relative*": "#!elf\n", "lost*": "#!BIN/none\n", "bare*": "#!\n", "empty*": "",
@@ -122,7 +122,7 @@ func TestRuntimeListsTheInterpreterChain(t *testing.T) {
 
 // What Runtime lists is what Run runs.
 func TestRunFollowsTheDeclaredPath(t *testing.T) {
-	r, s := newRunner(t, 1), &chunk.Mem{}
+	r, s := shared.get(t), &chunk.Mem{}
 	dir := bin(t, map[string]string{"mine*": "#!/bin/sh\necho mine\n"})
 	for _, cmd := range []string{"mine", dir + "/mine"} {
 		k := pipeline.Task{Transform: pipeline.Transform{Cmd: []string{cmd}, Env: map[string]string{"PATH": dir}}}

@@ -18,7 +18,7 @@ import (
 )
 
 func TestExits(t *testing.T) {
-	r, s := newRunner(t, 1), &chunk.Mem{}
+	r, s := shared.get(t), &chunk.Mem{}
 	cases := []struct {
 		name, script string
 		accept       []int
@@ -45,7 +45,7 @@ func TestExits(t *testing.T) {
 
 func TestProgramSeesItsTaskAndNothingElse(t *testing.T) {
 	t.Setenv("DVX_TEST_LEAK", "leak")
-	r, s := newRunner(t, 1), &chunk.Mem{}
+	r, s := shared.get(t), &chunk.Mem{}
 	k := shell(`cat; pwd; umask; env | cut -d= -f1 | sort | tr '\n' ' '; echo; ls /proc/self/fd | wc -l; cat "$DVX_IN/../in/r/f"; ls "$TMPDIR" "$HOME" out`)
 	k.Transform.Stdin = []string{"line 1", "line 2"}
 	k.Transform.Env = map[string]string{"MINE": "1"}
@@ -63,7 +63,7 @@ func TestProgramSeesItsTaskAndNothingElse(t *testing.T) {
 }
 
 func TestLogIsInOrder(t *testing.T) {
-	r, s := newRunner(t, 1), &chunk.Mem{}
+	r, s := shared.get(t), &chunk.Mem{}
 	log := succeed(t, r, shell(`for i in 1 2 3; do echo out $i; echo err $i >&2; done; (echo child)`), s)
 	if log != "out 1\nerr 1\nout 2\nerr 2\nout 3\nerr 3\nchild\n" {
 		t.Errorf("log %q", log)
@@ -89,7 +89,7 @@ func TestSlotsGiveTheSameOutput(t *testing.T) {
 }
 
 func TestCommandsThatCantBeStarted(t *testing.T) {
-	r, s := newRunner(t, 1), &chunk.Mem{}
+	r, s := shared.get(t), &chunk.Mem{}
 	files := code(t, s, map[string]string{
 		"plain": "echo", "noshebang*": "text", "lost*": "#!/no/such/interpreter\n", "fine*": "#!/bin/sh\nexec env true",
 	})
@@ -121,7 +121,7 @@ func TestCommandsThatCantBeStarted(t *testing.T) {
 
 // A program may change the code folder; the next one does not see it.
 func TestCodeIsWholeForEveryDatum(t *testing.T) {
-	r, s := newRunner(t, 1), &chunk.Mem{}
+	r, s := shared.get(t), &chunk.Mem{}
 	k := pipeline.Task{Transform: pipeline.Transform{Cmd: []string{"code/run"}}, Code: code(t, s, map[string]string{
 		"run*":  "#!/bin/sh\ncat code/state; exec sh -c \"chmod -R u+w code; echo dirty >code/state; echo 'exit 7' >>code/run\"\n",
 		"state": "clean\n",
@@ -159,7 +159,7 @@ sh tmp/storm 0 & while [ ! -s $PIDS/a.pid ]; do :; done`,
 }
 
 func TestNothingOfAProgramLivesOn(t *testing.T) {
-	r, s := newRunner(t, 1), &chunk.Mem{}
+	r, s := shared.get(t), &chunk.Mem{}
 	for name, script := range forkers {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -177,7 +177,7 @@ func TestNothingOfAProgramLivesOn(t *testing.T) {
 }
 
 func TestTimeLimitKillsEverything(t *testing.T) {
-	r, s := newRunner(t, 1), &chunk.Mem{}
+	r, s := shared.get(t), &chunk.Mem{}
 	dir := t.TempDir()
 	k := shell(`trap "" TERM; echo $$ >$PIDS/a.pid; setsid sleep 300 & echo $! >$PIDS/b.pid; echo waiting; sleep 300`)
 	k.Transform.Env = map[string]string{"PIDS": dir}
@@ -200,7 +200,7 @@ func TestTimeLimitKillsEverything(t *testing.T) {
 }
 
 func TestCancelKillsEverything(t *testing.T) {
-	r, s := newRunner(t, 1), &chunk.Mem{}
+	r, s := shared.get(t), &chunk.Mem{}
 	dir := t.TempDir()
 	k := shell(`setsid sleep 300 & echo $! >$PIDS/b.pid; echo $$ >$PIDS/a.pid; sleep 300`)
 	k.Transform.Env = map[string]string{"PIDS": dir}
@@ -224,7 +224,7 @@ func TestCancelKillsEverything(t *testing.T) {
 
 // Kills that come before the start, at the end and after it hit nothing else.
 func TestCancelAtAnyMoment(t *testing.T) {
-	r, s := newRunner(t, 1), &chunk.Mem{}
+	r, s := shared.get(t), &chunk.Mem{}
 	for i := range 150 {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(i)*100*time.Microsecond)
 		res, err := r.Run(ctx, shell("true"), s)
@@ -280,7 +280,7 @@ func TestLostSlotIsReplaced(t *testing.T) {
 
 // Signals for the daemon's whole group do not keep a slot from its duty.
 func TestSlotOutlivesSignals(t *testing.T) {
-	r, s := newRunner(t, 1), &chunk.Mem{}
+	r, s := shared.get(t), &chunk.Mem{}
 	succeed(t, r, shell("kill -TERM $PPID; kill -INT $PPID; kill -HUP $PPID; sleep 0.05"), s)
 	b := <-r.idle
 	pid := b.exec.slot.cmd.Process.Pid
@@ -312,7 +312,7 @@ func TestCloseEndsTheSlots(t *testing.T) {
 }
 
 func TestStatsCountChildren(t *testing.T) {
-	r, s := newRunner(t, 1), &chunk.Mem{}
+	r, s := shared.get(t), &chunk.Mem{}
 	res := run(t, r, shell(`sh -c 'i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done'; echo 12345 >out/f`), s)
 	if res.Outcome != pipeline.Succeeded || res.Stats.CPU < time.Millisecond || res.Stats.RSSMax < 100<<10 || res.Stats.BytesOut != 6 ||
 		res.Stats.Run <= 0 || !res.Ended.After(res.Started) || res.Started.Location() != time.UTC {

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/dvx-io/dvx/pkg/objstore"
@@ -48,7 +47,7 @@ func Objects(ctx context.Context, location string, create bool, o Options) (objs
 		return disk.Create(ctx, dir, do)
 	}
 	s, err := disk.Open(ctx, dir, do)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+	if errors.Is(err, fs.ErrNotExist) || err != nil && isFile(dir) {
 		return nil, noStore(location)
 	}
 	return s, err
@@ -102,6 +101,11 @@ func Open(ctx context.Context, location string, o Options) (*repo.Direct, error)
 		return nil, fmt.Errorf("open store %s: %w", location, err)
 	}
 	return d, nil
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && !info.IsDir()
 }
 
 // noStore is the error for a place that holds no store.

@@ -10,9 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"os/user"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -45,6 +43,16 @@ func (a *app) close() {
 	if a.client != nil {
 		_ = a.client.Close()
 	}
+}
+
+// run executes one command line and returns the exit code.
+func (a *app) run(ctx context.Context, args []string) int {
+	cmd := a.root()
+	cmd.SetArgs(args)
+	if err := cmd.ExecuteContext(ctx); err != nil {
+		return a.fail(ctx, err)
+	}
+	return exitOK
 }
 
 // root builds the command tree.
@@ -214,13 +222,9 @@ func (a *app) print(v any, text func(w io.Writer) error) error {
 	return enc.Encode(v)
 }
 
-// printable escapes what could steer a terminal in names and messages from a
-// repo.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
-			return r
-		}
-		return unicode.ReplacementChar
-	}, s)
+// hint says on standard error what is good to know, to people only.
+func (a *app) hint(text string) {
+	if !a.json {
+		fmt.Fprintln(a.err, "hint: "+text)
+	}
 }

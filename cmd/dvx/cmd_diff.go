@@ -52,11 +52,7 @@ A path in TO (images@main:/2026) restricts the list. With --json, one JSON objec
 
 // openRef resolves a ref and opens its chunks; an empty branch has none.
 func openRef(ctx context.Context, s repo.Store, expr string) (repo.Resolved, chunk.Reader, error) {
-	res, err := repo.Resolve(ctx, s, expr)
-	if err != nil || res.ID.IsZero() {
-		return res, nil, err
-	}
-	r, err := s.Reader(ctx, res.Scope())
+	r, res, err := repo.OpenReader(ctx, s, expr)
 	return res, r, err
 }
 
@@ -70,7 +66,7 @@ func (a *app) printDiff(ctx context.Context, ra chunk.Reader, from tree.Root, rb
 			return err
 		}
 		if !a.json {
-			if _, err := fmt.Fprintf(w, "%s %s\n", letters()[c.Kind], printable(c.Path)); err != nil {
+			if _, err := fmt.Fprintf(w, "%s %s\n", letters()[c.Kind], shownPath(c.Path)); err != nil {
 				return err
 			}
 			continue

@@ -99,11 +99,11 @@ func (a *app) entryPrinter(w io.Writer, long bool) func(string, tree.Entry) erro
 		i := pathInfo{Path: path, Kind: "file", Exec: e.Exec, Changed: e.Attrs.Time}
 		n, id := sizeAndID(e)
 		i.Size, i.ID = *n, id
-		name := printable(path)
+		name := shownPath(path)
 		switch e.Kind {
 		case tree.Dir:
 			i.Kind = "dir"
-			name = strings.TrimSuffix(name, "/") + "/"
+			name = shownPath(strings.TrimSuffix(path, "/") + "/")
 		case tree.Symlink:
 			i.Kind = "link"
 		case tree.File:

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -130,8 +131,19 @@ func codeOf(s repo.Store, file string, spec pipeline.Spec) func(context.Context,
 		if edits, err = without(edits, code.Ignore); err != nil {
 			return tree.Root{}, err
 		}
+		edits = withoutSpec(edits, file, dir)
 		return tree.Apply(ctx, cs, tree.Root{}, edits)
 	}
+}
+
+// withoutSpec drops the spec file itself: what the program may rely on of it is
+// in the memo key field by field, and a changed description runs nothing again.
+func withoutSpec(edits []tree.Edit, file, dir string) []tree.Edit {
+	rel, err := filepath.Rel(dir, file)
+	if err != nil {
+		return edits
+	}
+	return slices.DeleteFunc(edits, func(e tree.Edit) bool { return e.Path == filepath.ToSlash(rel) })
 }
 
 // without drops the edits of paths that a glob selects, or that lie in a

@@ -22,10 +22,10 @@ type commitFlags struct {
 	policy  string
 }
 
-func (f *commitFlags) add(cmd *cobra.Command, policy string) {
+func (f *commitFlags) add(cmd *cobra.Command, policies string) {
 	cmd.Flags().StringVarP(&f.message, "message", "m", "", "what changed and why")
 	cmd.Flags().StringVar(&f.op, "op-id", "", "operation ID (a UUID): repeating it never commits twice, and tells how the first try ended")
-	cmd.Flags().StringVar(&f.policy, "on-conflict", policy, "if the branch moved meanwhile: fail, rebase (apply the change to the new version)")
+	cmd.Flags().StringVar(&f.policy, "on-conflict", "rebase", "if the branch moved meanwhile: "+policies)
 }
 
 // options turns the flags into options for a commit to name@branch.
@@ -44,7 +44,7 @@ func (f *commitFlags) options(name, branch, message string) (repo.CommitOptions,
 	case "rebase":
 		o.Policy = repo.Rebase
 	default:
-		return o, usagef("--on-conflict %q: want fail or rebase", f.policy)
+		return o, usagef("--on-conflict %q: it is none of those that --help lists", f.policy)
 	}
 	return o, nil
 }
@@ -82,7 +82,7 @@ func cmdPut(a *app) *cobra.Command {
 		Args: exactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.put(cmd.Context(), args[0], args[1], flags) },
 	}
-	flags.add(cmd, "rebase")
+	flags.add(cmd, "rebase, make the change on the new version; fail")
 	return cmd
 }
 
@@ -177,7 +177,7 @@ func cmdRm(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, "also a directory with all below it")
-	flags.add(cmd, "rebase")
+	flags.add(cmd, "rebase, make the change on the new version; fail")
 	return cmd
 }
 

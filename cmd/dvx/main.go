@@ -20,10 +20,5 @@ func run(args []string) int {
 	defer stop()
 	a := newApp(os.Stdin, os.Stdout, os.Stderr)
 	defer a.close()
-	cmd := a.root()
-	cmd.SetArgs(args)
-	if err := cmd.ExecuteContext(ctx); err != nil {
-		return a.fail(ctx, err)
-	}
-	return exitOK
+	return a.run(ctx, args)
 }

@@ -18,7 +18,7 @@ func (r *Root) check() error {
 	case !isUUID(r.Store):
 		return invalid("store %.80q: want a UUID", r.Store)
 	case r.Gen == 0 || r.Gen > GenMax:
-		return invalid("generation %d: want 1 to %d", r.Gen, GenMax)
+		return invalid("generation %d: want 1 to %d", r.Gen, uint64(GenMax))
 	case r.Op.IsZero():
 		return invalid("op is zero")
 	case r.Prev.IsZero() != (r.Gen == 1):

@@ -83,7 +83,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"bytes in no file":      node(m{1: "a", 2: 3, 7: id, 9: 1, 10: id}),
 		"totals overflow":       node(m{1: "a", 2: 3, 7: id, 8: 1, 9: int64(math.MaxInt64), 10: id}, m{1: "b", 2: 1, 4: id, 5: 1}),
 		"attrs empty":           node(m{1: "a", 2: 1, 12: m{}}),
-		"attrs time late":       node(m{1: "a", 2: 1, 12: m{1: timeMax + 1}}),
+		"attrs time late":       node(m{1: "a", 2: 1, 12: m{1: int64(timeMax + 1)}}),
 		"attrs op zero":         node(m{1: "a", 2: 1, 12: m{2: make([]byte, 16)}}),
 		"attrs md5 short":       node(m{1: "a", 2: 1, 12: m{6: id[:15]}}),
 		"attrs map empty":       node(m{1: "a", 2: 1, 12: m{5: m{}}}),

@@ -12,7 +12,7 @@ import (
 )
 
 func cmdAuth(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "auth", Short: "Show the key that opens a daemon", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "auth", Short: "Show the key that opens a daemon", Args: cobra.NoArgs, RunE: showHelp}
 	env := &cobra.Command{
 		Use:   "env",
 		Short: "Print the owner's key as environment variables for S3 clients",
@@ -49,7 +49,7 @@ func cmdAuth(a *app) *cobra.Command {
 
 func cmdVersion(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: exactArgs(0),
+		Use: "version", Short: "Print the version", Example: "  dvx version --json", Args: exactArgs(0),
 		RunE: func(*cobra.Command, []string) error {
 			v := "unknown"
 			if info, ok := debug.ReadBuildInfo(); ok {

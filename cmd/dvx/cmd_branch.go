@@ -32,6 +32,7 @@ func cmdBranch(a *app) *cobra.Command {
 		Example: `  dvx branch create images@staging --from images@main
   dvx branch list images`,
 		Args: cobra.NoArgs,
+		RunE: showHelp,
 	}
 	create := &cobra.Command{
 		Use:     "create REPO@BRANCH",
@@ -42,7 +43,7 @@ func cmdBranch(a *app) *cobra.Command {
 	}
 	create.Flags().StringVar(&from, "from", "", "version to begin at (default: the repo's default branch)")
 	list := &cobra.Command{
-		Use: "list REPO", Aliases: []string{"ls"}, Short: "List the branches of a repo", Args: exactArgs(1),
+		Use: "list REPO", Aliases: []string{"ls"}, Short: "List the branches of a repo", Example: "  dvx branch list images", Args: exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.branchList(cmd, args[0]) },
 	}
 	move := &cobra.Command{
@@ -62,17 +63,21 @@ func cmdBranch(a *app) *cobra.Command {
 		Use:     "protect REPO@BRANCH [PRINCIPAL…]",
 		Short:   "Let only the named principals move a branch; without any, lift the protection",
 		Example: "  dvx branch protect sales@main owner",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    minArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, branch, err := splitBranch(args[0])
 			if err != nil {
 				return err
 			}
-			return a.done(a.move(cmd.Context(), repo.Protect{Repo: name, Branch: branch, Principals: args[1:]}), "protect", args[0])
+			what := "protected"
+			if len(args) == 1 {
+				what = "unprotected"
+			}
+			return a.done(a.move(cmd.Context(), repo.Protect{Repo: name, Branch: branch, Principals: args[1:]}), what, args[0])
 		},
 	}
 	remove := &cobra.Command{
-		Use: "delete REPO@BRANCH", Short: "Remove a branch", Args: exactArgs(1),
+		Use: "delete REPO@BRANCH", Short: "Remove a branch", Example: "  dvx branch delete images@staging", Args: exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.branchDelete(cmd, args[0]) },
 	}
 	cmd.AddCommand(create, list, move, protect, remove)
@@ -208,7 +213,7 @@ func (a *app) branchDelete(cmd *cobra.Command, at string) error {
 }
 
 func cmdTag(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "tag", Short: "Create, list and delete tags", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "tag", Short: "Create, list and delete tags", Args: cobra.NoArgs, RunE: showHelp}
 	create := &cobra.Command{
 		Use:     "create REPO@TAG REF",
 		Short:   "Name a version for good",
@@ -234,11 +239,11 @@ func cmdTag(a *app) *cobra.Command {
 		},
 	}
 	list := &cobra.Command{
-		Use: "list REPO", Aliases: []string{"ls"}, Short: "List the tags of a repo", Args: exactArgs(1),
+		Use: "list REPO", Aliases: []string{"ls"}, Short: "List the tags of a repo", Example: "  dvx tag list images", Args: exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.tagList(cmd, args[0]) },
 	}
 	remove := &cobra.Command{
-		Use: "delete REPO@TAG", Short: "Remove a tag", Args: exactArgs(1),
+		Use: "delete REPO@TAG", Short: "Remove a tag", Example: "  dvx tag delete images@v1.0", Args: exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, tag, err := splitBranch(args[0])
 			if err != nil {

@@ -98,7 +98,7 @@ func (a *app) runHere(ctx context.Context, args []string, slots int, log *slog.L
 		return err
 	}
 	if err := settled.Err(); err != nil {
-		return err
+		return withReason(ctx, jobs, settled, err)
 	}
 	return a.print(map[string]bool{"settled": true}, func(w io.Writer) error {
 		_, err := fmt.Fprintln(w, "up to date")

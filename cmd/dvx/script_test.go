@@ -1,0 +1,146 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// TestMain makes dvx itself a command of the scripts.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"dvx": main})
+}
+
+// TestScript runs the stories in testdata/script, one behaviour a file. Beside
+// the commands of testscript they have
+//
+//	exits CODE dvx ARGS...   dvx ends with this exit code; on failure it prints one error and no output
+//	serve STORE [FLAGS...]   start a daemon on a store and set DVX_SERVER, S3 and DVX_KEY_FILE
+//	setvar NAME FROM TO      set a variable to what is between two texts in standard output
+func TestScript(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("testdata", "script"),
+		RequireExplicitExec: false,
+		RequireUniqueNames:  true,
+		Setup: func(e *testscript.Env) error {
+			for name, value := range map[string]string{
+				"HOME": filepath.Join(e.WorkDir, ".home"), "DVX_HOME": filepath.Join(e.WorkDir, ".home", "dvx"),
+				"XDG_CACHE_HOME": filepath.Join(e.WorkDir, ".home", "cache"), "DVX_AUTHOR": "ada@example.com", "TZ": "UTC",
+			} {
+				e.Setenv(name, value)
+			}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": scriptExits, "serve": scriptServe, "setvar": scriptSetvar,
+		},
+	})
+}
+
+func scriptExits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE dvx ARGS...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%v", err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+	if out := ts.ReadFile("stdout"); got != 0 && out != "" {
+		ts.Fatalf("a command that failed printed to standard output: %q", out)
+	}
+	if text := ts.ReadFile("stderr"); got != 0 && (!strings.HasPrefix(text, "dvx: ") && !strings.HasPrefix(text, "{") || !strings.HasSuffix(text, "\n")) {
+		ts.Fatalf("an error that is not told as all others: %q", text)
+	}
+}
+
+func scriptServe(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: serve STORE [FLAGS...]")
+	}
+	ready := ts.MkAbs("ready")
+	key := filepath.Join(ts.Getenv("DVX_HOME"), "owner.key")
+	path, err := exec.LookPath("dvx")
+	ts.Check(err)
+	cmd := exec.Command(path, append([]string{
+		"serve", "--store", ts.MkAbs(args[0]), "--listen", "127.0.0.1:0", "--s3-listen", "127.0.0.1:0", "--ready-file", ready, "--key-file", key,
+		"--state", ts.MkAbs(".home/state"),
+	}, args[1:]...)...)
+	cmd.Dir, cmd.Stderr = ts.MkAbs("."), os.Stderr
+	ts.Check(cmd.Start())
+	ts.Defer(func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Wait()
+	})
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		b, err := os.ReadFile(ready)
+		if err == nil {
+			ts.Setenv("DVX_SERVER", between(string(b), `"grpc":"`, `"`))
+			ts.Setenv("S3", between(string(b), `"s3":"`, `"`))
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("the daemon does not listen")
+		}
+	}
+}
+
+func between(s, from, to string) string {
+	_, rest, _ := strings.Cut(s, from)
+	found, _, _ := strings.Cut(rest, to)
+	return found
+}
+
+func scriptSetvar(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: setvar NAME FROM TO")
+	}
+	value := between(ts.ReadFile("stdout"), args[1], args[2])
+	if value == "" {
+		ts.Fatalf("nothing between %q and %q", args[1], args[2])
+	}
+	ts.Setenv(args[0], value)
+}
+
+// TestEveryCommandIsHelpful holds each command's help to the same form: one line
+// of what it does, and an example that begins with dvx.
+func TestEveryCommandIsHelpful(t *testing.T) {
+	var visit func(*cobra.Command)
+	visit = func(cmd *cobra.Command) {
+		for _, sub := range cmd.Commands() {
+			visit(sub)
+		}
+		if cmd.Short == "" || strings.HasSuffix(cmd.Short, ".") {
+			t.Errorf("%s: Short is %q, want a line without a full stop", cmd.CommandPath(), cmd.Short)
+		}
+		if !cmd.Runnable() {
+			return
+		}
+		if !strings.Contains(cmd.Example, "dvx ") {
+			t.Errorf("%s has no example", cmd.CommandPath())
+		}
+		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			if f.Usage == "" {
+				t.Errorf("%s --%s has no description", cmd.CommandPath(), f.Name)
+			}
+		})
+	}
+	visit(newApp(strings.NewReader(""), os.Stdout, os.Stderr).root())
+}

@@ -202,5 +202,5 @@ func (g *program) reapOne(exit *worker.Exit) (syscall.WaitStatus, bool, error) {
 // account adds the resources of one ended process.
 func account(e *worker.Exit, u *syscall.Rusage) {
 	e.CPU += time.Duration(u.Utime.Nano() + u.Stime.Nano())
-	e.RSSMax = max(e.RSSMax, int64(u.Maxrss)*1024)
+	e.RSSMax = max(e.RSSMax, int64(u.Maxrss)*1024) //nolint:unconvert // 32 bits wide on some platforms
 }

@@ -225,6 +225,9 @@ func (a *app) print(v any, text func(w io.Writer) error) error {
 // hint says on standard error what is good to know, to people only.
 func (a *app) hint(text string) {
 	if !a.json {
-		fmt.Fprintln(a.err, "hint: "+text)
+		a.say("hint: " + text)
 	}
 }
+
+// say writes a line to standard error. If that fails nobody is there to be told.
+func (a *app) say(line string) { _, _ = fmt.Fprintln(a.err, line) }

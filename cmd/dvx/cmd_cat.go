@@ -23,7 +23,7 @@ func cmdCat(a *app) *cobra.Command {
 		Use:     "cat REF:/PATH…",
 		Short:   "Write files of a version to standard output",
 		Example: "  dvx cat images@main~1:/2026/a.csv",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    minArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, ctx, err := a.open(cmd.Context())
 			if err != nil {
@@ -83,7 +83,7 @@ func copyContent(ctx context.Context, w io.Writer, r chunk.Reader, c chunk.Conte
 }
 
 func cmdGet(a *app) *cobra.Command {
-	var force bool
+	var force, links bool
 	cmd := &cobra.Command{
 		Use:   "get REF:/PATH [FILE]",
 		Short: "Copy a file or directory of a version to this disk",
@@ -91,13 +91,14 @@ func cmdGet(a *app) *cobra.Command {
 		Example: `  dvx get images@main:/2026/a.csv
   dvx get images@v1.0:/2026 ./old-2026`,
 		Args: rangeArgs(1, 2),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.get(cmd.Context(), args, force) },
+		RunE: func(cmd *cobra.Command, args []string) error { return a.get(cmd.Context(), args, force, links) },
 	}
 	cmd.Flags().BoolVarP(&force, "force", "f", false, "replace a file that exists")
+	addAnyLinks(cmd, &links)
 	return cmd
 }
 
-func (a *app) get(ctx context.Context, args []string, force bool) error {
+func (a *app) get(ctx context.Context, args []string, force, links bool) error {
 	s, ctx, err := a.open(ctx)
 	if err != nil {
 		return err
@@ -113,14 +114,20 @@ func (a *app) get(ctx context.Context, args []string, force bool) error {
 	if to == "/" {
 		to = res.Repo
 	}
-	if to == "-" && e.Kind != tree.Dir {
+	if to == "-" {
+		if e.Kind == tree.Dir {
+			return usagef("%s is a directory; name a folder to write it to", args[0])
+		}
 		return copyContent(ctx, a.out, r, e.Content)
 	}
 	if err := tree.CheckPortable(filepath.Base(to)); err != nil && len(args) < 2 {
 		return fmt.Errorf("%w; name the file to write", err)
 	}
 	if e.Kind == tree.Dir {
-		if _, err := worktree.Checkout(ctx, r, e.Dir, to, worktree.CheckoutOptions{}); err != nil {
+		p := a.progress("writing")
+		_, err := worktree.Checkout(ctx, r, e.Dir, to, worktree.CheckoutOptions{AnyLinks: links, Progress: p.update})
+		p.done()
+		if err != nil {
 			return err
 		}
 		return a.done(nil, "wrote", to)
@@ -140,7 +147,7 @@ func writeFile(ctx context.Context, to string, r chunk.Reader, e tree.Entry, for
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
+	defer func() { _ = os.Remove(f.Name()) }()
 	mode := fs.FileMode(0o644)
 	if e.Exec {
 		mode = 0o755

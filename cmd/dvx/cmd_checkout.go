@@ -17,7 +17,7 @@ import (
 )
 
 func cmdCheckout(a *app) *cobra.Command {
-	var force bool
+	var o worktree.CheckoutOptions
 	cmd := &cobra.Command{
 		Use:   "checkout [REF [DIR]]",
 		Short: "Bring the working copy to a version, or write a version into a directory",
@@ -30,15 +30,21 @@ With DIR, which must be empty or absent, write the version there; that makes no 
   dvx checkout images@staging
   dvx checkout images@v1.0 ./images-v1`,
 		Args: rangeArgs(0, 2),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.checkout(cmd.Context(), args, force) },
+		RunE: func(cmd *cobra.Command, args []string) error { return a.checkout(cmd.Context(), args, o) },
 	}
-	cmd.Flags().BoolVarP(&force, "force", "f", false, "overwrite local changes")
+	cmd.Flags().BoolVarP(&o.Force, "force", "f", false, "overwrite local changes")
+	addAnyLinks(cmd, &o.AnyLinks)
 	return cmd
 }
 
-func (a *app) checkout(ctx context.Context, args []string, force bool) error {
+// addAnyLinks adds the flag for links that may lead out of a directory.
+func addAnyLinks(cmd *cobra.Command, to *bool) {
+	cmd.Flags().BoolVar(to, "any-links", false, "make symbolic links also where they can lead out of the directory")
+}
+
+func (a *app) checkout(ctx context.Context, args []string, o worktree.CheckoutOptions) error {
 	if len(args) < 2 {
-		return a.switchTo(ctx, args, force)
+		return a.switchTo(ctx, args, o)
 	}
 	s, ctx, err := a.open(ctx)
 	if err != nil {
@@ -60,7 +66,8 @@ func (a *app) checkout(ctx context.Context, args []string, force bool) error {
 		root = e.Dir
 	}
 	p := a.progress("writing")
-	_, err = worktree.Checkout(ctx, r, root, args[1], worktree.CheckoutOptions{Progress: p.update})
+	o.Progress = p.update
+	_, err = worktree.Checkout(ctx, r, root, args[1], o)
 	p.done()
 	if err != nil {
 		return err
@@ -69,10 +76,10 @@ func (a *app) checkout(ctx context.Context, args []string, force bool) error {
 }
 
 // switchTo brings the working copy to a version.
-func (a *app) switchTo(ctx context.Context, args []string, force bool) (err error) {
+func (a *app) switchTo(ctx context.Context, args []string, o worktree.CheckoutOptions) (err error) {
 	wc, err := findWorkingCopy(".")
 	if errors.Is(err, fs.ErrNotExist) {
-		return usagef("name a version and a folder to write it to, or work in a folder where dvx init ran")
+		return usagef("name a folder to write to, or work in a folder where dvx init ran")
 	}
 	if err != nil {
 		return err
@@ -103,14 +110,14 @@ func (a *app) switchTo(ctx context.Context, args []string, force bool) (err erro
 	if res.Path != "" {
 		return usagef("a working copy holds whole versions; fetch single paths with dvx get")
 	}
-	if err := a.bring(ctx, s, wc, r, res, force); err != nil {
+	if err := a.bring(ctx, s, wc, r, res, o); err != nil {
 		return err
 	}
 	return a.print(map[string]any{"repo": res.Repo, "branch": wc.config.Branch, "commit": res.ID}, wc.atText(res))
 }
 
 // bring writes what differs between the working copy's base and a version.
-func (a *app) bring(ctx context.Context, s repo.Store, wc *workingCopy, to chunk.Reader, res repo.Resolved, force bool) error {
+func (a *app) bring(ctx context.Context, s repo.Store, wc *workingCopy, to chunk.Reader, res repo.Resolved, o worktree.CheckoutOptions) error {
 	from, old, err := wc.openBase(ctx, s)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		from, old, err = commit.Entry{}, to, nil // every file that differs counts as a local change
@@ -126,9 +133,8 @@ func (a *app) bring(ctx context.Context, s repo.Store, wc *workingCopy, to chunk
 		to = old
 	}
 	p := a.progress("writing")
-	_, err = worktree.Update(ctx, to, from.Commit.Tree, res.Commit.Tree, wc.dir, worktree.CheckoutOptions{
-		Force: force, Index: index, Params: s.Config().Chunker, Progress: p.update,
-	})
+	o.Index, o.Params, o.Progress = index, s.Config().Chunker, p.update
+	_, err = worktree.Update(ctx, to, from.Commit.Tree, res.Commit.Tree, wc.dir, o)
 	p.done()
 	if err != nil {
 		return err

@@ -77,7 +77,10 @@ func (d *demo) run(ctx context.Context, keep bool) (err error) {
 }
 
 // say prints a heading.
-func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, "\n== "+format+"\n", args...) }
+func (d *demo) say(format string, args ...any) { d.print("\n== "+format+"\n", args...) }
+
+// print writes to the spectator; if that fails there is none.
+func (d *demo) print(format string, args ...any) { _, _ = fmt.Fprintf(d.out, format, args...) }
 
 // dvx prints a command line as one would type it, runs it, and prints what it
 // prints.
@@ -93,7 +96,7 @@ func (d *demo) dvx(ctx context.Context, dir string, args ...string) (string, err
 	if dir != "" {
 		in = dir + " "
 	}
-	fmt.Fprintf(d.out, "%s$ dvx %s\n", in, strings.Join(shown, " "))
+	d.print("%s$ dvx %s\n", in, strings.Join(shown, " "))
 	var buf bytes.Buffer
 	a := newApp(strings.NewReader(""), &buf, &buf)
 	defer a.close()
@@ -109,7 +112,7 @@ func (d *demo) dvx(ctx context.Context, dir string, args ...string) (string, err
 	}
 	err = root.ExecuteContext(ctx)
 	for line := range strings.Lines(buf.String()) {
-		fmt.Fprint(d.out, "  "+strings.ReplaceAll(line, d.dir+string(filepath.Separator), ""))
+		d.print("  %s", strings.ReplaceAll(line, d.dir+string(filepath.Separator), ""))
 	}
 	return buf.String(), errors.Join(err, os.Chdir(back))
 }
@@ -143,7 +146,7 @@ func (d *demo) prepare(ctx context.Context) error {
 // serve starts the daemon and waits until it listens.
 func (d *demo) serve(ctx context.Context) (<-chan error, error) {
 	d.say("Start the daemon: gRPC, S3, and the engine that runs pipelines as child processes.")
-	fmt.Fprintf(d.out, "$ dvx serve --store weather/.dvx/store &\n")
+	d.print("$ dvx serve --store weather/.dvx/store &\n")
 	ready, stopped := make(chan daemon.Info, 1), make(chan error, 1)
 	go func() {
 		stopped <- daemon.Run(ctx, daemon.Options{
@@ -156,7 +159,7 @@ func (d *demo) serve(ctx context.Context) (<-chan error, error) {
 	case err := <-stopped:
 		return nil, err
 	}
-	fmt.Fprintf(d.out, "  gRPC on %s, S3 on %s; the commands below go through it (--server %s)\n", d.info.GRPC, d.info.S3, d.info.GRPC)
+	d.print("  gRPC on %s, S3 on %s; the commands below go through it (--server %s)\n", d.info.GRPC, d.info.S3, d.info.GRPC)
 	var err error
 	d.key, err = auth.LoadKey(d.info.KeyFile)
 	return stopped, err
@@ -202,7 +205,7 @@ func (d *demo) changeData(ctx context.Context) error {
 	if err := os.WriteFile(file, b, 0o644); err != nil {
 		return err
 	}
-	fmt.Fprintf(d.out, "weather $ echo 28,23,hill,41.5 >> 2026-07.csv\n")
+	d.print("weather $ echo 28,23,hill,41.5 >> 2026-07.csv\n")
 	if _, err := d.dvx(ctx, "weather", "commit", "-m", "a hot night on the hill"); err != nil {
 		return err
 	}
@@ -229,7 +232,7 @@ func (d *demo) changeCode(ctx context.Context) error {
 	if err := os.WriteFile(file, append([]byte("set -eu  # fail early\n"), b...), 0o644); err != nil {
 		return err
 	}
-	fmt.Fprintf(d.out, "monthly $ sed -i '1i set -eu  # fail early' monthly.sh\n")
+	d.print("monthly $ sed -i '1i set -eu  # fail early' monthly.sh\n")
 	if _, err := d.dvx(ctx, "", "pipeline", "apply", "-f", "monthly/monthly.yaml"); err != nil {
 		return err
 	}
@@ -246,7 +249,7 @@ func (d *demo) readVersions(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(d.out, "$ aws --endpoint-url http://%s s3 cp s3://report/%.12s/2026-07.md -\n  %s", d.info.S3, ref, body)
+		d.print("$ aws --endpoint-url http://%s s3 cp s3://report/%.12s/2026-07.md -\n  %s", d.info.S3, ref, body)
 	}
 	return nil
 }

@@ -85,6 +85,11 @@ func (a *app) initBare(ctx context.Context, dir string, named bool) error {
 	if a.store != "" && !named {
 		location = a.store
 	}
+	if !place.IsURL(location) {
+		if err := notInWorkingCopy(location); err != nil {
+			return err
+		}
+	}
 	d, _, err := a.createStore(ctx, location, false)
 	if err != nil {
 		return err
@@ -93,6 +98,26 @@ func (a *app) initBare(ctx context.Context, dir string, named bool) error {
 		_, err := fmt.Fprintf(w, "made store %s\n", location)
 		return err
 	})
+}
+
+// notInWorkingCopy fails if dir lies in a working copy, which could not be
+// committed any more with another one, or its own store, in it.
+func notInWorkingCopy(dir string) error {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	top, err := worktree.Find(abs)
+	if errors.Is(err, worktree.ErrNoWorkingCopy) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if rel, err := filepath.Rel(top, abs); err == nil && strings.HasPrefix(filepath.ToSlash(rel)+"/", worktree.FolderName+"/") {
+		return nil
+	}
+	return usagef("%s lies in the working copy %s; choose a place outside of it", dir, top)
 }
 
 func (a *app) init(ctx context.Context, dir string, f initFlags) error {
@@ -111,6 +136,9 @@ func (a *app) init(ctx context.Context, dir string, f initFlags) error {
 	}
 	if _, err := worktree.LoadConfig(dir); err == nil {
 		return fmt.Errorf("%s is a working copy already: %w", dir, fs.ErrExist)
+	}
+	if err := notInWorkingCopy(filepath.Dir(dir)); err != nil {
+		return err
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

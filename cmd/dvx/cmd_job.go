@@ -18,7 +18,7 @@ import (
 
 func cmdJob(a *app) *cobra.Command {
 	var limit int
-	cmd := &cobra.Command{Use: "job", Short: "List and inspect jobs", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "job", Short: "List and inspect jobs", Args: cobra.NoArgs, RunE: showHelp}
 	list := &cobra.Command{
 		Use:     "list [PIPELINE]",
 		Aliases: []string{"ls"},
@@ -111,7 +111,7 @@ func (a *app) jobInspect(ctx context.Context, id string) error {
 }
 
 func cmdDatum(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "datum", Short: "List the datums of a job", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "datum", Short: "List the datums of a job", Args: cobra.NoArgs, RunE: showHelp}
 	cmd.AddCommand(&cobra.Command{
 		Use:     "list JOB",
 		Aliases: []string{"ls"},

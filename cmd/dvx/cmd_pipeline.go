@@ -28,6 +28,7 @@ func cmdPipeline(a *app) *cobra.Command {
 		Long: `A pipeline runs a program on each datum of an input, and its outputs are a repo of the pipeline's name.
 Its spec is a YAML or JSON file; the folder of the spec is the program's code, unless the spec says otherwise.`,
 		Args: cobra.NoArgs,
+		RunE: showHelp,
 	}
 	cmd.AddCommand(
 		cmdRegister(a, "create", "Make pipelines from a spec file", true, false),
@@ -184,7 +185,7 @@ func cmdPipelineCheck(a *app) *cobra.Command {
 		Use:     "check SPEC…",
 		Short:   "Say whether spec files are sound, without a store",
 		Example: "  dvx pipeline check *.yaml",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    minArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			var names []string
 			for _, file := range args {

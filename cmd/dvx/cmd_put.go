@@ -71,18 +71,34 @@ func (a *app) report(o repo.CommitOptions, res repo.CommitResult, what string) e
 	})
 }
 
+// putFlags say what put stores.
+type putFlags struct {
+	commit      commitFlags
+	recursive   bool
+	nonportable bool
+	skipSpecial bool
+}
+
 func cmdPut(a *app) *cobra.Command {
-	var flags commitFlags
+	var flags putFlags
 	cmd := &cobra.Command{
 		Use:   "put FILE REPO@BRANCH:/PATH",
-		Short: "Commit one file without a working copy",
-		Long:  "Commit one file, as one version, without a working copy. FILE - is standard input. A path that ends in / is a directory to put FILE into.",
+		Short: "Commit a file or directory without a working copy",
+		Long: `Commit one file, as one version, without a working copy. FILE - is standard input. A path that ends in / is a
+directory to put FILE into.
+
+With -r, FILE is a directory: what is in it and not ignored (.dvxignore) is put below PATH, as one version. Files
+that are there and not in the directory stay.`,
 		Example: `  dvx put a.png images@main:/2026/a.png
+  dvx put -r ./scans images@main:/2026/scans
   curl -s localhost/report | dvx put - reports@main:/today.json -m "today's report"`,
 		Args: exactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.put(cmd.Context(), args[0], args[1], flags) },
 	}
-	flags.add(cmd, "rebase, make the change on the new version; fail")
+	cmd.Flags().BoolVarP(&flags.recursive, "recursive", "r", false, "put a directory with all below it")
+	cmd.Flags().BoolVar(&flags.nonportable, "allow-nonportable", false, "accept names that some systems can't hold")
+	cmd.Flags().BoolVar(&flags.skipSpecial, "skip-special", false, "leave out devices, sockets and pipes")
+	flags.commit.add(cmd, "rebase, make the change on the new version; fail")
 	return cmd
 }
 
@@ -110,7 +126,7 @@ func (a *app) target(ctx context.Context, s repo.Store, expr string) (name, bran
 	return ref.Repo, branch, ref.Path, nil
 }
 
-func (a *app) put(ctx context.Context, file, to string, flags commitFlags) error {
+func (a *app) put(ctx context.Context, file, to string, flags putFlags) error {
 	s, ctx, err := a.open(ctx)
 	if err != nil {
 		return err
@@ -119,6 +135,10 @@ func (a *app) put(ctx context.Context, file, to string, flags commitFlags) error
 	if err != nil {
 		return err
 	}
+	p := putter{app: a, store: s, flags: flags, ref: name + "@" + branch, path: strings.Trim(path, "/")}
+	if flags.recursive {
+		return p.dir(ctx, name, branch, file)
+	}
 	in, base, exec, err := a.openInput(file)
 	if err != nil {
 		return err
@@ -126,22 +146,22 @@ func (a *app) put(ctx context.Context, file, to string, flags commitFlags) error
 	defer in.Close()
 	if path == "" || strings.HasSuffix(to, "/") {
 		if base == "" {
-			return usagef("standard input has no name: give the whole path, as %s@%s:/NAME", name, branch)
+			return usagef("standard input has no name: give the whole path, as %s:/NAME", p.ref)
 		}
-		path = strings.Trim(path+"/"+base, "/")
+		p.path = strings.Trim(p.path+"/"+base, "/")
 	}
-	if err := tree.CheckPath(path); err != nil {
+	if err := p.check(ctx, tree.File); err != nil {
 		return err
 	}
-	o, err := flags.options(name, branch, "put "+path)
+	o, err := flags.commit.options(name, branch, "put "+p.path)
 	if err != nil {
 		return err
 	}
-	res, err := repo.PutFile(ctx, s, o, path, tree.Entry{Kind: tree.File, Exec: exec}, in)
+	res, err := repo.PutFile(ctx, s, o, p.path, tree.Entry{Kind: tree.File, Exec: exec}, in)
 	if err != nil {
 		return err
 	}
-	return a.report(o, res, "/"+path)
+	return a.report(o, res, "/"+p.path)
 }
 
 // openInput opens a file to be stored, - being standard input.
@@ -155,64 +175,11 @@ func (a *app) openInput(file string) (in io.ReadCloser, base string, exec bool, 
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = usagef("%s is no regular file; commit directories with dvx commit", file)
+		err = usagef("%s is no regular file; put a directory with -r", file)
 	}
 	if err != nil {
 		_ = f.Close()
 		return nil, "", false, err
 	}
 	return f, info.Name(), info.Mode()&0o100 != 0, nil
-}
-
-func cmdRm(a *app) *cobra.Command {
-	var flags commitFlags
-	var recursive bool
-	cmd := &cobra.Command{
-		Use:     "rm REPO@BRANCH:/PATH",
-		Short:   "Commit the removal of a file or directory, without a working copy",
-		Example: "  dvx rm images@main:/2026/a.png -m 'was a duplicate'",
-		Args:    exactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.rm(cmd.Context(), args[0], recursive, flags)
-		},
-	}
-	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, "also a directory with all below it")
-	flags.add(cmd, "rebase, make the change on the new version; fail")
-	return cmd
-}
-
-func (a *app) rm(ctx context.Context, at string, recursive bool, flags commitFlags) error {
-	s, ctx, err := a.open(ctx)
-	if err != nil {
-		return err
-	}
-	name, branch, path, err := a.target(ctx, s, at)
-	if err != nil {
-		return err
-	}
-	if path == "" {
-		return usagef("%s names the whole branch; name a path, as %s@%s:/PATH", at, name, branch)
-	}
-	o, err := flags.options(name, branch, "remove "+path)
-	if err != nil {
-		return err
-	}
-	res, err := repo.Commit(ctx, s, o, func(ctx context.Context, d *repo.Draft) (tree.Root, error) {
-		e, err := tree.Open(d, d.Base).Lookup(ctx, path)
-		if err != nil {
-			return d.Base, fmt.Errorf("%s: %w", at, err)
-		}
-		edit := tree.Edit{Op: tree.Delete, Path: strings.TrimSuffix(path, "/")}
-		if e.Kind == tree.Dir {
-			if !recursive {
-				return d.Base, usagef("%s is a directory; remove it with -r", at)
-			}
-			edit.Op = tree.DeleteDir
-		}
-		return d.Apply(ctx, []tree.Edit{edit})
-	})
-	if err != nil {
-		return err
-	}
-	return a.report(o, res, "removed /"+path)
 }

@@ -14,7 +14,7 @@ import (
 )
 
 func cmdRepo(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "repo", Short: "Create, list and delete repos", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "repo", Short: "Create, list and delete repos", Args: cobra.NoArgs, RunE: showHelp}
 	cmd.AddCommand(cmdRepoCreate(a), cmdRepoList(a), cmdRepoDelete(a))
 	return cmd
 }
@@ -113,24 +113,4 @@ func cmdRepoDelete(a *app) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "really do it")
 	return cmd
-}
-
-// exactArgs is cobra.ExactArgs with a usage error.
-func exactArgs(n int) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) != n {
-			return usagef("%s takes %d arguments, got %d; see %s --help", cmd.CommandPath(), n, len(args), cmd.CommandPath())
-		}
-		return nil
-	}
-}
-
-// rangeArgs is cobra.RangeArgs with a usage error.
-func rangeArgs(low, high int) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) < low || len(args) > high {
-			return usagef("%s takes %d to %d arguments, got %d; see %s --help", cmd.CommandPath(), low, high, len(args), cmd.CommandPath())
-		}
-		return nil
-	}
 }

@@ -90,7 +90,7 @@ func (a *app) runHere(ctx context.Context, args []string, slots int, log *slog.L
 	}()
 	settled, err := waitSettled(waiting, s, jobs, name, branch)
 	stop()
-	<-ended
+	_ = <-ended // the error, if any, is the cause already
 	if cause := context.Cause(waiting); err != nil && cause != nil && ctx.Err() == nil {
 		return fmt.Errorf("the engine stopped: %w", cause)
 	}

@@ -72,11 +72,22 @@ func exitCode(ctx context.Context, err error) int {
 		return exitDenied
 	case errors.Is(err, fs.ErrNotExist):
 		return exitNotFound
-	case errors.Is(err, fs.ErrInvalid), errors.Is(err, errors.ErrUnsupported), errors.As(err, &feature):
+	case errors.Is(err, fs.ErrInvalid), errors.Is(err, errors.ErrUnsupported), errors.As(err, &feature), isProblem(err):
 		return exitUsage
 	default:
 		return exitFailure
 	}
+}
+
+// isProblem reports whether paths on disk or in a version are not what dvx can
+// commit or check out.
+func isProblem(err error) bool {
+	for _, kind := range []error{worktree.ErrCollision, worktree.ErrReserved, worktree.ErrLink, worktree.ErrSpecial} {
+		if errors.Is(err, kind) {
+			return true
+		}
+	}
+	return false
 }
 
 // fail reports err on standard error, as JSON with --json, and returns the
@@ -87,6 +98,6 @@ func (a *app) fail(ctx context.Context, err error) int {
 		_ = json.NewEncoder(a.err).Encode(map[string]any{"error": errorText(err), "code": code})
 		return code
 	}
-	fmt.Fprintln(a.err, "dvx: "+printable(errorText(err)))
+	a.say("dvx: " + printable(errorText(err)))
 	return code
 }

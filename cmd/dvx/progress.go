@@ -53,10 +53,11 @@ func (p *progress) update(n worktree.Progress) {
 	p.last, p.shown = now, true
 	line := fmt.Sprintf("%s: %s files, %s", p.what, count(n.Files), size(n.Bytes))
 	if p.tty {
-		fmt.Fprintf(p.w, "\r\x1b[K%s", line)
+		line = "\r\x1b[K" + line
 	} else {
-		fmt.Fprintln(p.w, line)
+		line += "\n"
 	}
+	_, _ = io.WriteString(p.w, line) // nobody is there to be told that it fails
 }
 
 // done ends the telling. It may be called more than once.
@@ -64,7 +65,7 @@ func (p *progress) done() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.closed && p.shown && p.tty {
-		fmt.Fprint(p.w, "\r\x1b[K")
+		_, _ = io.WriteString(p.w, "\r\x1b[K")
 	}
 	p.closed = true
 }

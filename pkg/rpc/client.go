@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +26,10 @@ type ClientOptions struct {
 	Address string   // host:port of a daemon, or unix:PATH
 	Key     auth.Key // sent with every call
 	Dial    []grpc.DialOption
+
+	// Plaintext sends the key to an Address beyond this machine too, although
+	// nothing encrypts it on the way there.
+	Plaintext bool
 }
 
 // Client is a store reached through a daemon. It implements repo.Store.
@@ -40,8 +46,13 @@ type Client struct {
 
 var _ repo.Store = (*Client)(nil)
 
-// Dial connects to a daemon and asks for the store's configuration.
+// Dial connects to a daemon and asks for the store's configuration. It fails
+// with fs.ErrPermission rather than send a key in the clear over a network,
+// see [ClientOptions].
 func Dial(ctx context.Context, o ClientOptions) (*Client, error) {
+	if !o.Plaintext && !onThisMachine(o.Address) {
+		return nil, fmt.Errorf("%q is not on this machine, and the key would go there unencrypted; forward a local port to it, as ssh -L does: %w", o.Address, fs.ErrPermission)
+	}
 	token := o.Key.Token()
 	opts := append([]grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -73,6 +84,16 @@ func Dial(ctx context.Context, o ClientOptions) (*Client, error) {
 		return nil, errors.Join(fmt.Errorf("connect to %s: %w", o.Address, err), conn.Close())
 	}
 	return c, nil
+}
+
+// onThisMachine reports whether what is sent to an address stays on this
+// machine, whatever a name server says.
+func onThisMachine(address string) bool {
+	if strings.HasPrefix(address, "unix:") || strings.HasPrefix(address, "unix-abstract:") {
+		return true
+	}
+	host, _, err := net.SplitHostPort(address)
+	return err == nil && (host == "localhost" || net.ParseIP(host).IsLoopback())
 }
 
 func withToken(ctx context.Context, token string) context.Context {

@@ -22,9 +22,12 @@ func (r *reader) Get(ctx context.Context, kind chunk.Kind, id chunk.ID) ([]byte,
 	return r.c.readChunk(ctx, r.handle, kind, id)
 }
 
-// batchSize is how many bytes of new chunks a session gathers before it sends
-// them: small files travel many to a call.
-const batchSize = 4 << 20
+// A session gathers new chunks until it has so many of them, or so many bytes,
+// and sends them in one call: small files travel many to a call.
+const (
+	batchSize  = 4 << 20
+	batchCount = 16 << 10
+)
 
 // session writes chunks through the daemon. Chunks wait in a batch until it is
 // full, or until somebody needs them to be there.
@@ -85,7 +88,7 @@ func (s *session) Put(ctx context.Context, kind chunk.Kind, data []byte) (chunk.
 	}
 	s.sent[id] = struct{}{}
 	s.batch = append(s.batch, pending{kind, id, append([]byte(nil), data...)})
-	if s.size += len(data); s.size < batchSize {
+	if s.size += len(data); s.size < batchSize && len(s.batch) < batchCount {
 		return id, nil
 	}
 	return id, s.send(ctx)

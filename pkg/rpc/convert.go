@@ -149,6 +149,9 @@ func txnFrom(m *dvxv1.Txn) (repo.Txn, error) {
 		return t, fmt.Errorf("operation id of %d bytes, want %d: %w", len(m.GetOpId()), len(t.Op), fs.ErrInvalid)
 	}
 	copy(t.Op[:], m.GetOpId())
+	if len(m.GetOps()) > repo.TxnOpsMax {
+		return t, fmt.Errorf("transaction of %d operations, at most %d allowed: %w", len(m.GetOps()), repo.TxnOpsMax, fs.ErrInvalid)
+	}
 	for i, om := range m.GetOps() {
 		op, err := opFrom(om)
 		if err != nil {

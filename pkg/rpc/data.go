@@ -23,8 +23,11 @@ type dataService struct {
 	s *Server
 }
 
-// chunksMax bounds the chunks of one ReadChunks call.
-const chunksMax = 4096
+// Limits on one call.
+const (
+	chunksMax  = 4096     // that ReadChunks may ask for
+	writtenMax = 64 << 10 // that WriteChunks may bring: their IDs make one answer
+)
 
 // OpenReader implements dvxv1.DataServiceServer. A commit must belong to the
 // repo that the caller may read.
@@ -59,7 +62,8 @@ func (d *dataService) OpenReader(ctx context.Context, req *dvxv1.OpenReaderReque
 	return &dvxv1.OpenReaderResponse{Handle: handle}, sc.name(chunk.ID(what.Commit))
 }
 
-// OpenSession implements dvxv1.DataServiceServer.
+// OpenSession implements dvxv1.DataServiceServer. A session reads what it
+// builds on, so that it takes both rights.
 func (d *dataService) OpenSession(ctx context.Context, req *dvxv1.OpenSessionRequest) (*dvxv1.OpenSessionResponse, error) {
 	what, p, err := d.open(ctx, req.GetScope(), auth.Write)
 	if err != nil {
@@ -77,15 +81,22 @@ func (d *dataService) OpenSession(ctx context.Context, req *dvxv1.OpenSessionReq
 	return &dvxv1.OpenSessionResponse{Handle: handle}, nil
 }
 
-// open reads a scope's message and asks for the right to it.
+// open reads a scope's message and asks for the right to it. Reading is a right
+// to the whole repo: a commit is not on one branch alone, and which one the
+// caller says it is on proves nothing.
 func (d *dataService) open(ctx context.Context, m *dvxv1.Scope, a auth.Action) (repo.Scope, auth.Principal, error) {
 	id, err := idFrom(m.GetCommit())
 	if err != nil {
 		return repo.Scope{}, auth.Principal{}, err
 	}
 	what := repo.Scope{Repo: m.GetRepo(), Branch: m.GetBranch(), Commit: id}
-	if err := d.s.allow(ctx, a, auth.Resource{Repo: what.Repo, Branch: what.Branch}); err != nil {
+	if err := d.s.allow(ctx, auth.Read, auth.Resource{Repo: what.Repo}); err != nil {
 		return what, auth.Principal{}, err
+	}
+	if a != auth.Read {
+		if err := d.s.allow(ctx, a, auth.Resource{Repo: what.Repo, Branch: what.Branch}); err != nil {
+			return what, auth.Principal{}, err
+		}
 	}
 	p, err := auth.From(ctx)
 	return what, p, err
@@ -229,6 +240,9 @@ func (d *dataService) WriteChunks(stream grpc.ClientStreamingServer[dvxv1.WriteC
 		if err := chunk.CheckSize(kind, len(buf)+len(m.GetData())); err != nil {
 			return err
 		}
+		if len(resp.Ids) == writtenMax {
+			return fmt.Errorf("more than %d chunks in one call: %w", writtenMax, fs.ErrInvalid)
+		}
 		buf = append(buf, m.GetData()...)
 		if !m.GetLast() {
 			continue
@@ -257,11 +271,30 @@ func (d *dataService) write(ctx context.Context, sc *scope, kind chunk.Kind, b [
 		}
 		return chunk.ID{}, fmt.Errorf("a %v names %s, which was neither written nor read in this scope: %w", kind, id.Short(), ErrScope)
 	}
+	if err := d.mayState(ctx, sc, kind, b); err != nil {
+		return chunk.ID{}, err
+	}
 	id, err := sc.session.Put(ctx, kind, b)
 	if err != nil {
 		return id, err
 	}
 	return id, sc.name(id)
+}
+
+// mayState refuses a commit that says what it was made of to whoever may not
+// run pipelines: the engine believes it.
+func (d *dataService) mayState(ctx context.Context, sc *scope, kind chunk.Kind, b []byte) error {
+	if kind != chunk.Commit {
+		return nil
+	}
+	c, err := commit.Decode(b)
+	if err != nil || c.Prov == nil {
+		return err
+	}
+	if err := d.s.allow(ctx, auth.WritePipeline, auth.Resource{Repo: sc.what.Repo}); err != nil {
+		return fmt.Errorf("write a commit with provenance: %w", err)
+	}
+	return nil
 }
 
 // Flush implements dvxv1.DataServiceServer.

@@ -261,10 +261,18 @@ func (l *logService) ReadLogs(req *dvxv1.ReadLogsRequest, stream grpc.ServerStre
 	return nil
 }
 
-// newest returns the ID of the newest job of a pipeline.
+// newest returns the ID of the newest job of a pipeline that the caller may see.
 func (l *logService) newest(ctx context.Context, name string) (string, error) {
+	if err := l.s.allow(ctx, auth.ReadStore, auth.Resource{}); err != nil {
+		return "", err
+	}
 	for job, err := range l.s.opts.Jobs.Jobs(ctx, name) {
-		return job.ID.String(), err
+		if err != nil {
+			return "", err
+		}
+		if l.s.allow(ctx, auth.ReadPipeline, auth.Resource{Repo: job.Pipeline, Branch: job.Branch}) == nil {
+			return job.ID.String(), nil
+		}
 	}
 	return "", noJob(name)
 }

@@ -82,7 +82,7 @@ func newFixture(t *testing.T, a auth.Authorizer) *fixture {
 
 func (f *fixture) client(t *testing.T, key auth.Key) *Client {
 	t.Helper()
-	c, err := Dial(t.Context(), ClientOptions{Address: "passthrough:///buf", Key: key, Dial: f.dial})
+	c, err := Dial(t.Context(), ClientOptions{Address: "passthrough:///buf", Key: key, Dial: f.dial, Plaintext: true})
 	if err != nil {
 		t.Fatal(err)
 	}

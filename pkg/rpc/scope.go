@@ -6,16 +6,29 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dvx-io/dvx/pkg/auth"
 	"github.com/dvx-io/dvx/pkg/chunk"
+	"github.com/dvx-io/dvx/pkg/objstore"
 	"github.com/dvx-io/dvx/pkg/repo"
 )
 
-// namedMax bounds how many chunks one scope may have named, and with it the
-// memory of a scope to about 300 MiB. Who needs more opens the next scope.
-const namedMax = 8 << 20
+// Limits of what is open at once. All but the owner have a quarter of each, so
+// that nobody can take the place of all others.
+const (
+	scopesMax   = 1024
+	sessionsMax = 64 // of the scopes; each buffers up to four packs, 64 MiB
+	share       = 4
+)
+
+// Limits of what may have been named: some 40 bytes each. Who needs more in
+// one scope opens the next.
+const (
+	namedMax    = 8 << 20  // in one scope
+	namedAllMax = 16 << 20 // in all
+)
 
 // scope is one open reader or session, of one principal.
 type scope struct {
@@ -24,8 +37,9 @@ type scope struct {
 	reader  chunk.Reader
 	session repo.Session // nil: for reading only
 
+	all   *atomic.Int64 // chunks named in all scopes
 	mu    sync.Mutex
-	named map[chunk.ID]struct{} // chunks that may be read
+	named map[chunk.ID]struct{} // chunks that may be read; nil once the scope has ended
 	used  time.Time
 	calls int // under way
 }
@@ -34,12 +48,20 @@ type scope struct {
 func (s *scope) name(ids ...chunk.ID) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.named == nil {
+		return fmt.Errorf("the scope has ended: %w", ErrScope)
+	}
 	if len(s.named)+len(ids) > namedMax {
 		return fmt.Errorf("a scope names at most %d chunks; open another for the rest: %w", namedMax, ErrScope)
 	}
+	if s.all.Load()+int64(len(ids)) > namedAllMax {
+		return fmt.Errorf("all scopes together name %d chunks already; try again when some have ended: %w", s.all.Load(), objstore.ErrThrottled)
+	}
+	before := len(s.named)
 	for _, id := range ids {
 		s.named[id] = struct{}{}
 	}
+	s.all.Add(int64(len(s.named) - before))
 	return nil
 }
 
@@ -56,8 +78,9 @@ type scopes struct {
 	now  func() time.Time
 	idle time.Duration
 
-	mu   sync.Mutex
-	open map[string]*scope
+	named atomic.Int64 // chunks, in all of them
+	mu    sync.Mutex
+	open  map[string]*scope
 }
 
 func newScopes(now func() time.Time, idle time.Duration) *scopes {
@@ -71,19 +94,46 @@ func (t *scopes) add(s *scope) (string, error) {
 		return "", fmt.Errorf("make handle: %w", err)
 	}
 	handle := hex.EncodeToString(b[:])
-	expired := t.expired()
+	for _, e := range t.expired() {
+		_ = e.close() // takes a while, so not under the lock
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, e := range expired {
-		_ = e.close()
-	}
-	if len(t.open) >= scopesMax {
-		return "", fmt.Errorf("%d scopes are open already; close some: %w", len(t.open), ErrScope)
+	if err := t.room(s.owner, s.session != nil); err != nil {
+		return "", err
 	}
 	s.used = t.now()
-	s.named = map[chunk.ID]struct{}{}
+	s.named, s.all = map[chunk.ID]struct{}{}, &t.named
 	t.open[handle] = s
 	return handle, nil
+}
+
+// room fails with objstore.ErrThrottled if p may open no more. The caller
+// holds the lock.
+func (t *scopes) room(p auth.Principal, session bool) error {
+	all, own := 0, 0
+	for _, s := range t.open {
+		if session && s.session == nil {
+			continue
+		}
+		all++
+		if s.owner == p {
+			own++
+		}
+	}
+	what, limit := "scopes", scopesMax
+	if session {
+		what, limit = "sessions", sessionsMax
+	}
+	switch {
+	case session && len(t.open) >= scopesMax:
+		return fmt.Errorf("%d scopes are open already; try again when some have ended: %w", len(t.open), objstore.ErrThrottled)
+	case all >= limit:
+		return fmt.Errorf("%d %s are open already; try again when some have ended: %w", all, what, objstore.ErrThrottled)
+	case p != auth.Owner && own >= limit/share:
+		return fmt.Errorf("%v has %d %s open already; close some: %w", p, own, what, objstore.ErrThrottled)
+	}
+	return nil
 }
 
 // use returns the scope of a handle to its owner, to be released after the call.
@@ -148,6 +198,10 @@ func (t *scopes) closeAll() error {
 }
 
 func (s *scope) close() error {
+	s.mu.Lock()
+	s.all.Add(-int64(len(s.named)))
+	s.named = nil
+	s.mu.Unlock()
 	if s.session == nil {
 		return nil
 	}

@@ -23,7 +23,9 @@ import (
 const (
 	messageSizeMax = 4 << 20 // bytes of one message
 	pieceSize      = 1 << 20 // bytes of a chunk in one message
-	scopesMax      = 1024    // open at once
+	streamsMax     = 128     // of one connection at once; more wait at the client
+
+	deadAfter = 2 * time.Minute // without a sign of life a connection is asked for one
 )
 
 // ServerOptions configures a [Server].
@@ -58,6 +60,8 @@ func NewServer(o ServerOptions) *Server {
 	})
 	s.grpc = grpc.NewServer(
 		grpc.MaxRecvMsgSize(messageSizeMax),
+		grpc.MaxConcurrentStreams(streamsMax),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: deadAfter}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.ChainUnaryInterceptor(recovery.UnaryServerInterceptor(onPanic), s.unary),
 		grpc.ChainStreamInterceptor(recovery.StreamServerInterceptor(onPanic), s.stream),

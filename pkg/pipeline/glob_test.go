@@ -167,7 +167,7 @@ func TestGlobAgreesWithDoublestar(t *testing.T) {
 			}
 		}
 	})
-	if matches < 50 {
+	if matches < 50 && !testing.Short() { // rapid tries less then
 		t.Errorf("only %d matches: the test compares nothing", matches)
 	}
 }

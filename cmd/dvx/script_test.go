@@ -1,12 +1,16 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -14,7 +18,12 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/dvx-io/dvx/pkg/auth"
+	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/pipeline/local"
+	"github.com/dvx-io/dvx/pkg/repo"
+	"github.com/dvx-io/dvx/pkg/rpc"
+	"github.com/dvx-io/dvx/pkg/tree"
 )
 
 // TestMain makes dvx itself a command of the scripts. Slots of its daemon are
@@ -29,6 +38,7 @@ func TestMain(m *testing.M) {
 //
 //	exits CODE dvx ARGS...   dvx ends with this exit code; on failure it prints one error and no output
 //	serve STORE [FLAGS...]   start a daemon on a store and set DVX_SERVER, S3 and DVX_KEY_FILE
+//	flip OFFSET PATTERN      change a byte of each file that the pattern matches
 //	setvar NAME FROM TO      set a variable to what is between two texts in standard output
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -45,7 +55,7 @@ func TestScript(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": scriptExits, "serve": scriptServe, "setvar": scriptSetvar,
+			"exits": scriptExits, "flip": scriptFlip, "serve": scriptServe, "setvar": scriptSetvar,
 		},
 	})
 }
@@ -112,6 +122,26 @@ func between(s, from, to string) string {
 	return found
 }
 
+func scriptFlip(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: flip OFFSET PATTERN")
+	}
+	at, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	files, err := filepath.Glob(ts.MkAbs(args[1]))
+	ts.Check(err)
+	if len(files) == 0 {
+		ts.Fatalf("no file matches %s", args[1])
+	}
+	for _, name := range files {
+		b, err := os.ReadFile(name)
+		ts.Check(err)
+		b[at] ^= 0x40
+		ts.Check(os.Remove(name)) // it is read-only
+		ts.Check(os.WriteFile(name, b, 0o600))
+	}
+}
+
 func scriptSetvar(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: setvar NAME FROM TO")
@@ -121,6 +151,48 @@ func scriptSetvar(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("nothing between %q and %q", args[1], args[2])
 	}
 	ts.Setenv(args[0], value)
+}
+
+// TestExitCode holds the code of each kind of error, alone and wrapped, as it
+// comes from a store and as it comes from a daemon.
+func TestExitCode(t *testing.T) {
+	live := t.Context()
+	interrupted, cancel := context.WithCancel(live)
+	cancel()
+	for _, c := range []struct {
+		ctx  context.Context
+		err  error
+		want int
+	}{
+		{live, errors.New("whatever"), exitFailure},
+		{live, usagef("no such thing"), exitUsage},
+		{live, fs.ErrInvalid, exitUsage},
+		{live, errors.ErrUnsupported, exitUsage},
+		{live, chunk.ErrCorrupt, exitDamage},
+		{live, fs.ErrNotExist, exitNotFound},
+		{live, repo.ErrRepoNotFound, exitNotFound},
+		{live, repo.ErrRefNotFound, exitNotFound},
+		{live, tree.ErrNotFound, exitNotFound},
+		{live, repo.ErrConflict, exitConflict},
+		{live, fs.ErrExist, exitConflict},
+		{live, repo.ErrUnknown, exitUnknown},
+		{live, errors.Join(repo.ErrUnknown, rpc.ErrUnreachable), exitUnknown},
+		{interrupted, errors.Join(repo.ErrUnknown, context.Canceled), exitUnknown},
+		{live, fs.ErrPermission, exitDenied},
+		{live, repo.ErrProtected, exitDenied},
+		{live, auth.ErrDenied, exitDenied},
+		{live, auth.ErrUnauthenticated, exitDenied},
+		{live, syscall.ENOSPC, exitNoSpace},
+		{live, syscall.EIO, exitNoSpace},
+		{live, rpc.ErrUnreachable, exitUnreachable},
+		{live, repo.ErrNoStore, exitNoStore},
+		{interrupted, context.Canceled, exitInterrupted},
+		{live, context.Canceled, exitFailure},
+	} {
+		if got := exitCode(c.ctx, fmt.Errorf("do something: %w", c.err)); got != c.want {
+			t.Errorf("%v: exit code %d, want %d", c.err, got, c.want)
+		}
+	}
 }
 
 // TestEveryCommandIsHelpful holds each command's help to the same form: one line

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestBadInput gives dvx what is wrong: each is a clear error with an exit code
@@ -22,6 +23,7 @@ func TestBadInput(t *testing.T) {
 	t.Run("Places", badPlaces)
 	t.Run("Keys", badKeys)
 	t.Run("Conflict", conflict)
+	t.Run("Waiting", waiting)
 }
 
 // newStore returns a user who works directly on a new store with one repo, r.
@@ -200,6 +202,26 @@ func conflict(t *testing.T) {
 		u.dvx("rm", "r@main:/fast")
 	}
 	d.stop()
+}
+
+// waiting waits for what never comes: until a time, and until Ctrl-C.
+func waiting(t *testing.T) {
+	u := newStore(t)
+	u.write(map[string]string{"p/p.yaml": spec("p", "r", "/*", "p.sh"), "p/p.sh": "true\n"})
+	u.dvx("pipeline", "apply", "-f", "p/p.yaml")
+	u.refused(codeFailed, []string{"300ms", "dvx serve"}, "wait", "r", "--timeout", "300ms")
+	cmd := u.command(binary(t, "dvx"), "wait", "r")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(500 * time.Millisecond) // it is waiting by then
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	if got := cmd.ProcessState.ExitCode(); got != codeInterrupted {
+		t.Errorf("dvx wait after Ctrl-C: exit code %d, want %d", got, codeInterrupted)
+	}
 }
 
 // slowPut puts what comes from standard input, and moves the branch before that

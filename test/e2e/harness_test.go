@@ -29,6 +29,7 @@ const (
 	codeNoSpace     = 8
 	codeUnreachable = 9
 	codeNoStore     = 10
+	codeInterrupted = 130
 )
 
 // waitMax is how long a daemon may take to be up, or pipelines to settle.

@@ -14,6 +14,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/objstore"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/tree"
+	dvxv1 "github.com/dvx-io/dvx/proto/dvx/v1"
 )
 
 // rights says what eve may do; the owner may do all.
@@ -304,5 +305,36 @@ func TestManySmallChunks(t *testing.T) {
 	last := binary.BigEndian.AppendUint32(nil, batchCount)
 	if b, err := s.Get(t.Context(), chunk.Data, chunk.Data.Sum(last)); err != nil || string(b) != string(last) {
 		t.Errorf("the last chunk: %x, %v", b, err)
+	}
+}
+
+// Who may see no pipeline sees neither its jobs nor what they printed.
+func TestJobsOfOthersAreNotShown(t *testing.T) {
+	f, _, _ := attacked(t, rights(func(a auth.Action, _ auth.Resource) bool { return a != auth.ReadPipeline }))
+	ctx := t.Context()
+	c := f.client(t, f.eve)
+	jobs := c.Jobs()
+	if list, err := jobs.Pipelines(ctx); err != nil || len(list) != 0 {
+		t.Errorf("pipelines: %v, %v, want none", list, err)
+	}
+	for j, err := range jobs.Jobs(ctx, "") {
+		t.Errorf("job %v, %v, want none", j.ID, err)
+	}
+	if _, err := jobs.Job(ctx, oneJob().ID.String()); !errors.Is(err, auth.ErrDenied) {
+		t.Errorf("job by ID: %v, want ErrDenied", err)
+	}
+	for _, err := range jobs.Datums(ctx, oneJob().ID) {
+		if !errors.Is(err, auth.ErrDenied) {
+			t.Errorf("datums: %v, want ErrDenied", err)
+		}
+	}
+	for _, name := range []string{"", "count"} {
+		stream, err := jobs.logs.ReadLogs(ctx, &dvxv1.ReadLogsRequest{Pipeline: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m, err := stream.Recv(); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("newest log of %q: %v, %v, want fs.ErrNotExist, as if there were no job", name, m.GetJob(), err)
+		}
 	}
 }

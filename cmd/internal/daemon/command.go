@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime"
 
 	"github.com/spf13/cobra"
@@ -65,6 +66,7 @@ half done becomes visible, and the next start goes on where this one was.`,
 	f.StringVar(&o.KeyFile, "key-file", "", "the owner's key, made if absent (DVX_KEY_FILE; default: owner.key in dvx's configuration folder)")
 	f.IntVar(&o.Slots, "slots", runtime.NumCPU(), "programs that run at once")
 	f.DurationVar(&o.CheckpointEvery, "checkpoint", 0, "write finished datums to the store at least this often (default 30s)")
+	f.BoolVar(&o.Plaintext, "plaintext", false, "listen beyond this machine although nothing is encrypted: keys and data can be read on the way")
 	f.BoolVar(&o.NoPipelines, "no-pipelines", false, "serve only; run no pipelines")
 	f.BoolVar(&o.AllowNetworkFS, "allow-network-fs", false, "accept a store on NFS, SMB or FUSE")
 	f.StringVar(&ready, "ready-file", "", "write the addresses as JSON to this file once both edges listen")
@@ -79,15 +81,27 @@ func announce(w io.Writer, file string, i Info) error {
 		if err != nil {
 			return err
 		}
-		tmp := file + ".new"
-		if err := os.WriteFile(tmp, append(b, '\n'), 0o600); err != nil {
-			return fmt.Errorf("ready file: %w", err)
-		}
-		if err := os.Rename(tmp, file); err != nil {
+		if err := writeReady(file, append(b, '\n')); err != nil {
 			return fmt.Errorf("ready file: %w", err)
 		}
 	}
 	_, err := fmt.Fprintf(w, "serving %s\n  gRPC  %s   (dvx --server %s)\n  S3    %s\n  key   %s\n", i.Store, i.GRPC, i.GRPC, i.S3, i.KeyFile)
+	return err
+}
+
+// writeReady writes the ready file whole, by way of a new one beside it.
+func writeReady(file string, b []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(file), ".dvx-ready-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), file)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
 	return err
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -34,6 +35,7 @@ type Options struct {
 	Slots           int           // programs at once
 	CheckpointEvery time.Duration // how often finished datums are written to the store at least
 	NoPipelines     bool          // serve only
+	Plaintext       bool          // listen beyond this machine, unencrypted
 	AllowNetworkFS  bool
 	Log             *slog.Logger
 }
@@ -55,6 +57,11 @@ const stopTime = 5 * time.Second
 // nil after a stop that ctx asked for.
 func Run(ctx context.Context, o Options, ready func(Info) error) error {
 	ctx = auth.With(ctx, auth.Owner)
+	for _, at := range []string{o.Listen, o.S3Listen} {
+		if err := checkListen(at, o.Plaintext); err != nil {
+			return err
+		}
+	}
 	objects, hint, err := watched(ctx, o)
 	if err != nil {
 		return err
@@ -112,6 +119,23 @@ func Run(ctx context.Context, o Options, ready func(Info) error) error {
 		err = nil
 	}
 	return errors.Join(err, server.Close())
+}
+
+// checkListen refuses to listen beyond this machine, where keys and data could
+// be read on the way, unless that was asked for.
+func checkListen(at string, plaintext bool) error {
+	if at == "" || plaintext {
+		return nil
+	}
+	host, _, err := net.SplitHostPort(at)
+	if err != nil {
+		return fmt.Errorf("listen at %q: want HOST:PORT: %w", at, fs.ErrInvalid)
+	}
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("listen at %s: others could read keys and data on the way, since nothing is encrypted yet; use 127.0.0.1 with a tunnel, or insist with --plaintext: %w",
+		at, fs.ErrPermission)
 }
 
 // stop ends both edges: calls under way may end by themselves for a while.

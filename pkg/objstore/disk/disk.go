@@ -20,9 +20,11 @@ const (
 	lockName = "lock"
 	tempName = "tmp"
 
-	permDir  fs.FileMode = 0o755
+	// What is stored is for its owner; who shares a store opens the folder to others
+	// by hand.
+	permDir  fs.FileMode = 0o700
 	permTemp fs.FileMode = 0o700
-	permLock fs.FileMode = 0o644
+	permLock fs.FileMode = 0o600
 
 	// tempAgeDefault outlasts any upload and any suspended laptop that is still
 	// worth waiting for.

@@ -45,7 +45,7 @@ func (b *bucket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(http.StatusBadRequest)
 		case !b.careless && (r.Header.Get("If-None-Match") == "*" && ok || match != "" && match != tag(old)):
 			w.WriteHeader(http.StatusPreconditionFailed)
-			fmt.Fprint(w, "<Error><Code>PreconditionFailed</Code></Error>")
+			_, _ = io.WriteString(w, "<Error><Code>PreconditionFailed</Code></Error>")
 		default:
 			b.objects[key] = body
 			w.Header().Set("ETag", tag(body))
@@ -55,7 +55,7 @@ func (b *bucket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 	case !ok:
 		w.WriteHeader(http.StatusNotFound)
-		fmt.Fprint(w, "<Error><Code>NoSuchKey</Code></Error>")
+		_, _ = io.WriteString(w, "<Error><Code>NoSuchKey</Code></Error>")
 	default:
 		w.Header().Set("ETag", tag(old))
 		w.Header().Set("Content-Length", strconv.Itoa(len(old)))

@@ -355,7 +355,7 @@ func (k *killer) finish(took time.Duration) {
 		}
 	}
 	figure(k.t, "%d kills and %d wipes in %d jobs of %d datums, %v in all: output commits equal to undisturbed runs", k.killed, k.wiped, k.rounds, killDatums, took.Round(time.Second))
-	if k.midway == 0 {
+	if k.midway == 0 && k.killed >= killKills {
 		k.t.Error("no kill met a job of which a part was published: the test shows less than it should")
 	}
 	figure(k.t, "%d kills met a job of which a part was published", k.midway)

@@ -157,6 +157,7 @@ func (w *teller) normal(s string) string {
 		{`\b[0-9a-f]{12}\b`, "SHORT"},
 		{`\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z`, "TIME"},
 		{`\b\d+\.\d\ds\b`, "TOOK"},
+		{`\b\d+[smh]\b`, "AGE"},
 		{`"(fetch|run|store|cpu|rssMax)":\d+,?`, ""},
 		{` +`, " "},
 		{`[-─]{3,}`, "---"},

@@ -383,7 +383,7 @@ func TestModel(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v", err)
 		}
-		defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
+		defer os.RemoveAll(dir)
 		disk, mem := openIntact(t, dir), NewMem()
 		defer func() { closeList(t, disk) }()
 		var want []Record

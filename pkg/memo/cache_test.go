@@ -87,8 +87,14 @@ func TestCacheScopes(t *testing.T) {
 			scopes []string
 			want   bool
 		}{
-			{1, []string{"host/alice"}, true}, {1, []string{"host/bob", "host/alice"}, true}, {1, []string{"host/bob"}, false},
-			{1, nil, false}, {1, []string{""}, false}, {2, nil, true}, {2, []string{"host/bob"}, true}, {3, []string{"host/alice"}, false},
+			{1, []string{"host/alice"}, true},
+			{1, []string{"host/bob", "host/alice"}, true},
+			{1, []string{"host/bob"}, false},
+			{1, nil, false},
+			{1, []string{""}, false},
+			{2, nil, true},
+			{2, []string{"host/bob"}, true},
+			{3, []string{"host/alice"}, false},
 		} {
 			r, ok, err := c.Lookup(ctx, Key{test.key}, test.scopes...)
 			if err != nil || ok != test.want || ok && r.Key != (Key{test.key}) {

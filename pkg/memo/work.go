@@ -140,6 +140,7 @@ func (it Item) row() []any {
 		return append(row, it.Dir[:])
 	case tree.File:
 		row = append(row, it.Exec)
+	case tree.Symlink: // nothing more
 	}
 	return append(row, it.Content.ID[:], it.Content.Size, it.Content.Depth)
 }

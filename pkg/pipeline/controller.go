@@ -66,7 +66,6 @@ type Controller struct {
 
 	mu    sync.Mutex // held by the loop during a step, and by who looks
 	state *State     // nil while it does not run
-	ready chan struct{}
 
 	events   chan delivery
 	session  repo.Session

@@ -109,7 +109,8 @@ func (c *Controller) swap(ctx context.Context, t repo.Txn, last *history.Job) (r
 	if err != nil {
 		return res, err
 	}
-	return res, c.settle(ctx, len(carried), mark)
+	c.settle(ctx, len(carried), mark)
+	return res, nil
 }
 
 // attachments stores the memo records and the history that wait.
@@ -144,14 +145,14 @@ func (c *Controller) attachments(ctx context.Context, records []history.Record, 
 
 // settle forgets what is published, and joins segments if there are too many.
 // None of it matters for correctness, so what fails is only reported.
-func (c *Controller) settle(ctx context.Context, records int, mark uint64) error {
+func (c *Controller) settle(ctx context.Context, records int, mark uint64) {
 	root, err := c.o.Store.Root(ctx)
 	if err == nil {
 		err = c.memo.Sync(ctx, root.Memo)
 	}
 	if err != nil {
 		c.o.Report(fmt.Errorf("after a swap of the root: %w", err))
-		return nil
+		return
 	}
 	c.log.Published(records)
 	if err := c.o.Journal.Drop(ctx, mark); err != nil {
@@ -160,7 +161,6 @@ func (c *Controller) settle(ctx context.Context, records int, mark uint64) error
 	if err := c.compact(ctx, root); err != nil {
 		c.o.Report(fmt.Errorf("join segments: %w", err))
 	}
-	return nil
 }
 
 // compact joins memo and history segments if the root names too many.

@@ -104,12 +104,18 @@ func TestDatumsStop(t *testing.T) {
 	var s chunk.Mem
 	root := plant(t, &s, map[string]string{"a/1": "", "a/2": "", "b/3": ""})
 	n := 0
-	for range Datums(t.Context(), &s, root, Input{Name: "in", Glob: "**"}) {
+	for _, err := range Datums(t.Context(), &s, root, Input{Name: "in", Glob: "**"}) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		if n++; n == 2 {
 			break
 		}
 	}
-	for c := range DatumChanges(t.Context(), &s, tree.Root{}, &s, root, Input{Name: "in", Glob: "/*/*"}) {
+	for c, err := range DatumChanges(t.Context(), &s, tree.Root{}, &s, root, Input{Name: "in", Glob: "/*/*"}) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		if n++; c.Kind != tree.Added || n == 4 {
 			break
 		}

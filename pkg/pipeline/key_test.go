@@ -44,6 +44,7 @@ func keyTable() string {
 			state = "not supported yet"
 		case shapeFixed:
 			state = "\"never\" not yet"
+		default:
 		}
 		row(f.path, string(f.key), state, f.why)
 	}

@@ -55,7 +55,7 @@ func Register(ctx context.Context, s repo.Store, g Registration) (id commit.ID, 
 	if err != nil {
 		return id, false, err
 	}
-	defer sess.Close()
+	defer func() { _ = sess.Close() }()
 	c, err := g.commit(ctx, s, sess)
 	if err != nil {
 		return id, false, err

@@ -267,8 +267,15 @@ func TestAccepts(t *testing.T) {
 
 func TestNearest(t *testing.T) {
 	for _, test := range []struct{ parent, name, want string }{
-		{"", "transfrom", "transform"}, {"", "Pipeline", "pipeline"}, {"", "inputs", "input"}, {"", "zzz", ""}, {"", "resource_limit", "resource_limits"},
-		{"transform.", "command", ""}, {"transform.", "std_in", "stdin"}, {"input.", "rep", "repo"}, {"transform.code.", "ignores", "ignore"},
+		{"", "transfrom", "transform"},
+		{"", "Pipeline", "pipeline"},
+		{"", "inputs", "input"},
+		{"", "zzz", ""},
+		{"", "resource_limit", "resource_limits"},
+		{"transform.", "command", ""},
+		{"transform.", "std_in", "stdin"},
+		{"input.", "rep", "repo"},
+		{"transform.code.", "ignores", "ignore"},
 	} {
 		if got := nearest(test.parent, test.name); got != test.want {
 			t.Errorf("nearest to %s%s is %q, want %q", test.parent, test.name, got, test.want)

@@ -3,7 +3,6 @@ package repo
 import (
 	"context"
 	"fmt"
-	"github.com/dvx-io/dvx/pkg/tree"
 	"io"
 	"sync/atomic"
 	"testing"
@@ -12,6 +11,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/objstore"
 	"github.com/dvx-io/dvx/pkg/objstore/disk"
 	"github.com/dvx-io/dvx/pkg/objstore/mem"
+	"github.com/dvx-io/dvx/pkg/tree"
 )
 
 // BenchmarkCommit commits one small file after another.

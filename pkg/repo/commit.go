@@ -238,7 +238,7 @@ func (c *committer) inSession(ctx context.Context) (CommitResult, error) {
 	if err != nil {
 		return CommitResult{}, err
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	for n := 1; ; n++ {
 		if c.o.Policy == Rebase {
 			base = head

@@ -217,10 +217,11 @@ func checkpoint(ctx context.Context, d *Direct) (string, error) {
 
 // interleaved commits to two branches from two sessions that overlap.
 func interleaved(ctx context.Context, d *Direct) (id string, err error) {
-	head, err := headOf(ctx, d, "a@v0")
+	_, err = headOf(ctx, d, "a@v0")
 	if errors.Is(err, ErrRefNotFound) {
-		if head, err = headOf(ctx, d, "a@main"); err != nil {
-			return "", err
+		head, herr := headOf(ctx, d, "a@main")
+		if herr != nil {
+			return "", herr
 		}
 		err = moveOp(ctx, d, 1, CreateBranch{Repo: "a", Branch: "other", From: head}, CreateTag{Repo: "a", Tag: "v0", Commit: head})
 	}

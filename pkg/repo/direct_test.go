@@ -51,12 +51,6 @@ func testOptions(seed uint64) Options {
 
 func ownerCtx(t testing.TB) context.Context { return auth.With(t.Context(), auth.Owner) }
 
-func smallParams() chunk.Params {
-	p := chunk.DefaultParams()
-	p.MinSize, p.Bits, p.MaxSize = 512, 9, 8<<10
-	return p
-}
-
 func newDirect(t testing.TB, objects objstore.Store, seed uint64) *Direct {
 	t.Helper()
 	d, err := Init(ownerCtx(t), objects, InitOptions{Options: testOptions(seed)})

@@ -86,6 +86,9 @@ func (s *session) Put(ctx context.Context, kind chunk.Kind, data []byte) (chunk.
 // Get implements chunk.Reader. What is not in the session's base may be in the
 // root of the day, which then becomes the base.
 func (s *session) Get(ctx context.Context, kind chunk.Kind, id chunk.ID) ([]byte, error) {
+	s.mu.Lock()
+	looked := s.base
+	s.mu.Unlock()
 	b, err := s.Session.Get(ctx, kind, id)
 	if err == nil || !errors.Is(err, chunk.ErrNotFound) && !errors.Is(err, pack.ErrMissing) {
 		return b, err
@@ -96,13 +99,17 @@ func (s *session) Get(ctx context.Context, kind chunk.Kind, id chunk.ID) ([]byte
 		if snap, lerr = s.d.snapshot(ctx, now); lerr == nil {
 			lerr = s.rebase(now, snap)
 		}
-	} else if lerr == nil {
-		return nil, err
 	}
 	if lerr != nil {
 		return nil, errors.Join(err, lerr)
 	}
-	return s.Session.Get(ctx, kind, id)
+	s.mu.Lock()
+	same := s.base == looked
+	s.mu.Unlock()
+	if same {
+		return nil, err
+	}
+	return s.Session.Get(ctx, kind, id) // the base is another now, perhaps by another call
 }
 
 func (s *session) behind(now *loaded) bool {

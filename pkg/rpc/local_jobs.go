@@ -41,8 +41,11 @@ func (l *LocalJobs) Pipelines(ctx context.Context) ([]PipelineState, error) {
 		}
 		if p.Problem != "" {
 			st.State = "can't run"
-		} else if st.Source, err = pipeline.EncodeSpec(p.Version.Spec); err != nil {
-			return nil, err
+		}
+		if p.Version.Spec.Pipeline != "" { // it could be read
+			if st.Source, err = pipeline.EncodeSpec(p.Version.Spec); err != nil {
+				return nil, err
+			}
 		}
 		for _, j := range jobs { // newest first
 			if j.Pipeline == p.Name && j.Branch == p.Branch {

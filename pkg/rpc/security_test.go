@@ -143,8 +143,11 @@ func TestNoNameForForeignCommits(t *testing.T) {
 		}
 	}
 	for _, op := range []repo.Op{
-		repo.MoveBranch{Repo: "secret", Branch: "b", To: hidden}, repo.DeleteTag{Repo: "secret", Tag: "t"}, repo.CreateRepo{Repo: "new"},
-		repo.DeleteRepo{Repo: "open"}, repo.Protect{Repo: "open", Branch: "main", Principals: []string{"eve"}},
+		repo.MoveBranch{Repo: "secret", Branch: "b", To: hidden},
+		repo.DeleteTag{Repo: "secret", Tag: "t"},
+		repo.CreateRepo{Repo: "new"},
+		repo.DeleteRepo{Repo: "open"},
+		repo.Protect{Repo: "open", Branch: "main", Principals: []string{"eve"}},
 	} {
 		ops := []repo.Op{repo.CreateBranch{Repo: "open", Branch: "decoy"}, op}
 		if _, err := s.Publish(ctx, repo.Txn{Op: testOp(t), Ops: ops}); !errors.Is(err, auth.ErrDenied) {

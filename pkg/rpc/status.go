@@ -51,6 +51,8 @@ func kinds() []kind {
 		{"chunk-not-found", chunk.ErrNotFound, codes.NotFound},
 		{"throttled", objstore.ErrThrottled, codes.ResourceExhausted},
 		{"no-space", syscall.ENOSPC, codes.ResourceExhausted},
+		{"no-quota", syscall.EDQUOT, codes.ResourceExhausted},
+		{"disk-failed", syscall.EIO, codes.Internal},
 		{"not-found", fs.ErrNotExist, codes.NotFound},
 		{"exists", fs.ErrExist, codes.AlreadyExists},
 		{"permission", fs.ErrPermission, codes.PermissionDenied},

@@ -34,8 +34,10 @@ func newMem(t testing.TB) *s3mem.Store {
 			t.Fatal(err)
 		}
 	}
-	put("bkt", s3proxy.ObjectInfo{Key: "hello.txt", ContentType: "text/plain", CacheControl: "max-age=5",
-		Meta: map[string]string{"colour": "blue", "name": "Zoë"}}, "0123456789")
+	put("bkt", s3proxy.ObjectInfo{
+		Key: "hello.txt", ContentType: "text/plain", CacheControl: "max-age=5",
+		Meta: map[string]string{"colour": "blue", "name": "Zoë"},
+	}, "0123456789")
 	put("bkt", s3proxy.ObjectInfo{Key: "empty"}, "")
 	put("bkt", s3proxy.ObjectInfo{Key: "dir/a b+c%41&=é.txt"}, "odd name")
 	put("bkt", s3proxy.ObjectInfo{Key: "dir//double"}, "slashes")

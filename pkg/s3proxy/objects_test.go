@@ -173,8 +173,10 @@ func TestOverrides(t *testing.T) {
 		if w.Code != 200 {
 			t.Fatalf("got %d: %s", w.Code, w.Body)
 		}
-		for name, value := range map[string]string{"Content-Type": "text/csv", "Content-Disposition": "attachment; filename=a",
-			"Cache-Control": "no-cache", "Expires": "0", "Content-Language": "de", "Content-Encoding": "x"} {
+		for name, value := range map[string]string{
+			"Content-Type": "text/csv", "Content-Disposition": "attachment; filename=a",
+			"Cache-Control": "no-cache", "Expires": "0", "Content-Language": "de", "Content-Encoding": "x",
+		} {
 			if got := w.Header().Get(name); got != value {
 				t.Errorf("%s is %q, want %q", name, got, value)
 			}
@@ -249,6 +251,7 @@ func (b *broken) Open(context.Context, s3proxy.ObjectName) (s3proxy.Object, erro
 func (b *broken) Info() s3proxy.ObjectInfo {
 	return s3proxy.ObjectInfo{Key: "k", Size: b.size, ETag: "e-1", LastModified: modified}
 }
+
 func (b *broken) Range(context.Context, int64, int64) (io.ReadCloser, error) {
 	return io.NopCloser(io.MultiReader(io.LimitReader(zeros{}, b.good), failing{b.err})), nil
 }

@@ -104,11 +104,11 @@ func TestStalledReceiverIsCutOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	fmt.Fprintf(c, "GET /bkt/k HTTP/1.1\r\nHost: %s\r\n", addr)
+	_, _ = fmt.Fprintf(c, "GET /bkt/k HTTP/1.1\r\nHost: %s\r\n", addr)
 	if err := r.Header.Write(c); err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprint(c, "\r\n") // and never read the gigabyte
+	_, _ = fmt.Fprint(c, "\r\n") // and never read the gigabyte
 	select {
 	case <-cut:
 	case <-time.After(10 * time.Second):

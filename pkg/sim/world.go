@@ -257,9 +257,9 @@ func (w *world) next() bool {
 }
 
 func (w *world) log(format string, args ...any) {
-	fmt.Fprintf(w.trace, format+"\n", args...)
+	_, _ = fmt.Fprintf(w.trace, format+"\n", args...)
 	if w.o.Log != nil {
-		fmt.Fprintf(w.o.Log, format+"\n", args...)
+		_, _ = fmt.Fprintf(w.o.Log, format+"\n", args...)
 	}
 }
 

@@ -60,8 +60,10 @@ func (p *parser) items(n *node) {
 var fieldsOf = [...]struct{ must, may uint32 }{
 	File:    {must: 1<<entryName | 1<<entryKind, may: 1<<entryExec | 1<<entryContent | 1<<entrySize | 1<<entryDepth | 1<<entryAttrs},
 	Symlink: {must: 1<<entryName | 1<<entryKind | 1<<entryContent | 1<<entrySize, may: 1<<entryDepth | 1<<entryAttrs},
-	Dir: {must: 1<<entryName | 1<<entryKind | 1<<entryHash | 1<<entryDir,
-		may: 1<<entryFiles | 1<<entryBytes | 1<<entryMarker | 1<<entryAttrs},
+	Dir: {
+		must: 1<<entryName | 1<<entryKind | 1<<entryHash | 1<<entryDir,
+		may:  1<<entryFiles | 1<<entryBytes | 1<<entryMarker | 1<<entryAttrs,
+	},
 }
 
 func (p *parser) entry(it *item) {

@@ -23,7 +23,7 @@ import (
 func (t *Tree) FS(ctx context.Context) fs.FS { return &treeFS{ctx: ctx, t: t} }
 
 type treeFS struct {
-	ctx context.Context // package io/fs leaves no other way in
+	ctx context.Context //nolint:containedctx // package io/fs leaves no other way in
 	t   *Tree
 }
 

@@ -85,7 +85,7 @@ func (t *Tree) Entries(ctx context.Context, dir, after string) iter.Seq2[Entry, 
 			yield(Entry{}, err)
 			return
 		}
-		_, err = eachEntry(ctx, t.r, e.Dir, after, false, func(e *Entry) (bool, error) {
+		err = eachEntry(ctx, t.r, e.Dir, after, false, func(e *Entry) (bool, error) {
 			return yield(*e, nil), nil
 		})
 		if err != nil {
@@ -95,12 +95,11 @@ func (t *Tree) Entries(ctx context.Context, dir, after string) iter.Seq2[Entry, 
 }
 
 // eachEntry calls fn for the entries of one directory whose keys are greater
-// than from, or equal to it if so asked, until fn returns false. It reports
-// whether all were visited.
-func eachEntry(ctx context.Context, r chunk.Reader, root Root, from string, equal bool, fn func(*Entry) (bool, error)) (bool, error) {
+// than from, or equal to it if so asked, until fn returns false.
+func eachEntry(ctx context.Context, r chunk.Reader, root Root, from string, equal bool, fn func(*Entry) (bool, error)) error {
 	c, err := newCursor(ctx, r, root)
 	if err != nil {
-		return false, err
+		return err
 	}
 	it, err := c.seek(ctx, from)
 	if err == nil && it != nil && it.key == from && !equal {
@@ -111,8 +110,8 @@ func eachEntry(ctx context.Context, r chunk.Reader, root Root, from string, equa
 			break
 		}
 		if more, err := fn(&it.Entry); err != nil || !more {
-			return false, err
+			return err
 		}
 	}
-	return err == nil, err
+	return err
 }

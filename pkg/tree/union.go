@@ -117,7 +117,7 @@ func (u *uniter) dir(ctx context.Context, path string, base Root, withdrawn []Ro
 func (u *uniter) names(ctx context.Context, path string, withdrawn []Root, added []Part) (map[string]*uniName, error) {
 	names := map[string]*uniName{}
 	each := func(root Root, fn func(*uniName, *Entry) error) error {
-		_, err := eachEntry(ctx, u.s, root, "", false, func(e *Entry) (bool, error) {
+		err := eachEntry(ctx, u.s, root, "", false, func(e *Entry) (bool, error) {
 			if e.Kind == Dir && e.Dir.Files == 0 {
 				return true, nil
 			}
@@ -270,7 +270,7 @@ func (u *uniter) dropEmpty(ctx context.Context, root Root) (Root, error) {
 
 // emptyDirs appends the edits that remove the directories without files.
 func (u *uniter) emptyDirs(ctx context.Context, path string, root Root, edits []Edit) ([]Edit, error) {
-	_, err := eachEntry(ctx, u.s, root, "", false, func(e *Entry) (bool, error) {
+	err := eachEntry(ctx, u.s, root, "", false, func(e *Entry) (bool, error) {
 		var err error
 		switch {
 		case e.Kind != Dir:

@@ -54,7 +54,7 @@ func (v *verifier) dir(ctx context.Context, root Root, depth int) (extent, error
 	}
 	build := &dirBuilder{w: v.w}
 	var reach extent
-	_, err := eachEntry(ctx, v.r, root, "", false, func(e *Entry) (bool, error) {
+	err := eachEntry(ctx, v.r, root, "", false, func(e *Entry) (bool, error) {
 		below := extent{depth: 1, size: len(e.Name)}
 		if e.Kind == Dir {
 			inner, err := v.dir(ctx, e.Dir, depth+1)

@@ -67,7 +67,7 @@ func (w *walker) dir(ctx context.Context, path string, root Root, prefix, after 
 		start, equal, within = first, true, false
 	}
 	more := true
-	_, err := eachEntry(ctx, w.r, root, start, equal, func(e *Entry) (bool, error) {
+	err := eachEntry(ctx, w.r, root, start, equal, func(e *Entry) (bool, error) {
 		key := e.Key()
 		if !strings.HasPrefix(key, first) {
 			return false, nil

@@ -99,7 +99,7 @@ func layTree(ctx context.Context, dir string, t tree.Root, r chunk.Reader) error
 	if err != nil {
 		return fmt.Errorf("lay out code: %w", err)
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	l := newLayer(ctx, root, r, "code")
 	if err := l.dir("", t); err != nil {
 		return err

@@ -19,8 +19,8 @@ import (
 
 // collector stores what a program wrote.
 type collector struct {
-	ctx    context.Context
-	task   string // the task's folder, as the program saw it, with slashes
+	ctx    context.Context //nolint:containedctx // of one call: a walker lives no longer
+	task   string          // the task's folder, as the program saw it, with slashes
 	out    *os.Root
 	store  chunk.Store
 	writer *chunk.Writer
@@ -38,7 +38,7 @@ func collect(ctx context.Context, task string, inputs []pipeline.TaskInput, s ch
 	if err != nil {
 		return tree.Root{}, 0, err
 	}
-	defer out.Close()
+	defer func() { _ = out.Close() }()
 	c := &collector{
 		ctx: ctx, task: filepath.ToSlash(task), out: out, store: s, writer: w, inputs: inputs,
 		build: tree.NewBuilder(s),
@@ -192,7 +192,7 @@ func (c *collector) file(p string, info fs.FileInfo) error {
 	if err != nil {
 		return unreadable("file", p, err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	// A name that became a link since would have been followed: not that file.
 	if now, err := f.Stat(); err != nil || !os.SameFile(info, now) {
 		return refusef("output out/%s was replaced while it was stored", p)

@@ -21,10 +21,17 @@ func TestEnvironmentIsExactlyTheDeclaredOne(t *testing.T) {
 	}{
 		{"nothing declared", nil, nil, nil},
 		{"declared", map[string]string{"A": "1", "EMPTY": ""}, nil, map[string]string{"A": "1", "EMPTY": ""}},
-		{"overrides", map[string]string{"PATH": "/opt/bin", "HOME": "/h", "DVX_OUT": "x"}, nil,
-			map[string]string{"PATH": "/opt/bin", "HOME": "/h", "DVX_OUT": "x"}},
-		{"inputs", nil, []pipeline.TaskInput{{Name: "raw-images.v2", URL: "dvx://content/ab"}, {Name: "b"}},
-			map[string]string{"DVX_INPUT_RAW_IMAGES_V2_URL": "dvx://content/ab", "DVX_INPUT_B_URL": ""}},
+		{
+			"overrides",
+			map[string]string{"PATH": "/opt/bin", "HOME": "/h", "DVX_OUT": "x"},
+			nil,
+			map[string]string{"PATH": "/opt/bin", "HOME": "/h", "DVX_OUT": "x"},
+		},
+		{
+			"inputs", nil,
+			[]pipeline.TaskInput{{Name: "raw-images.v2", URL: "dvx://content/ab"}, {Name: "b"}},
+			map[string]string{"DVX_INPUT_RAW_IMAGES_V2_URL": "dvx://content/ab", "DVX_INPUT_B_URL": ""},
+		},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -55,7 +62,8 @@ func TestEnvironmentIsExactlyTheDeclaredOne(t *testing.T) {
 
 func TestAttemptKeyBelongsToTheWork(t *testing.T) {
 	a, b := memo.Key(chunk.Data.Sum([]byte("a"))), memo.Key(chunk.Data.Sum([]byte("b")))
-	if attemptKey(a) == attemptKey(b) || attemptKey(a) != attemptKey(a) || len(attemptKey(a)) != 32 {
+	again := attemptKey(a)
+	if attemptKey(a) == attemptKey(b) || attemptKey(a) != again || len(attemptKey(a)) != 32 {
 		t.Errorf("attempt keys %q and %q", attemptKey(a), attemptKey(b))
 	}
 }

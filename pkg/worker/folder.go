@@ -55,7 +55,7 @@ func empty(dir string) error {
 	if err != nil {
 		return err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	if err := unlock(root); err != nil {
 		return err
 	}
@@ -96,6 +96,6 @@ func unlockDir(root *os.Root, e fs.DirEntry) error {
 	if err != nil {
 		return err
 	}
-	defer sub.Close()
+	defer func() { _ = sub.Close() }()
 	return unlock(sub)
 }

@@ -31,7 +31,7 @@ func layInputs(ctx context.Context, dir string, inputs []pipeline.TaskInput, r c
 	if err != nil {
 		return 0, fmt.Errorf("lay out inputs: %w", err)
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }()
 	l := newLayer(ctx, root, r, "input")
 	if l.whole = kept; kept {
 		for _, name := range names {

@@ -29,7 +29,7 @@ func refusef(format string, args ...any) error { return refused{fmt.Errorf(forma
 
 // layer writes trees below one folder, never outside it.
 type layer struct {
-	ctx   context.Context
+	ctx   context.Context //nolint:containedctx // of one call: a walker lives no longer
 	root  *os.Root
 	r     chunk.Reader
 	what  string // what is laid out, for messages
@@ -119,7 +119,7 @@ func (l *layer) file(p string, e tree.Entry) error {
 	if err != nil {
 		return l.disk(p, err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	if e.Content.Size > 0 {
 		c, err := chunk.OpenContent(l.ctx, l.r, e.Content)
 		if err != nil {

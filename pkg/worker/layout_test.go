@@ -68,8 +68,10 @@ func TestInputItemsLieAtTheirPaths(t *testing.T) {
 	s := &chunk.Mem{}
 	sub := build(t, s, map[string]any{"x": "X"})
 	in := pipeline.TaskInput{Name: "r", Items: []pipeline.TaskItem{
-		{Path: "d/e/f.txt", Entry: entry(t, s, "F")}, {Path: "d/g", Entry: tree.Entry{Kind: tree.Dir, Dir: sub}},
-		{Path: "top", Entry: entry(t, s, executable("T"))}, {Path: "l", Entry: entry(t, s, linkTo("d/e"))},
+		{Path: "d/e/f.txt", Entry: entry(t, s, "F")},
+		{Path: "d/g", Entry: tree.Entry{Kind: tree.Dir, Dir: sub}},
+		{Path: "top", Entry: entry(t, s, executable("T"))},
+		{Path: "l", Entry: entry(t, s, linkTo("d/e"))},
 	}}
 	w := newWorker(t, program(t, func(dir string) {
 		for p, want := range map[string]string{"d/e/f.txt": "F", "d/g/x": "X", "top": "T", "l/f.txt": "F"} {

@@ -27,7 +27,7 @@ func (w *Worker) storeLog(ctx context.Context, res *pipeline.Result) (string, er
 	if err != nil {
 		return "", fmt.Errorf("store log: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	info, err := f.Stat()
 	if err != nil {
 		return "", fmt.Errorf("store log: %w", err)

@@ -53,7 +53,7 @@ func describe(a *at) string {
 	return d.String()
 }
 
-func (d *description) line(format string, args ...any) { fmt.Fprintf(d, format+"\n", args...) }
+func (d *description) line(format string, args ...any) { _, _ = fmt.Fprintf(d, format+"\n", args...) }
 
 // json leaves out fields that are empty, so that a later release may have more.
 func (d *description) json(v any) string {

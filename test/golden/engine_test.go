@@ -65,7 +65,8 @@ func (r *runner) Run(ctx context.Context, t pipeline.Task, s chunk.Store) (pipel
 	began := newClock(12).Now()
 	res := pipeline.Result{Outcome: pipeline.Succeeded, Log: log, Started: began, Ended: began.Add(time.Second)}
 	res.Stats = pipeline.Stats{Run: time.Second, BytesIn: int64(len(text))}
-	path, out := item.Path, []byte{}
+	path := item.Path
+	var out []byte
 	switch {
 	case program == "picky" && strings.Contains(item.Path, "two"):
 		res.Outcome, res.Exit, res.Reason = pipeline.Failed, 3, "exit status 3"

@@ -70,7 +70,7 @@ func Run(ctx context.Context, o Options, ready func(Info) error) error {
 	if err != nil {
 		return fmt.Errorf("open store %s: %w", o.Store, err)
 	}
-	defer direct.Close()
+	defer func() { _ = direct.Close() }()
 	key, keyFile, err := ownerKey(o.KeyFile)
 	if err != nil {
 		return err
@@ -84,7 +84,7 @@ func Run(ctx context.Context, o Options, ready func(Info) error) error {
 	if err != nil {
 		return err
 	}
-	defer eng.close()
+	defer func() { _ = eng.close() }()
 	keys := auth.Keys{key}
 	server := rpc.NewServer(rpc.ServerOptions{
 		Store: direct, Jobs: eng.jobs(), Keys: keys, Authorizer: auth.OwnerOnly{}, Log: o.Log, Now: time.Now,
@@ -112,7 +112,7 @@ func Run(ctx context.Context, o Options, ready func(Info) error) error {
 	g.Go(func() error { return eng.run(ctx) })
 	g.Go(func() error {
 		<-ctx.Done()
-		return stop(server, web)
+		return stop(context.WithoutCancel(ctx), server, web)
 	})
 	err = g.Wait()
 	if errors.Is(err, context.Canceled) {
@@ -139,8 +139,8 @@ func checkListen(at string, plaintext bool) error {
 }
 
 // stop ends both edges: calls under way may end by themselves for a while.
-func stop(server *rpc.Server, web *http.Server) error {
-	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+func stop(ctx context.Context, server *rpc.Server, web *http.Server) error {
+	ctx, cancel := context.WithTimeout(ctx, stopTime)
 	defer cancel()
 	done := make(chan struct{})
 	go func() {

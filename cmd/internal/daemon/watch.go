@@ -29,7 +29,7 @@ func watched(ctx context.Context, o Options) (objstore.Store, <-chan struct{}, e
 	}
 	hints := make(chan struct{}, 1)
 	go func() {
-		defer w.Close()
+		defer func() { _ = w.Close() }()
 		for {
 			select {
 			case <-ctx.Done():

@@ -29,7 +29,7 @@ func (s *Store) Get(ctx context.Context, key string, r objstore.Range) (io.ReadC
 	start, length, err := r.Resolve(info.Size)
 	if err != nil {
 		if f != nil {
-			f.Close()
+			_ = f.Close()
 		}
 		return nil, objstore.Info{}, fmt.Errorf("get %s: %w", key, err)
 	}
@@ -49,7 +49,7 @@ type fileRange struct {
 func (s *Store) Stat(ctx context.Context, key string) (objstore.Info, error) {
 	f, info, _, err := s.load(ctx, "stat", key)
 	if f != nil {
-		f.Close()
+		_ = f.Close()
 	}
 	return info, err
 }
@@ -71,7 +71,7 @@ func (s *Store) OpenFile(ctx context.Context, key string) (*os.File, error) {
 		return nil, readError("open", key, err)
 	}
 	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		f.Close()
+		_ = f.Close()
 		return nil, fmt.Errorf("open %s: %w", key, cmp.Or(err, objstore.ErrNotFound))
 	}
 	return f, nil

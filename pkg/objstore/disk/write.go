@@ -316,7 +316,7 @@ func (s *Store) lock(ctx context.Context) (unlock func(), err error) {
 		return nil, fmt.Errorf("open the lock file: %w", err)
 	}
 	release := func() {
-		f.Close()
+		_ = f.Close()
 		<-s.writing
 	}
 	taken, err := f.Lock(false)
@@ -341,7 +341,7 @@ func (s *Store) lock(ctx context.Context) (unlock func(), err error) {
 		return release, nil
 	case <-ctx.Done():
 		go func() {
-			<-waited
+			_ = <-waited
 			release()
 		}()
 		return nil, ctx.Err()

@@ -63,6 +63,7 @@ func (b *broken) Put(ctx context.Context, key string, body *io.SectionReader, c 
 		if c.IfVersion != "" && errors.Is(err, objstore.ErrNotFound) {
 			c = objstore.Condition{}
 		}
+	case ReadsStaleReplicas: // writes well
 	}
 	return b.Store.Put(ctx, key, body, c)
 }

@@ -82,8 +82,13 @@ func testRanges(t *testing.T, s objstore.Store) {
 		}
 	}
 	for _, r := range []objstore.Range{
-		{Offset: 10}, {Offset: 10, Length: 1}, {Offset: 11}, {Offset: 1 << 60},
-		{Length: -1}, {Offset: 2, Length: -1}, {Offset: -2, Length: -1},
+		{Offset: 10},
+		{Offset: 10, Length: 1},
+		{Offset: 11},
+		{Offset: 1 << 60},
+		{Length: -1},
+		{Offset: 2, Length: -1},
+		{Offset: -2, Length: -1},
 	} {
 		rc, _, err := s.Get(t.Context(), "ten", r)
 		if err == nil {
@@ -341,7 +346,7 @@ func testOpenFile(t *testing.T, s objstore.Store) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	b, err := io.ReadAll(f)
 	if err != nil || string(b) != "mapped" {
 		t.Errorf("file holds %q, %v", b, err)

@@ -114,14 +114,14 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(rec.Code)
 	if r.Method != http.MethodHead {
-		w.Write(rec.Body.Bytes())
+		_, _ = w.Write(rec.Body.Bytes())
 	}
 }
 
 func fail(w http.ResponseWriter, status int, code string) {
 	w.Header().Set("Content-Type", "application/xml")
 	w.WriteHeader(status)
-	fmt.Fprintf(w, "<Error><Code>%s</Code><Message>fake: %s</Message><RequestId>R1</RequestId></Error>", code, code)
+	_, _ = fmt.Fprintf(w, "<Error><Code>%s</Code><Message>fake: %s</Message><RequestId>R1</RequestId></Error>", code, code)
 }
 
 // etag is quoted, as in headers.
@@ -181,7 +181,7 @@ func (f *fake) get(w http.ResponseWriter, r *http.Request, key string) {
 	}
 	h.Set("Content-Length", strconv.Itoa(len(b)))
 	w.WriteHeader(status)
-	w.Write(b)
+	_, _ = w.Write(b)
 }
 
 func parseRange(spec string, size int64) (start, length int64, err error) {
@@ -246,5 +246,5 @@ func (f *fake) list(w http.ResponseWriter, r *http.Request) {
 		res.NextContinuationToken = ""
 	}
 	w.Header().Set("Content-Type", "application/xml")
-	xml.NewEncoder(w).Encode(res)
+	_ = xml.NewEncoder(w).Encode(res)
 }

@@ -204,7 +204,7 @@ func TestTruncatedBody(t *testing.T) {
 		w.Header().Set("Content-Length", "1000")
 		w.Header().Set("ETag", `"e"`)
 		w.Header().Set("Last-Modified", "Fri, 20 Nov 2026 09:00:00 GMT")
-		fmt.Fprint(w, "short")
+		_, _ = fmt.Fprint(w, "short")
 		return true
 	})
 	b, _, err := objstore.ReadAll(t.Context(), s, "k", objstore.Range{}, 2000)
@@ -304,7 +304,7 @@ func TestVersionBelongsToTheBytes(t *testing.T) {
 		}
 		w.Header().Set("ETag", `"0123456789abcdef0123456789abcdef"`)
 		w.Header().Set("Last-Modified", modTimeOfAll().Format(http.TimeFormat))
-		fmt.Fprint(w, "one")
+		_, _ = fmt.Fprint(w, "one")
 		return true
 	})
 	b, info, err := objstore.ReadAll(t.Context(), s, "root", objstore.Range{}, 10)
@@ -322,7 +322,7 @@ func TestVersionThatIsNoDigest(t *testing.T) {
 		w.Header().Set("Last-Modified", modTimeOfAll().Format(http.TimeFormat))
 		w.Header().Set("Content-Length", "3")
 		if r.Method == http.MethodGet {
-			fmt.Fprint(w, "one")
+			_, _ = fmt.Fprint(w, "one")
 		}
 		return true
 	})

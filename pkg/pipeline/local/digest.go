@@ -51,7 +51,7 @@ func (d *digests) of(file string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	h := blake3.New()
 	if _, err := io.Copy(h, f); err != nil {
 		return "", fmt.Errorf("read program: %w", err)
@@ -74,17 +74,17 @@ func (d *digests) of(file string) (string, error) {
 // name.
 func hostFingerprint() string {
 	h := blake3.NewDeriveKey("dvx 2026-11 v1 host fingerprint")
-	fmt.Fprintf(h, "%s/%s\n", runtime.GOOS, runtime.GOARCH)
+	_, _ = fmt.Fprintf(h, "%s/%s\n", runtime.GOOS, runtime.GOARCH)
 	release, err := os.ReadFile("/etc/os-release")
 	if err != nil {
 		release = nil
 	}
-	fmt.Fprintf(h, "release %d\n%s\n", len(release), release)
+	_, _ = fmt.Fprintf(h, "release %d\n%s\n", len(release), release)
 	machine, err := os.ReadFile("/etc/machine-id")
 	if id := strings.TrimSpace(string(machine)); err == nil && len(id) == 32 {
-		fmt.Fprintf(h, "machine %s\n", id)
+		_, _ = fmt.Fprintf(h, "machine %s\n", id)
 	} else if name, err := os.Hostname(); err == nil {
-		fmt.Fprintf(h, "host %s\n", name)
+		_, _ = fmt.Fprintf(h, "host %s\n", name)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }

@@ -157,7 +157,7 @@ func firstBytes(file string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	line := make([]byte, shebangMax)
 	n, err := io.ReadFull(f, line)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {

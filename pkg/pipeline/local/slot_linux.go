@@ -75,12 +75,12 @@ func (g *program) start() (reply, bool) {
 	if err != nil {
 		return reply{Broken: err.Error()}, false
 	}
-	defer unix.Close(in)
+	defer func() { _ = unix.Close(in) }()
 	log, err := open(p.Log, unix.O_WRONLY|unix.O_CREAT|unix.O_APPEND)
 	if err != nil {
 		return reply{Broken: err.Error()}, false
 	}
-	defer unix.Close(log)
+	defer func() { _ = unix.Close(log) }()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.killed {

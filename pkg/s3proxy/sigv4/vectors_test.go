@@ -62,19 +62,29 @@ func TestPublishedHeaderExamples(t *testing.T) {
 		name, method, target, signed, signature string
 		headers                                 []string
 	}{
-		{"get object", "GET", "/test.txt", "host;range;x-amz-content-sha256;x-amz-date",
+		{
+			"get object", "GET", "/test.txt", "host;range;x-amz-content-sha256;x-amz-date",
 			"f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41",
-			[]string{"Range: bytes=0-9", "X-Amz-Content-Sha256: " + EmptyPayload}},
-		{"put object", "PUT", "/test$file.text", "date;host;x-amz-content-sha256;x-amz-date;x-amz-storage-class",
+			[]string{"Range: bytes=0-9", "X-Amz-Content-Sha256: " + EmptyPayload},
+		},
+		{
+			"put object", "PUT", "/test$file.text", "date;host;x-amz-content-sha256;x-amz-date;x-amz-storage-class",
 			"98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd",
-			[]string{"Date: Fri, 24 May 2013 00:00:00 GMT", "X-Amz-Storage-Class: REDUCED_REDUNDANCY",
-				"X-Amz-Content-Sha256: " + HashPayload([]byte("Welcome to Amazon S3."))}},
-		{"bucket lifecycle", "GET", "/?lifecycle", "host;x-amz-content-sha256;x-amz-date",
+			[]string{
+				"Date: Fri, 24 May 2013 00:00:00 GMT", "X-Amz-Storage-Class: REDUCED_REDUNDANCY",
+				"X-Amz-Content-Sha256: " + HashPayload([]byte("Welcome to Amazon S3.")),
+			},
+		},
+		{
+			"bucket lifecycle", "GET", "/?lifecycle", "host;x-amz-content-sha256;x-amz-date",
 			"fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543",
-			[]string{"X-Amz-Content-Sha256: " + EmptyPayload}},
-		{"list objects", "GET", "/?max-keys=2&prefix=J", "host;x-amz-content-sha256;x-amz-date",
+			[]string{"X-Amz-Content-Sha256: " + EmptyPayload},
+		},
+		{
+			"list objects", "GET", "/?max-keys=2&prefix=J", "host;x-amz-content-sha256;x-amz-date",
 			"34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7",
-			[]string{"X-Amz-Content-Sha256: " + EmptyPayload}},
+			[]string{"X-Amz-Content-Sha256: " + EmptyPayload},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

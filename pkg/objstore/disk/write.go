@@ -341,7 +341,8 @@ func (s *Store) lock(ctx context.Context) (unlock func(), err error) {
 		return release, nil
 	case <-ctx.Done():
 		go func() {
-			_ = <-waited
+			err := <-waited // whether it got the lock or failed, it lets go
+			_ = err
 			release()
 		}()
 		return nil, ctx.Err()

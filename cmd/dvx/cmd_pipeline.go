@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -124,7 +125,10 @@ func codeOf(s repo.Store, file string, spec pipeline.Spec) func(context.Context,
 		return nil
 	}
 	return func(ctx context.Context, cs chunk.Store) (tree.Root, error) {
-		dir := filepath.Join(filepath.Dir(file), filepath.FromSlash(code.Path))
+		dir, err := codeDir(file, code.Path)
+		if err != nil {
+			return tree.Root{}, err
+		}
 		edits, _, err := worktree.Edits(ctx, cs, tree.Root{}, worktree.Options{Dir: dir, Params: s.Config().Chunker, SkipSpecial: true})
 		if err != nil {
 			return tree.Root{}, err
@@ -135,6 +139,23 @@ func codeOf(s repo.Store, file string, spec pipeline.Spec) func(context.Context,
 		edits = withoutSpec(edits, file, dir)
 		return tree.Apply(ctx, cs, tree.Root{}, edits)
 	}
+}
+
+// codeDir returns the folder of a spec's code. A link may not lead out of the
+// spec's own folder: what lies elsewhere was not offered.
+func codeDir(file, path string) (string, error) {
+	home, err := filepath.EvalSymlinks(filepath.Dir(file))
+	if err != nil {
+		return "", fmt.Errorf("folder of spec %s: %w", file, err)
+	}
+	dir, err := filepath.EvalSymlinks(filepath.Join(filepath.Dir(file), filepath.FromSlash(path)))
+	if err != nil {
+		return "", fmt.Errorf("transform.code.path %q: %w", path, err)
+	}
+	if rel, err := filepath.Rel(home, dir); err != nil || !filepath.IsLocal(rel) {
+		return "", fmt.Errorf("transform.code.path %q leads out of the spec's folder, to %s: %w", path, dir, fs.ErrInvalid)
+	}
+	return filepath.Join(filepath.Dir(file), filepath.FromSlash(path)), nil
 }
 
 // withoutSpec drops the spec file itself: what the program may rely on of it is

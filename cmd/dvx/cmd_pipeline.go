@@ -16,6 +16,7 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/rpc"
 	"github.com/dvx-io/dvx/pkg/tree"
@@ -62,12 +63,12 @@ func cmdRegister(a *app, verb, short string, create, update bool) *cobra.Command
 }
 
 // readSpecs parses a spec file.
-func readSpecs(file string) ([]pipeline.Spec, []byte, error) {
+func readSpecs(file string) ([]spec.Spec, []byte, error) {
 	source, err := os.ReadFile(file)
 	if err != nil {
 		return nil, nil, err
 	}
-	specs, err := pipeline.ParseSpecs(file, source)
+	specs, err := spec.ParseAll(file, source)
 	return specs, source, err
 }
 
@@ -89,8 +90,8 @@ func (a *app) register(ctx context.Context, file string, g pipeline.Registration
 		return err
 	}
 	out := []registered{}
-	for _, spec := range specs {
-		g.Spec, g.Source, g.Code = spec, source, codeOf(s, file, spec)
+	for _, one := range specs {
+		g.Spec, g.Source, g.Code = one, source, codeOf(s, file, one)
 		if g.Op, err = opID(""); err != nil {
 			return err
 		}
@@ -98,7 +99,7 @@ func (a *app) register(ctx context.Context, file string, g pipeline.Registration
 		if err != nil {
 			return err
 		}
-		out = append(out, registered{Pipeline: spec.Pipeline, Branch: g.Branch, Spec: id.String(), Unchanged: unchanged})
+		out = append(out, registered{Pipeline: one.Pipeline, Branch: g.Branch, Spec: id.String(), Unchanged: unchanged})
 	}
 	return a.print(out, func(w io.Writer) error {
 		for _, r := range out {
@@ -116,10 +117,10 @@ func (a *app) register(ctx context.Context, file string, g pipeline.Registration
 
 // codeOf returns the function that stores a spec's code tree: the folder that
 // the spec names, less what .dvxignore and the spec leave out.
-func codeOf(s repo.Store, file string, spec pipeline.Spec) func(context.Context, chunk.Store) (tree.Root, error) {
-	code := pipeline.Code{}
-	if spec.Transform.Code != nil {
-		code = *spec.Transform.Code
+func codeOf(s repo.Store, file string, of spec.Spec) func(context.Context, chunk.Store) (tree.Root, error) {
+	code := spec.Code{}
+	if of.Transform.Code != nil {
+		code = *of.Transform.Code
 	}
 	if code.None {
 		return nil
@@ -173,7 +174,7 @@ func withoutSpec(edits []tree.Edit, file, dir string) []tree.Edit {
 func without(edits []tree.Edit, globs []string) ([]tree.Edit, error) {
 	var kept []tree.Edit
 	for _, source := range globs {
-		g, err := pipeline.CompileGlob(source)
+		g, err := spec.CompileGlob(source)
 		if err != nil {
 			return nil, fmt.Errorf("transform.code.ignore: %w", err)
 		}
@@ -188,7 +189,7 @@ func without(edits []tree.Edit, globs []string) ([]tree.Edit, error) {
 	return edits, nil
 }
 
-func ignored(g *pipeline.Glob, path string) bool {
+func ignored(g *spec.Glob, path string) bool {
 	for dir := path; ; {
 		if g.Match(dir, dir != path) {
 			return true
@@ -311,9 +312,9 @@ func printPipeline(w io.Writer, p pipelineInfo) error {
 	if !p.Output.IsZero() {
 		fmt.Fprintf(&b, "output    %s\n", p.Output)
 	}
-	var spec any
-	if err := json.Unmarshal(p.Source, &spec); err == nil {
-		pretty, err := json.MarshalIndent(spec, "", "  ")
+	var fields any
+	if err := json.Unmarshal(p.Source, &fields); err == nil {
+		pretty, err := json.MarshalIndent(fields, "", "  ")
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/memo"
+	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -132,17 +133,17 @@ func (l *listing) previous(ctx context.Context) (old tree.Root, ok bool, err err
 }
 
 // loadSpec returns the input of the spec in a spec commit.
-func (l *listing) loadSpec(ctx context.Context, id commit.ID) (Input, error) {
+func (l *listing) loadSpec(ctx context.Context, id commit.ID) (spec.Input, error) {
 	if id == l.job.Head.Spec {
 		return l.keys.version.Spec.Input, nil
 	}
 	c, err := commit.Load(ctx, l.r, id)
 	if err != nil {
-		return Input{}, err
+		return spec.Input{}, err
 	}
 	v, err := LoadVersion(ctx, l.r, c.Tree)
 	if errors.Is(err, fs.ErrInvalid) || errors.Is(err, chunk.ErrCorrupt) {
-		return Input{}, nil // a spec of another release: list everything
+		return spec.Input{}, nil // a spec of another release: list everything
 	}
 	return v.Spec.Input, err
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/objstore/mem"
 	"github.com/dvx-io/dvx/pkg/pipeline"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
+	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
@@ -36,7 +37,7 @@ type upper struct {
 	before func(context.Context, string) error // called first, with the path
 }
 
-func (u *upper) Runtime(_ context.Context, t pipeline.Transform, _ tree.Root, _ chunk.Reader) (memo.Runtime, error) {
+func (u *upper) Runtime(_ context.Context, t spec.Transform, _ tree.Root, _ chunk.Reader) (memo.Runtime, error) {
 	if t.Cmd[0] != "upper" {
 		return memo.Runtime{}, fmt.Errorf("no program %s: %w", t.Cmd[0], fs.ErrNotExist)
 	}
@@ -207,9 +208,9 @@ func (b *bench) commit(message string, files map[string]string) {
 }
 
 // register makes a pipeline that reads a repo.
-func (b *bench) register(name, input, branch string, change func(*pipeline.Spec)) {
+func (b *bench) register(name, input, branch string, change func(*spec.Spec)) {
 	b.Helper()
-	s := pipeline.Spec{Pipeline: name, Transform: pipeline.Transform{Cmd: []string{"upper"}}, Input: pipeline.Input{Repo: input, Glob: "/*"}}
+	s := spec.Spec{Pipeline: name, Transform: spec.Transform{Cmd: []string{"upper"}}, Input: spec.Input{Repo: input, Glob: "/*"}}
 	if change != nil {
 		change(&s)
 	}
@@ -320,14 +321,14 @@ func TestMainJob(t *testing.T) {
 	b.wantFiles("again@main", map[string]string{"a": "ONE", "c": "THREE"})
 	b.wantRuns(8)
 
-	b.register("up", "src", "main", func(s *pipeline.Spec) { s.Parameters = map[string]string{"n": "1"} })
+	b.register("up", "src", "main", func(s *spec.Spec) { s.Parameters = map[string]string{"n": "1"} })
 	b.wait()
 	b.wantRuns(10) // the code may see it; its output is the same, so "again" has nothing to do
 	if c := b.newest("again").Counts; c.Hit != 2 || c.Total != 2 {
 		t.Errorf("the second pipeline counts %+v", c)
 	}
 
-	b.register("up", "src", "staging", func(s *pipeline.Spec) {
+	b.register("up", "src", "staging", func(s *spec.Spec) {
 		s.Input.Branch = "main"
 		s.Parameters = map[string]string{"n": "1"}
 	})
@@ -341,7 +342,7 @@ func TestMainJob(t *testing.T) {
 func TestFailedDatum(t *testing.T) {
 	b := newBench(t)
 	b.runner.fail = map[string]bool{"b": true}
-	b.register("up", "src", "main", func(s *pipeline.Spec) { s.Datum.Tries = 2 })
+	b.register("up", "src", "main", func(s *spec.Spec) { s.Datum.Tries = 2 })
 	stop := b.start()
 	if s := b.wait(); len(s.Failed) != 1 || s.Err() == nil {
 		t.Fatalf("settlement %+v", s)
@@ -596,7 +597,7 @@ func TestDiskFull(t *testing.T) {
 // TestUnrunnable: a command that is not there fails the job, and says so.
 func TestUnrunnable(t *testing.T) {
 	b := newBench(t)
-	b.register("up", "src", "main", func(s *pipeline.Spec) { s.Transform.Cmd = []string{"nothere"} })
+	b.register("up", "src", "main", func(s *spec.Spec) { s.Transform.Cmd = []string{"nothere"} })
 	b.start()
 	b.wait()
 	if j := b.newest("up"); j.State != history.Failed || !strings.Contains(j.Reason, "nothere") {

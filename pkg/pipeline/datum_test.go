@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
+	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -44,7 +45,7 @@ func plant(t interface{ Fatal(...any) }, s chunk.Store, files map[string]string)
 	return root
 }
 
-func datumsOf(t interface{ Fatal(...any) }, s chunk.Store, root tree.Root, in Input) []Datum {
+func datumsOf(t interface{ Fatal(...any) }, s chunk.Store, root tree.Root, in spec.Input) []Datum {
 	var all []Datum
 	for d, err := range Datums(context.Background(), s, root, in) {
 		if err != nil {
@@ -85,16 +86,16 @@ func TestDatums(t *testing.T) {
 		{"/a/x.csv/*", []string{}},
 	}
 	for _, test := range tests {
-		got := datumsOf(t, &s, root, Input{Name: "in", Glob: test.glob})
+		got := datumsOf(t, &s, root, spec.Input{Name: "in", Glob: test.glob})
 		if diff := cmp.Diff(test.want, identities(got)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", test.glob, diff)
 		}
 	}
-	d := datumsOf(t, &s, root, Input{Name: "in", Glob: "/*/y"})[0]
+	d := datumsOf(t, &s, root, spec.Input{Name: "in", Glob: "/*/y"})[0]
 	if it := d.Inputs[0].Items[0]; d.Inputs[0].Name != "in" || it.Path != "a/y" || it.Entry.Kind != tree.Dir || it.Entry.Dir.Files != 1 {
 		t.Errorf("datum %+v", d)
 	}
-	if got := datumsOf(t, &s, tree.Root{}, Input{Name: "in", Glob: "/"}); len(got) != 0 {
+	if got := datumsOf(t, &s, tree.Root{}, spec.Input{Name: "in", Glob: "/"}); len(got) != 0 {
 		t.Errorf("a zero root has datums %v", got)
 	}
 }
@@ -104,7 +105,7 @@ func TestDatumsStop(t *testing.T) {
 	var s chunk.Mem
 	root := plant(t, &s, map[string]string{"a/1": "", "a/2": "", "b/3": ""})
 	n := 0
-	for _, err := range Datums(t.Context(), &s, root, Input{Name: "in", Glob: "**"}) {
+	for _, err := range Datums(t.Context(), &s, root, spec.Input{Name: "in", Glob: "**"}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -112,7 +113,7 @@ func TestDatumsStop(t *testing.T) {
 			break
 		}
 	}
-	for c, err := range DatumChanges(t.Context(), &s, tree.Root{}, &s, root, Input{Name: "in", Glob: "/*/*"}) {
+	for c, err := range DatumChanges(t.Context(), &s, tree.Root{}, &s, root, spec.Input{Name: "in", Glob: "/*/*"}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -128,7 +129,7 @@ func TestDatumsStop(t *testing.T) {
 func TestDatumsReportErrors(t *testing.T) {
 	var s chunk.Mem
 	root := plant(t, &s, map[string]string{"a/1": ""})
-	in := Input{Name: "in", Glob: "/*/*"}
+	in := spec.Input{Name: "in", Glob: "/*/*"}
 	for _, err := range Datums(t.Context(), &chunk.Mem{}, root, in) {
 		if err == nil || !strings.Contains(err.Error(), "input in") {
 			t.Errorf("missing nodes: error %v", err)
@@ -139,7 +140,7 @@ func TestDatumsReportErrors(t *testing.T) {
 			t.Error("missing nodes: no error")
 		}
 	}
-	for _, err := range Datums(t.Context(), &s, root, Input{Name: "in", Glob: "/["}) {
+	for _, err := range Datums(t.Context(), &s, root, spec.Input{Name: "in", Glob: "/["}) {
 		if err == nil {
 			t.Error("bad glob: no error")
 		}
@@ -168,8 +169,8 @@ func TestDatumsAgreeWithMatch(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var s chunk.Mem
 		root := plant(t, &s, drawFiles(t, "files"))
-		in := Input{Name: "in", Glob: drawTreeGlob(t)}
-		g, err := CompileGlob(in.Glob)
+		in := spec.Input{Name: "in", Glob: drawTreeGlob(t)}
+		g, err := spec.CompileGlob(in.Glob)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -196,7 +197,7 @@ func TestDatumsAgreeWithMatch(t *testing.T) {
 func TestDatumChangesAgreeWithDatums(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var s chunk.Mem
-		in := Input{Name: "in", Glob: drawTreeGlob(t)}
+		in := spec.Input{Name: "in", Glob: drawTreeGlob(t)}
 		files := drawFiles(t, "old")
 		old := plant(t, &s, files)
 		if rapid.Bool().Draw(t, "edit") {
@@ -287,7 +288,7 @@ func TestDatumChangesCostFollowsChange(t *testing.T) {
 	for _, glob := range []string{"/*", "/**/*.csv"} {
 		before, _ := s.Counts()
 		n := 0
-		for c, err := range DatumChanges(t.Context(), &s, old, &s, now, Input{Name: "in", Glob: glob}) {
+		for c, err := range DatumChanges(t.Context(), &s, old, &s, now, spec.Input{Name: "in", Glob: glob}) {
 			if err != nil || c.Kind != tree.Added {
 				t.Fatal(c, err)
 			}
@@ -321,7 +322,7 @@ func TestDatumsReadOnlyWhatTheyNeed(t *testing.T) {
 	}
 	for glob, want := range map[string]int{"/day-00777/f": 1, "/day-0077?/*": 10, "/{day-00001,day-49999}/*": 2} {
 		before, _ := s.Counts()
-		n := len(datumsOf(t, &s, root, Input{Name: "in", Glob: glob}))
+		n := len(datumsOf(t, &s, root, spec.Input{Name: "in", Glob: glob}))
 		after, _ := s.Counts()
 		if n != want || after-before > 12+2*want {
 			t.Errorf("%s: %d datums with %d node reads, want %d with at most %d", glob, n, after-before, want, 12+2*want)

@@ -1,9 +1,8 @@
 // Package pipeline decides what must run, given what is.
 //
-// # Spec
+// # Version
 //
-// A [Spec] is data: what program runs on which part of which inputs. Its
-// versions are commits.
+// A [Version] is a spec as it is stored, with its code. Versions are commits.
 //
 // # Datum
 //

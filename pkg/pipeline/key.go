@@ -2,25 +2,26 @@ package pipeline
 
 import (
 	"github.com/dvx-io/dvx/pkg/memo"
+	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
 // WorkOf returns the complete description of the run of a valid spec on a
 // datum: what its memo key covers. rt is what the runner says would execute
 // the expanded transform, code the content ID of the code tree (zero without),
-// platform as in "linux/amd64". It is a pure function; testdata/key_table.golden
-// says of every field whether it plays a part.
-func WorkOf(spec Spec, rt memo.Runtime, code tree.ContentID, platform string, d Datum) memo.Work {
-	t, _ := spec.expand() // valid, so it expands
+// platform as in "linux/amd64". It is a pure function; the table of
+// package spec says of every field whether it plays a part.
+func WorkOf(s spec.Spec, rt memo.Runtime, code tree.ContentID, platform string, d Datum) memo.Work {
+	t, _ := s.Expand() // valid, so it expands
 	w := memo.Work{
 		ABI:      memo.ABI,
-		Salt:     spec.Reprocess,
+		Salt:     s.Reprocess,
 		Platform: platform,
 		Runtime:  rt,
 		Command:  t.Cmd,
 		Stdin:    t.Stdin,
 		Env:      t.Env,
-		Params:   spec.Parameters,
+		Params:   s.Parameters,
 		Dir:      t.WorkingDir,
 		Code:     code,
 	}

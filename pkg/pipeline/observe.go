@@ -11,6 +11,7 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/commit"
+	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/repo"
 )
 
@@ -123,9 +124,9 @@ func (o *Observer) ObserveView(ctx context.Context, view *repo.View) (Snapshot, 
 	return snap, nil
 }
 
-func (o *Observer) pipeline(ctx context.Context, view *repo.View, name, branch string, spec commit.ID, used map[commit.ID]bool) (PipelineHead, error) {
-	p := PipelineHead{Name: name, Branch: branch, Spec: spec}
-	at, err := o.head(ctx, name, spec, used)
+func (o *Observer) pipeline(ctx context.Context, view *repo.View, name, branch string, version commit.ID, used map[commit.ID]bool) (PipelineHead, error) {
+	p := PipelineHead{Name: name, Branch: branch, Spec: version}
+	at, err := o.head(ctx, name, version, used)
 	if err != nil {
 		return p, err
 	}
@@ -137,7 +138,7 @@ func (o *Observer) pipeline(ctx context.Context, view *repo.View, name, branch s
 	if p.Output, err = o.head(ctx, name, out.Commit, used); err != nil || p.Problem != "" {
 		return p, err
 	}
-	for _, in := range []Input{p.Version.Spec.Input} {
+	for _, in := range []spec.Input{p.Version.Spec.Input} {
 		h := InputHead{Name: cmp.Or(in.Name, in.Repo), Repo: in.Repo}
 		h.Branch, p.Problem = ResolveInput(view, in, branch)
 		if p.Problem == "" {
@@ -154,7 +155,7 @@ func (o *Observer) pipeline(ctx context.Context, view *repo.View, name, branch s
 // follows: the one that the spec names, else the pipeline's own, else the
 // nearest one from which that was forked and which the input's repo has. If
 // there is none, problem says so, for people.
-func ResolveInput(view *repo.View, in Input, branch string) (resolved, problem string) {
+func ResolveInput(view *repo.View, in spec.Input, branch string) (resolved, problem string) {
 	r, ok := view.Repos[in.Repo]
 	if !ok {
 		return branch, fmt.Sprintf("input repo %q does not exist: create it, or correct input.repo", in.Repo)

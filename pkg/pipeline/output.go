@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -203,7 +204,7 @@ func (m *merger) checkFile(ctx context.Context, t *tree.Tree, p string) error {
 func find(ctx context.Context, t *tree.Tree, p string) (*tree.Entry, error) {
 	e, err := t.Lookup(ctx, p)
 	switch {
-	case isNotFound(err):
+	case errors.Is(err, tree.ErrNotFound):
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("merge output: %w", err)

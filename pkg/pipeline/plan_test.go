@@ -9,6 +9,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
+	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/repo"
 )
 
@@ -20,7 +21,7 @@ func testTime(minute int) time.Time { return time.Date(2026, 11, 20, 9, minute, 
 func testHead(name, branch, input string) PipelineHead {
 	p := PipelineHead{Name: name, Branch: branch, Spec: testID("spec of " + name)}
 	p.SpecCommit = commit.Commit{Time: testTime(1), Author: "owner"}
-	p.Version.Spec = Spec{Pipeline: name, Parameters: map[string]string{"n": "1"}}
+	p.Version.Spec = spec.Spec{Pipeline: name, Parameters: map[string]string{"n": "1"}}
 	p.Inputs = []InputHead{{Name: input, Repo: input, Branch: branch}}
 	return p
 }
@@ -179,7 +180,7 @@ func TestResolveInput(t *testing.T) {
 		{"src", "", "lost", ""},
 		{"none", "", "main", ""},
 	} {
-		got, problem := ResolveInput(view, Input{Repo: c.repo, Branch: c.set}, c.branch)
+		got, problem := ResolveInput(view, spec.Input{Repo: c.repo, Branch: c.set}, c.branch)
 		if (problem == "") != (c.want != "") || c.want != "" && got != c.want {
 			t.Errorf("%+v: got %q, %q", c, got, problem)
 		}

@@ -8,13 +8,14 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/commit"
+	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
 // Registration is a spec on its way into a store.
 type Registration struct {
-	Spec   Spec
+	Spec   spec.Spec
 	Source []byte // as typed
 	Branch string // the environment
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/memo"
+	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -14,7 +15,7 @@ import (
 type Runner interface {
 	// Runtime says what would execute command in the code tree: part of the
 	// memo key. It fails if the command can't be found, naming where it looked.
-	Runtime(ctx context.Context, t Transform, code tree.Root, r chunk.Reader) (memo.Runtime, error)
+	Runtime(ctx context.Context, t spec.Transform, code tree.Root, r chunk.Reader) (memo.Runtime, error)
 
 	// Slots returns how many tasks can run at once.
 	Slots() int
@@ -31,7 +32,7 @@ type Runner interface {
 type Task struct {
 	Key       memo.Key
 	Attempt   int // from 1
-	Transform Transform
+	Transform spec.Transform
 	Params    map[string]string
 	Code      tree.Root // zero: no code
 	Inputs    []TaskInput

@@ -106,7 +106,7 @@ func Table(ctx context.Context, r chunk.Reader, root tree.Root) iter.Seq2[TableE
 
 // lookupTable returns the row of a datum, nil if the table has none.
 func lookupTable(ctx context.Context, r chunk.Reader, root tree.Root, identity string) (*TableEntry, error) {
-	e, err := lookupKey(ctx, tree.Open(r, root), tableName(identity)+"/")
+	e, err := tree.Open(r, root).Find(ctx, tableName(identity)+"/")
 	if err != nil || e == nil {
 		return nil, err
 	}

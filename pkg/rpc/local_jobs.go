@@ -7,6 +7,7 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/pipeline"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
+	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/repo"
 )
 
@@ -43,7 +44,7 @@ func (l *LocalJobs) Pipelines(ctx context.Context) ([]PipelineState, error) {
 			st.State = "can't run"
 		}
 		if p.Version.Spec.Pipeline != "" { // it could be read
-			if st.Source, err = pipeline.EncodeSpec(p.Version.Spec); err != nil {
+			if st.Source, err = spec.Encode(p.Version.Spec); err != nil {
 				return nil, err
 			}
 		}

@@ -2,6 +2,7 @@ package tree
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"iter"
@@ -63,6 +64,20 @@ func (t *Tree) Lookup(ctx context.Context, path string) (Entry, error) {
 		}
 	}
 	return Entry{}, lookupError(path, nil)
+}
+
+// Find returns the entry whose kind is as path says, a directory if "/" is at
+// its end, else a file or link; nil if there is none. In all else it is
+// [Tree.Lookup].
+func (t *Tree) Find(ctx context.Context, path string) (*Entry, error) {
+	e, err := t.Lookup(ctx, path)
+	switch {
+	case errors.Is(err, ErrNotFound), err == nil && (e.Kind == Dir) != strings.HasSuffix(path, "/"):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return &e, nil
 }
 
 func lookupError(path string, err error) error {

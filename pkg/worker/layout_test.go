@@ -11,6 +11,7 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -284,17 +285,17 @@ func TestProcessIsDescribedWhole(t *testing.T) {
 	}))
 	cases := []struct {
 		name   string
-		change func(*pipeline.Transform)
+		change func(*spec.Transform)
 		path   string // below the task's folder
 		dir    string
 		stdin  string
 	}{
-		{"plain", func(*pipeline.Transform) {}, "", "", ""},
-		{"stdin", func(x *pipeline.Transform) { x.Stdin = []string{"a", "", "b"} }, "", "", "a\n\nb\n"},
-		{"one empty line", func(x *pipeline.Transform) { x.Stdin = []string{""} }, "", "", "\n"},
-		{"folder", func(x *pipeline.Transform) { x.WorkingDir = "code/sub" }, "", "code/sub", ""},
-		{"out", func(x *pipeline.Transform) { x.WorkingDir = "./out" }, "", "out", ""},
-		{"program of the code", func(x *pipeline.Transform) { x.Cmd = []string{"./code//run.sh", "x"} }, "code/run.sh", "", ""},
+		{"plain", func(*spec.Transform) {}, "", "", ""},
+		{"stdin", func(x *spec.Transform) { x.Stdin = []string{"a", "", "b"} }, "", "", "a\n\nb\n"},
+		{"one empty line", func(x *spec.Transform) { x.Stdin = []string{""} }, "", "", "\n"},
+		{"folder", func(x *spec.Transform) { x.WorkingDir = "code/sub" }, "", "code/sub", ""},
+		{"out", func(x *spec.Transform) { x.WorkingDir = "./out" }, "", "out", ""},
+		{"program of the code", func(x *spec.Transform) { x.Cmd = []string{"./code//run.sh", "x"} }, "code/run.sh", "", ""},
 	}
 	for _, c := range cases {
 		k := task()

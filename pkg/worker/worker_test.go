@@ -14,6 +14,7 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -108,7 +109,7 @@ func whole(name string, root tree.Root) pipeline.TaskInput {
 }
 
 func task(inputs ...pipeline.TaskInput) pipeline.Task {
-	return pipeline.Task{Attempt: 1, Transform: pipeline.Transform{Cmd: []string{"program"}}, Inputs: inputs}
+	return pipeline.Task{Attempt: 1, Transform: spec.Transform{Cmd: []string{"program"}}, Inputs: inputs}
 }
 
 // succeed runs a task that must succeed.

@@ -17,6 +17,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/objstore"
 	"github.com/dvx-io/dvx/pkg/pipeline"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
+	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
@@ -173,9 +174,9 @@ func (d *description) spec(e commit.Entry) {
 	d.Helper()
 	v, err := pipeline.LoadVersion(d.ctx, d.r, e.Commit.Tree)
 	d.must(err)
-	spec, err := pipeline.EncodeSpec(v.Spec)
+	text, err := spec.Encode(v.Spec)
 	d.must(err)
-	d.line("spec %v %s %q code %v\n  %s", e.ID, stamp(e.Commit.Time), e.Commit.Message, v.Code.Content, spec)
+	d.line("spec %v %s %q code %v\n  %s", e.ID, stamp(e.Commit.Time), e.Commit.Message, v.Code.Content, text)
 	d.tree(e.Commit.Tree)
 }
 

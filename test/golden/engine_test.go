@@ -13,6 +13,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/memo"
 	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -33,7 +34,7 @@ func (r *runner) all() []string {
 }
 
 // Runtime implements pipeline.Runner.
-func (r *runner) Runtime(context.Context, pipeline.Transform, tree.Root, chunk.Reader) (memo.Runtime, error) {
+func (r *runner) Runtime(context.Context, spec.Transform, tree.Root, chunk.Reader) (memo.Runtime, error) {
 	return memo.Runtime{Host: scope}, nil
 }
 

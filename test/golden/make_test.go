@@ -18,6 +18,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/objstore/disk"
 	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
@@ -267,10 +268,10 @@ func (a *at) keep(ctx context.Context, s chunk.Store, edits []tree.Edit) error {
 // register makes a version of a pipeline whose code has the files named.
 func (a *at) register(name, input, glob, branch string, params map[string]string, code ...string) {
 	a.Helper()
-	s := pipeline.Spec{
+	s := spec.Spec{
 		Pipeline: name, Description: "made for the golden store",
-		Transform:  pipeline.Transform{Cmd: []string{"golden", name}, Env: map[string]string{"LANG": "C"}},
-		Input:      pipeline.Input{Repo: input, Branch: "main", Glob: glob},
+		Transform:  spec.Transform{Cmd: []string{"golden", name}, Env: map[string]string{"LANG": "C"}},
+		Input:      spec.Input{Repo: input, Branch: "main", Glob: glob},
 		Parameters: params,
 	}
 	var edits []tree.Edit

@@ -57,8 +57,9 @@ var layers = []layer{
 		"pkg/interop",
 		"pkg/notify",
 	}},
-	{"L5a records of what ran", []string{
+	{"L5a what is asked for, and what ran", []string{
 		"pkg/pipeline/history",
+		"pkg/pipeline/spec",
 	}},
 	{"L5 what was computed", []string{
 		"pkg/journal",

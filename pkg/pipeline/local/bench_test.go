@@ -10,6 +10,7 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 )
 
 // BenchmarkDatum runs the smallest program on one small input file, through one
@@ -20,7 +21,7 @@ func BenchmarkDatum(b *testing.B) {
 			r, s := newRunner(b, slots), &chunk.Mem{}
 			root := code(b, s, map[string]string{"a.txt": "alpha"})
 			k := pipeline.Task{
-				Transform: pipeline.Transform{Cmd: []string{"true"}},
+				Transform: spec.Transform{Cmd: []string{"true"}},
 				Inputs:    []pipeline.TaskInput{{Name: "r", Items: []pipeline.TaskItem{{Entry: dirEntry(root)}}}},
 				Code:      code(b, s, map[string]string{"x": "1", "y/z": "2"}),
 			}

@@ -21,6 +21,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/memo"
 	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -113,7 +114,7 @@ func newRunner(t testing.TB, slots int) *Runner {
 func shell(script string) pipeline.Task {
 	return pipeline.Task{
 		Key: memo.Key(chunk.Data.Sum([]byte(script))), Attempt: 1,
-		Transform: pipeline.Transform{Cmd: []string{"sh", "-c", script}},
+		Transform: spec.Transform{Cmd: []string{"sh", "-c", script}},
 	}
 }
 

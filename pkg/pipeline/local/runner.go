@@ -14,6 +14,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/memo"
 	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/tree"
 	"github.com/dvx-io/dvx/pkg/worker"
 )
@@ -72,7 +73,7 @@ func New(o Options) (*Runner, error) {
 func (r *Runner) Slots() int { return r.opts.Slots }
 
 // Runtime implements [pipeline.Runner].
-func (r *Runner) Runtime(ctx context.Context, t pipeline.Transform, code tree.Root, chunks chunk.Reader) (memo.Runtime, error) {
+func (r *Runner) Runtime(ctx context.Context, t spec.Transform, code tree.Root, chunks chunk.Reader) (memo.Runtime, error) {
 	if len(t.Cmd) == 0 {
 		return memo.Runtime{}, fmt.Errorf("the pipeline has no command: %w", fs.ErrInvalid)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/memo"
 	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -93,7 +94,7 @@ func TestRuntimeListsTheInterpreterChain(t *testing.T) {
 		{cmd: dir + "/deep5", want: "more than 4 interpreters", err: fs.ErrInvalid},
 	}
 	for _, c := range cases {
-		x := pipeline.Transform{Cmd: []string{c.cmd}}
+		x := spec.Transform{Cmd: []string{c.cmd}}
 		if c.path != "" {
 			x.Env = map[string]string{"PATH": c.path}
 		}
@@ -115,7 +116,7 @@ func TestRuntimeListsTheInterpreterChain(t *testing.T) {
 			t.Errorf("%s: %q of %+v, %v; want %q", c.cmd, got, rt, err, c.want)
 		}
 	}
-	if _, err := r.Runtime(context.Background(), pipeline.Transform{}, tree.Root{}, s); !errors.Is(err, fs.ErrInvalid) {
+	if _, err := r.Runtime(context.Background(), spec.Transform{}, tree.Root{}, s); !errors.Is(err, fs.ErrInvalid) {
 		t.Errorf("no command: %v", err)
 	}
 }
@@ -125,7 +126,7 @@ func TestRunFollowsTheDeclaredPath(t *testing.T) {
 	r, s := shared.get(t), &chunk.Mem{}
 	dir := bin(t, map[string]string{"mine*": "#!/bin/sh\necho mine\n"})
 	for _, cmd := range []string{"mine", dir + "/mine"} {
-		k := pipeline.Task{Transform: pipeline.Transform{Cmd: []string{cmd}, Env: map[string]string{"PATH": dir}}}
+		k := pipeline.Task{Transform: spec.Transform{Cmd: []string{cmd}, Env: map[string]string{"PATH": dir}}}
 		if log := succeed(t, r, k, s); log != "mine\n" {
 			t.Errorf("log %q", log)
 		}
@@ -134,7 +135,7 @@ func TestRunFollowsTheDeclaredPath(t *testing.T) {
 	if err := os.Symlink("/bin/sh", filepath.Join(dir, "called")); err != nil {
 		t.Fatal(err)
 	}
-	k := pipeline.Task{Transform: pipeline.Transform{Cmd: []string{dir + "/called", "-c", `echo "$0"`}}}
+	k := pipeline.Task{Transform: spec.Transform{Cmd: []string{dir + "/called", "-c", `echo "$0"`}}}
 	if log := succeed(t, r, k, s); log != dir+"/called\n" {
 		t.Errorf("called %q", log)
 	}
@@ -151,7 +152,7 @@ func TestDigestFollowsTheProgram(t *testing.T) {
 		}
 		file := filepath.Join(dir, "a")
 		runtime := func(file string) memo.Executable {
-			rt, err := r.Runtime(context.Background(), pipeline.Transform{Cmd: []string{file}}, tree.Root{}, s)
+			rt, err := r.Runtime(context.Background(), spec.Transform{Cmd: []string{file}}, tree.Root{}, s)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 )
 
 func TestExits(t *testing.T) {
@@ -109,20 +110,20 @@ func TestCommandsThatCantBeStarted(t *testing.T) {
 		{[]string{"true", strings.Repeat("x", 3<<20)}, "argument"},
 	}
 	for _, c := range cases {
-		k := pipeline.Task{Attempt: 1, Transform: pipeline.Transform{Cmd: c.cmd}, Code: files}
+		k := pipeline.Task{Attempt: 1, Transform: spec.Transform{Cmd: c.cmd}, Code: files}
 		res := run(t, r, k, s)
 		if res.Outcome != pipeline.Failed || res.Exit != 127 || !strings.Contains(res.Reason, c.reason) ||
 			strings.Contains(res.Reason, r.opts.Dir) {
 			t.Errorf("%.40q: outcome %q, exit %d, reason %q", c.cmd, res.Outcome, res.Exit, res.Reason)
 		}
 	}
-	succeed(t, r, pipeline.Task{Transform: pipeline.Transform{Cmd: []string{"code/fine", "arg\xff"}}, Code: files}, s)
+	succeed(t, r, pipeline.Task{Transform: spec.Transform{Cmd: []string{"code/fine", "arg\xff"}}, Code: files}, s)
 }
 
 // A program may change the code folder; the next one does not see it.
 func TestCodeIsWholeForEveryDatum(t *testing.T) {
 	r, s := shared.get(t), &chunk.Mem{}
-	k := pipeline.Task{Transform: pipeline.Transform{Cmd: []string{"code/run"}}, Code: code(t, s, map[string]string{
+	k := pipeline.Task{Transform: spec.Transform{Cmd: []string{"code/run"}}, Code: code(t, s, map[string]string{
 		"run*":  "#!/bin/sh\ncat code/state; exec sh -c \"chmod -R u+w code; echo dirty >code/state; echo 'exit 7' >>code/run\"\n",
 		"state": "clean\n",
 	})}

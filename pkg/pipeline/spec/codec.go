@@ -1,4 +1,4 @@
-package pipeline
+package spec
 
 import (
 	"bytes"
@@ -8,9 +8,9 @@ import (
 	"github.com/dvx-io/dvx/pkg/commit"
 )
 
-// EncodeSpec returns the canonical JSON of a spec with its defaults, described
+// Encode returns the canonical JSON of a spec with its defaults, described
 // in FORMAT.md. It fails as [Spec.Validate] does.
-func EncodeSpec(s Spec) ([]byte, error) {
+func Encode(s Spec) ([]byte, error) {
 	s = s.WithDefaults()
 	if err := s.Validate(); err != nil {
 		return nil, fmt.Errorf("encode spec of pipeline %q: %w", s.Pipeline, err)
@@ -19,27 +19,27 @@ func EncodeSpec(s Spec) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode spec of pipeline %q: %w", s.Pipeline, err)
 	}
-	if len(b) > SpecSizeMax {
+	if len(b) > SizeMax {
 		return nil, fmt.Errorf("encode spec of pipeline %q: %w", s.Pipeline,
-			&SpecError{Reason: fmt.Sprintf("%d bytes exceed the limit of %d", len(b), SpecSizeMax)})
+			&Error{Reason: fmt.Sprintf("%d bytes exceed the limit of %d", len(b), SizeMax)})
 	}
 	return b, nil
 }
 
-// DecodeSpec reads what [EncodeSpec] writes. Anything else fails with
+// Decode reads what [Encode] writes. Anything else fails with
 // chunk.ErrCorrupt: one spec has one byte string.
-func DecodeSpec(b []byte) (Spec, error) {
+func Decode(b []byte) (Spec, error) {
 	fail := func(err error) (Spec, error) {
 		return Spec{}, fmt.Errorf("decode spec: %w: %w", err, chunk.ErrCorrupt)
 	}
-	if len(b) > SpecSizeMax {
-		return fail(fmt.Errorf("%d bytes exceed the limit of %d", len(b), SpecSizeMax))
+	if len(b) > SizeMax {
+		return fail(fmt.Errorf("%d bytes exceed the limit of %d", len(b), SizeMax))
 	}
 	var s Spec
 	if err := commit.StrictJSON(b, &s); err != nil {
 		return fail(err)
 	}
-	again, err := EncodeSpec(s)
+	again, err := Encode(s)
 	if err != nil {
 		return fail(err)
 	}

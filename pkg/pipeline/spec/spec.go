@@ -1,8 +1,4 @@
-package pipeline
-
-import (
-	"github.com/dvx-io/dvx/pkg/tree"
-)
+package spec
 
 // Spec is a pipeline as its author wrote it, after defaults. Field names in
 // YAML and JSON are snake_case. Fields that the format knows and this version
@@ -53,12 +49,4 @@ type Parallelism struct {
 type DatumPolicy struct {
 	Tries   int    `json:"tries,omitempty"`   // attempts at a datum whose program fails; 1 by default
 	Timeout string `json:"timeout,omitempty"` // Go duration; none by default
-}
-
-// Version is a spec as it is stored: a commit on the spec ref of its
-// pipeline's repo whose tree holds spec.json (canonical), source (as typed)
-// and code/ (the code tree).
-type Version struct {
-	Spec Spec
-	Code tree.Root // zero if there is none
 }

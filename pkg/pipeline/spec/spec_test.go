@@ -1,4 +1,4 @@
-package pipeline
+package spec
 
 import (
 	"errors"
@@ -52,7 +52,7 @@ func fullSpec() Spec {
 	}
 }
 
-func TestParseSpec(t *testing.T) {
+func TestParse(t *testing.T) {
 	json := `{
 	"pipeline": "count", "description": "lines per package", "cache": "normal",
 	"transform": {
@@ -67,7 +67,7 @@ func TestParseSpec(t *testing.T) {
 	"datum": {"tries": 2, "timeout": "1m30s"}, "reprocess": "2", "metadata": {"owner": "zo\u00eb"}
 }`
 	for name, data := range map[string]string{"p.yaml": fullYAML, "p.json": json, "p": json} {
-		got, err := ParseSpec(name, []byte(data))
+		got, err := Parse(name, []byte(data))
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
@@ -77,8 +77,8 @@ func TestParseSpec(t *testing.T) {
 	}
 }
 
-func TestParseSpecDefaults(t *testing.T) {
-	got, err := ParseSpec("p.yml", []byte("pipeline: a\ntransform: {cmd: [x]}\ninput: {repo: b, glob: /}\n"))
+func TestParseDefaults(t *testing.T) {
+	got, err := Parse("p.yml", []byte("pipeline: a\ntransform: {cmd: [x]}\ninput: {repo: b, glob: /}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,25 +91,25 @@ func TestParseSpecDefaults(t *testing.T) {
 	}
 }
 
-func TestParseSpecs(t *testing.T) {
+func TestParses(t *testing.T) {
 	one := "pipeline: a\ntransform: &t {cmd: [x]}\ninput: {repo: b, glob: /}\n"
 	two := strings.Replace(one, "pipeline: a", "pipeline: c", 1)
 	for name, data := range map[string]string{
 		"p.yaml": one + "---\n" + two + "---\n",
 		"p.json": `{"pipeline":"a","transform":{"cmd":["x"]},"input":{"repo":"b","glob":"/"}} {"pipeline":"c","transform":{"cmd":["x"]},"input":{"repo":"b","glob":"/"}}`,
 	} {
-		specs, err := ParseSpecs(name, []byte(data))
+		specs, err := ParseAll(name, []byte(data))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if len(specs) != 2 || specs[0].Pipeline != "a" || specs[1].Pipeline != "c" {
 			t.Errorf("%s: %+v", name, specs)
 		}
-		if _, err := ParseSpec(name, []byte(data)); err == nil || !strings.Contains(err.Error(), "want one spec, found 2") {
+		if _, err := Parse(name, []byte(data)); err == nil || !strings.Contains(err.Error(), "want one spec, found 2") {
 			t.Errorf("%s: two specs where one is wanted: %v", name, err)
 		}
 	}
-	if _, err := ParseSpecs("p.yaml", []byte(one+"---\n"+one)); err == nil || !strings.Contains(err.Error(), `line 5, column 11: pipeline "a" is in the file already, in line 1`) {
+	if _, err := ParseAll("p.yaml", []byte(one+"---\n"+one)); err == nil || !strings.Contains(err.Error(), `line 5, column 11: pipeline "a" is in the file already, in line 1`) {
 		t.Errorf("one name twice: %v", err)
 	}
 }
@@ -117,7 +117,7 @@ func TestParseSpecs(t *testing.T) {
 // good is a spec to which a test adds a line, or replaces one.
 const good = "pipeline: p\ntransform:\n  cmd: [x]\ninput:\n  repo: r\n  glob: /*\n"
 
-func TestParseSpecRefuses(t *testing.T) {
+func TestParseRefuses(t *testing.T) {
 	tests := []struct{ name, from, to, want string }{
 		{"typo", "transform:", "transfrom:", `s.yaml: line 2, column 1: unknown field "transfrom" (did you mean "transform"?)`},
 		{"typo inside", "glob:", "golb:", `line 6, column 3: unknown field "golb" in "input" (did you mean "glob"?)`},
@@ -183,7 +183,7 @@ func TestParseSpecRefuses(t *testing.T) {
 			if data == good {
 				t.Fatal("the test changes nothing")
 			}
-			_, err := ParseSpec("s.yaml", []byte(data))
+			_, err := Parse("s.yaml", []byte(data))
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Fatalf("error %v\nwant   %s", err, test.want)
 			}
@@ -195,18 +195,18 @@ func TestParseSpecRefuses(t *testing.T) {
 			}
 		})
 	}
-	if _, err := ParseSpec("s.yaml", []byte(good)); err != nil {
+	if _, err := Parse("s.yaml", []byte(good)); err != nil {
 		t.Errorf("the spec that the cases start from: %v", err)
 	}
 }
 
-func TestParseSpecRefusesFiles(t *testing.T) {
+func TestParseRefusesFiles(t *testing.T) {
 	deep := strings.Repeat(`{"a":`, 1000) + "1" + strings.Repeat("}", 1000)
 	for _, test := range []struct{ file, data, want string }{
 		{"s.yaml", "", "s.yaml: line 1, column 1: is empty"},
 		{"s.yaml", "# nothing\n---\n", "is empty"},
 		{"s.yaml", "- a", "want fields, found a list"},
-		{"s.yaml", strings.Repeat("#", SpecSizeMax+1), "exceed the limit"},
+		{"s.yaml", strings.Repeat("#", SizeMax+1), "exceed the limit"},
 		{"s.json", "pipeline: p", "s.json: line 1, column 1: not JSON"},
 		{"s.json", "{\n \"pipeline\": \"p\",\n}", "line 3, column 1: not JSON"},
 		{"s.json", `{"pipeline": "p"`, "not JSON: unexpected EOF"},
@@ -215,21 +215,21 @@ func TestParseSpecRefusesFiles(t *testing.T) {
 		{"s.json", deep, "nested values"},
 		{"s.json", strings.Repeat("[", 1000), "nested values"},
 	} {
-		_, err := ParseSpec(test.file, []byte(test.data))
+		_, err := Parse(test.file, []byte(test.data))
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%s %.40q: error %v, want %s", test.file, test.data, err, test.want)
 		}
 	}
 }
 
-// TestParseSpecReportsAll: one reading names every error, in order of place.
-func TestParseSpecReportsAll(t *testing.T) {
-	_, err := ParseSpec("s.yaml", []byte("pipelne: p\nschedule: x\ntransform: {cmd: x}\n"))
+// TestParseReportsAll: one reading names every error, in order of place.
+func TestParseReportsAll(t *testing.T) {
+	_, err := Parse("s.yaml", []byte("pipelne: p\nschedule: x\ntransform: {cmd: x}\n"))
 	lines := strings.Split(err.Error(), "\n")
 	if len(lines) != 3 || !strings.Contains(lines[0], "line 1,") || !strings.Contains(lines[2], "line 3,") {
 		t.Errorf("errors %q", lines)
 	}
-	var e *SpecError
+	var e *Error
 	if !errors.As(err, &e) || e.File != "s.yaml" || e.Line != 1 || e.Field != "pipelne" {
 		t.Errorf("first error %+v", e)
 	}
@@ -283,13 +283,13 @@ func TestNearest(t *testing.T) {
 	}
 }
 
-// TestParseSpecKeepsText: whatever is typed for a field is refused or
+// TestParseKeepsText: whatever is typed for a field is refused or
 // kept; nothing is dropped in silence.
-func TestParseSpecKeepsText(t *testing.T) {
+func TestParseKeepsText(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		v := rapid.StringMatching(`[ -~é]{0,20}`).Draw(t, "value")
 		data := `{"pipeline":"p","transform":{"cmd":["x"],"stdin":[` + quoteJSON(v) + `]},"input":{"repo":"r","glob":"/"}}`
-		s, err := ParseSpec("s.json", []byte(data))
+		s, err := Parse("s.json", []byte(data))
 		if err != nil {
 			if !strings.Contains(v, "${") {
 				t.Fatalf("%q: %v", v, err)
@@ -306,13 +306,13 @@ func quoteJSON(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
-func FuzzParseSpec(f *testing.F) {
+func FuzzParse(f *testing.F) {
 	f.Add("s.yaml", []byte(fullYAML))
 	f.Add("s.yaml", []byte(good+"---\n"+good))
 	f.Add("s.json", []byte(`{"pipeline":"p","transform":{"cmd":["x"]},"input":{"repo":"r","glob":"/"}}`))
 	f.Add("s.yaml", []byte("a: &a [*a, *a]"))
 	f.Fuzz(func(t *testing.T, name string, data []byte) {
-		specs, err := ParseSpecs(name, data)
+		specs, err := ParseAll(name, data)
 		if err != nil {
 			if !errors.Is(err, fs.ErrInvalid) && !errors.Is(err, errors.ErrUnsupported) {
 				t.Fatalf("error %v is of no kind", err)
@@ -320,11 +320,11 @@ func FuzzParseSpec(f *testing.F) {
 			return
 		}
 		for _, s := range specs {
-			b, err := EncodeSpec(s)
+			b, err := Encode(s)
 			if err != nil {
 				t.Fatalf("parsed, but not valid: %v", err)
 			}
-			again, err := ParseSpec("again.json", b)
+			again, err := Parse("again.json", b)
 			if err != nil {
 				t.Fatalf("canonical JSON is no spec: %v\n%s", err, b)
 			}
@@ -335,8 +335,8 @@ func FuzzParseSpec(f *testing.F) {
 	})
 }
 
-func ExampleParseSpec() {
-	_, err := ParseSpec("count.yaml", []byte("pipeline: count\ntransfrom:\n  cmd: [wc, -l]\n"))
+func ExampleParse() {
+	_, err := Parse("count.yaml", []byte("pipeline: count\ntransfrom:\n  cmd: [wc, -l]\n"))
 	fmt.Println(err)
 	// Output: count.yaml: line 2, column 1: unknown field "transfrom" (did you mean "transform"?)
 }

@@ -1,4 +1,4 @@
-package pipeline
+package spec
 
 import (
 	"cmp"
@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// SpecError is one thing that is wrong with a spec. It wraps fs.ErrInvalid, or
+// Error is one thing that is wrong with a spec. It wraps fs.ErrInvalid, or
 // errors.ErrUnsupported for what the format knows and this version does not
 // do. Several are joined into one error.
-type SpecError struct {
+type Error struct {
 	File         string // as given; empty if the spec came from no file
 	Line, Column int    // from 1; 0 if the spec came from no file
 	Field        string // dotted path: "transform.cmd[1]"
@@ -21,7 +21,7 @@ type SpecError struct {
 }
 
 // Error says where and what.
-func (e *SpecError) Error() string {
+func (e *Error) Error() string {
 	var b strings.Builder
 	if e.File != "" {
 		b.WriteString(e.File + ": ")
@@ -34,16 +34,16 @@ func (e *SpecError) Error() string {
 }
 
 // Unwrap returns the kind of the error.
-func (e *SpecError) Unwrap() error {
+func (e *Error) Unwrap() error {
 	if e.Unsupported {
 		return errors.ErrUnsupported
 	}
 	return fs.ErrInvalid
 }
 
-// joinSpecErrors returns the errors in order of their place, nil if none.
-func joinSpecErrors(list []*SpecError) error {
-	slices.SortStableFunc(list, func(a, b *SpecError) int {
+// joinErrors returns the errors in order of their place, nil if none.
+func joinErrors(list []*Error) error {
+	slices.SortStableFunc(list, func(a, b *Error) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
 	errs := make([]error, len(list))

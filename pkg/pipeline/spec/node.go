@@ -1,4 +1,4 @@
-package pipeline
+package spec
 
 import (
 	"bytes"
@@ -15,10 +15,10 @@ import (
 // readNodes returns the documents of a file.
 func readNodes(filename string, data []byte) ([]*yaml.Node, error) {
 	fail := func(line int, format string, args ...any) ([]*yaml.Node, error) {
-		return nil, &SpecError{File: filename, Line: line, Column: min(line, 1), Reason: fmt.Sprintf(format, args...)}
+		return nil, &Error{File: filename, Line: line, Column: min(line, 1), Reason: fmt.Sprintf(format, args...)}
 	}
-	if len(data) > SpecSizeMax {
-		return fail(0, "%d bytes exceed the limit of %d", len(data), SpecSizeMax)
+	if len(data) > SizeMax {
+		return fail(0, "%d bytes exceed the limit of %d", len(data), SizeMax)
 	}
 	if i := badText(data); i >= 0 {
 		return fail(1+bytes.Count(data[:i], []byte("\n")), "byte 0x%02x is not UTF-8 text", data[i])
@@ -30,7 +30,7 @@ func readNodes(filename string, data []byte) ([]*yaml.Node, error) {
 	var nodes []*yaml.Node
 	for {
 		n, err := read()
-		var at *SpecError
+		var at *Error
 		switch {
 		case errors.Is(err, io.EOF) && len(nodes) > 0:
 			return nodes, nil
@@ -41,8 +41,8 @@ func readNodes(filename string, data []byte) ([]*yaml.Node, error) {
 			return nil, at
 		case err != nil:
 			return fail(0, "%v", err)
-		case len(nodes) == specsPerFileMax:
-			return fail(n.Line, "more than %d specs", specsPerFileMax)
+		case len(nodes) == perFileMax:
+			return fail(n.Line, "more than %d specs", perFileMax)
 		}
 		nodes = append(nodes, n)
 	}
@@ -92,7 +92,7 @@ func yamlError(err error) error {
 	if strings.Contains(reason, "alphabetic or numeric") {
 		reason += "; quote a value that begins with * or &"
 	}
-	return &SpecError{Line: line, Column: 1, Reason: "not YAML: " + reason}
+	return &Error{Line: line, Column: 1, Reason: "not YAML: " + reason}
 }
 
 // newJSONReader returns a function that reads the next JSON value as the node
@@ -152,8 +152,8 @@ func (j *jsonReader) value(depth int) (*yaml.Node, error) {
 	}
 	switch v := t.(type) {
 	case json.Delim:
-		if depth == specDepthMax {
-			return nil, fmt.Errorf("more than %d nested values", specDepthMax)
+		if depth == depthMax {
+			return nil, fmt.Errorf("more than %d nested values", depthMax)
 		}
 		n.Kind, n.Tag = yaml.MappingNode, "!!map"
 		if v == '[' {
@@ -202,5 +202,5 @@ func (j *jsonReader) fail(err error) error {
 		at = int(syntax.Offset) - 1
 	}
 	j.seen.forward(j.data, at)
-	return &SpecError{Line: j.seen.line, Column: j.seen.column, Reason: "not JSON: " + err.Error()}
+	return &Error{Line: j.seen.line, Column: j.seen.column, Reason: "not JSON: " + err.Error()}
 }

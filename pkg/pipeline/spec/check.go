@@ -1,4 +1,4 @@
-package pipeline
+package spec
 
 import (
 	"errors"
@@ -18,9 +18,9 @@ import (
 const (
 	ParallelismMax = 10_000   // datums at once
 	TriesMax       = 100      // attempts at a datum
-	specNamesMax   = 1000     // names in one of env, parameters, metadata
-	specNameMax    = 256      // bytes of such a name
-	specTextMax    = 64 << 10 // bytes of one value; what an exec takes is 128 KiB
+	namesMax       = 1000     // names in one of env, parameters, metadata
+	nameMax        = 256      // bytes of such a name
+	textMax        = 64 << 10 // bytes of one value; what an exec takes is 128 KiB
 )
 
 // WithDefaults returns the spec with every default filled in and every value
@@ -61,9 +61,9 @@ func cleanPath(p string) string {
 	return path.Clean(p)
 }
 
-// Validate fails with a [SpecError] for everything that is wrong with the
+// Validate fails with a [Error] for everything that is wrong with the
 // spec, its defaults filled in.
-func (s Spec) Validate() error { return joinSpecErrors(s.WithDefaults().problems()) }
+func (s Spec) Validate() error { return joinErrors(s.WithDefaults().problems()) }
 
 // Accepts reports whether an exit status of the program is a success. A memo
 // record counts only if its exit status is accepted by the spec as it is now.
@@ -78,10 +78,10 @@ func (s Spec) DatumTimeout() time.Duration {
 }
 
 // checker collects what is wrong.
-type checker []*SpecError
+type checker []*Error
 
 func (c *checker) fail(field, format string, args ...any) {
-	*c = append(*c, &SpecError{Field: field, Reason: field + ": " + fmt.Sprintf(format, args...)})
+	*c = append(*c, &Error{Field: field, Reason: field + ": " + fmt.Sprintf(format, args...)})
 }
 
 func (c *checker) err(field string, err error) {
@@ -95,7 +95,7 @@ func (c *checker) err(field string, err error) {
 }
 
 // problems returns everything that is wrong with the spec.
-func (s Spec) problems() []*SpecError {
+func (s Spec) problems() []*Error {
 	var c checker
 	if s.Pipeline == "" {
 		c.fail("pipeline", "is missing: give the pipeline a name")
@@ -203,14 +203,14 @@ func (c *checker) input(s Spec) {
 
 // dict checks names and values.
 func (c *checker) dict(field string, m map[string]string, check func(string) string) {
-	if len(m) > specNamesMax {
-		c.fail(field, "%d names exceed the limit of %d", len(m), specNamesMax)
+	if len(m) > namesMax {
+		c.fail(field, "%d names exceed the limit of %d", len(m), namesMax)
 		return
 	}
 	for _, name := range slices.Sorted(maps.Keys(m)) {
 		at := field + "." + name
 		if reason := check(name); reason != "" {
-			*c = append(*c, &SpecError{Field: at, Reason: fmt.Sprintf("%s: the name %.80q %s", field, name, reason)})
+			*c = append(*c, &Error{Field: at, Reason: fmt.Sprintf("%s: the name %.80q %s", field, name, reason)})
 			continue
 		}
 		c.text(at, m[name])
@@ -220,8 +220,8 @@ func (c *checker) dict(field string, m map[string]string, check func(string) str
 // text checks a value.
 func (c *checker) text(field, v string) {
 	switch {
-	case len(v) > specTextMax:
-		c.fail(field, "%d bytes exceed the limit of %d", len(v), specTextMax)
+	case len(v) > textMax:
+		c.fail(field, "%d bytes exceed the limit of %d", len(v), textMax)
 	case !utf8.ValidString(v):
 		c.fail(field, "is not UTF-8 text")
 	case strings.ContainsRune(v, 0):
@@ -253,8 +253,8 @@ func checkLabel(name string) string {
 	switch {
 	case name == "":
 		return "is empty"
-	case len(name) > specNameMax:
-		return fmt.Sprintf("exceeds the limit of %d bytes", specNameMax)
+	case len(name) > nameMax:
+		return fmt.Sprintf("exceeds the limit of %d bytes", nameMax)
 	case !utf8.ValidString(name):
 		return "is not UTF-8 text"
 	}

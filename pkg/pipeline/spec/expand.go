@@ -1,4 +1,4 @@
-package pipeline
+package spec
 
 import (
 	"fmt"
@@ -13,10 +13,10 @@ import (
 // not declared.
 func (s Spec) Expand() (Transform, error) {
 	t, wrong := s.expand()
-	return t, joinSpecErrors(wrong)
+	return t, joinErrors(wrong)
 }
 
-func (s Spec) expand() (Transform, []*SpecError) {
+func (s Spec) expand() (Transform, []*Error) {
 	var c checker
 	one := func(field, v string) string {
 		out, reason := substitute(v, s.Parameters)

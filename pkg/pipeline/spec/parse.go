@@ -1,4 +1,4 @@
-package pipeline
+package spec
 
 import (
 	"encoding/json"
@@ -14,39 +14,39 @@ import (
 
 // Limits of a spec file.
 const (
-	SpecSizeMax     = 1 << 20 // bytes of a file, and of one encoded spec
-	specErrorsMax   = 20      // errors that are reported of one spec
-	specDepthMax    = 32      // nested values
-	specsPerFileMax = 1000
+	SizeMax    = 1 << 20 // bytes of a file, and of one encoded spec
+	errorsMax  = 20      // errors that are reported of one spec
+	depthMax   = 32      // nested values
+	perFileMax = 1000
 )
 
-// ParseSpec reads a file with one spec in YAML or JSON, fills in the defaults
-// and validates it. The error joins a [SpecError] for everything that is wrong.
+// Parse reads a file with one spec in YAML or JSON, fills in the defaults
+// and validates it. The error joins a [Error] for everything that is wrong.
 // filename is for messages, and says that a file is JSON by ending in .json.
-func ParseSpec(filename string, data []byte) (Spec, error) {
-	specs, err := ParseSpecs(filename, data)
+func Parse(filename string, data []byte) (Spec, error) {
+	specs, err := ParseAll(filename, data)
 	if err != nil {
 		return Spec{}, err
 	}
 	if len(specs) != 1 {
-		return Spec{}, &SpecError{File: filename, Reason: fmt.Sprintf("want one spec, found %d", len(specs))}
+		return Spec{}, &Error{File: filename, Reason: fmt.Sprintf("want one spec, found %d", len(specs))}
 	}
 	return specs[0], nil
 }
 
-// ParseSpecs is [ParseSpec] for a file with any number of specs: YAML
+// ParseAll is [Parse] for a file with any number of specs: YAML
 // documents, or JSON objects one after the other. No two may be of one
 // pipeline.
-func ParseSpecs(filename string, data []byte) ([]Spec, error) {
+func ParseAll(filename string, data []byte) ([]Spec, error) {
 	nodes, err := readNodes(filename, data)
 	if err != nil {
 		return nil, err
 	}
 	var specs []Spec
-	var wrong []*SpecError
+	var wrong []*Error
 	lines := map[string]int{}
 	for _, n := range nodes {
-		r := &specReader{file: filename, at: map[string]*yaml.Node{"": n}}
+		r := &reader{file: filename, at: map[string]*yaml.Node{"": n}}
 		s := r.read(n)
 		if first := lines[s.Pipeline]; first > 0 && s.Pipeline != "" {
 			r.fail(r.at["pipeline"], "pipeline", "pipeline %q is in the file already, in line %d", s.Pipeline, first)
@@ -57,24 +57,24 @@ func ParseSpecs(filename string, data []byte) ([]Spec, error) {
 		specs = append(specs, s)
 		wrong = append(wrong, r.wrong...)
 	}
-	if len(wrong) > specErrorsMax {
-		wrong = wrong[:specErrorsMax]
+	if len(wrong) > errorsMax {
+		wrong = wrong[:errorsMax]
 	}
-	if err := joinSpecErrors(wrong); err != nil {
+	if err := joinErrors(wrong); err != nil {
 		return nil, err
 	}
 	return specs, nil
 }
 
-// specReader reads one spec from nodes and remembers where everything was.
-type specReader struct {
+// reader reads one spec from nodes and remembers where everything was.
+type reader struct {
 	file  string
 	at    map[string]*yaml.Node // by dotted path
-	wrong []*SpecError
+	wrong []*Error
 }
 
-func (r *specReader) fail(n *yaml.Node, field, format string, args ...any) {
-	e := &SpecError{File: r.file, Field: field, Reason: fmt.Sprintf(format, args...)}
+func (r *reader) fail(n *yaml.Node, field, format string, args ...any) {
+	e := &Error{File: r.file, Field: field, Reason: fmt.Sprintf(format, args...)}
 	if n != nil {
 		e.Line, e.Column = n.Line, n.Column
 	}
@@ -82,7 +82,7 @@ func (r *specReader) fail(n *yaml.Node, field, format string, args ...any) {
 }
 
 // read returns the spec with its defaults; what is wrong is in r.wrong.
-func (r *specReader) read(n *yaml.Node) Spec {
+func (r *reader) read(n *yaml.Node) Spec {
 	fields := r.object(n, "")
 	delete(fields, "cache") // has one value only
 	if len(r.wrong) > 0 {
@@ -110,7 +110,7 @@ func (r *specReader) read(n *yaml.Node) Spec {
 }
 
 // locate returns the node of a field, or of what it is missing in.
-func (r *specReader) locate(field string) *yaml.Node {
+func (r *reader) locate(field string) *yaml.Node {
 	for {
 		if n := r.at[field]; n != nil {
 			return n
@@ -120,7 +120,7 @@ func (r *specReader) locate(field string) *yaml.Node {
 }
 
 // object reads the fields of the object at a dotted path.
-func (r *specReader) object(n *yaml.Node, at string) map[string]any {
+func (r *reader) object(n *yaml.Node, at string) map[string]any {
 	fields := map[string]any{}
 	r.pairs(n, at, "fields", func(key, value *yaml.Node) {
 		field := joinField(at, key.Value)
@@ -144,7 +144,7 @@ func (r *specReader) object(n *yaml.Node, at string) map[string]any {
 	return fields
 }
 
-func (r *specReader) unsupported(n *yaml.Node, field, reason string) {
+func (r *reader) unsupported(n *yaml.Node, field, reason string) {
 	r.fail(n, field, "%s", reason)
 	r.wrong[len(r.wrong)-1].Unsupported = true
 }
@@ -165,7 +165,7 @@ func joinField(at, name string) string {
 }
 
 // value reads what a field of that shape holds, nil if it is wrong.
-func (r *specReader) value(n *yaml.Node, f specField) any {
+func (r *reader) value(n *yaml.Node, f fieldRow) any {
 	switch f.shape {
 	case shapeObject:
 		return r.object(n, f.path)
@@ -197,7 +197,7 @@ func (r *specReader) value(n *yaml.Node, f specField) any {
 }
 
 // pairs calls fn for each key and value of an object.
-func (r *specReader) pairs(n *yaml.Node, at, what string, fn func(key, value *yaml.Node)) {
+func (r *reader) pairs(n *yaml.Node, at, what string, fn func(key, value *yaml.Node)) {
 	n = followAlias(n)
 	if n.Kind != yaml.MappingNode {
 		r.fail(n, at, "%swant %s, found %s", labelField(at), what, describeNode(n))
@@ -225,7 +225,7 @@ func labelField(at string) string {
 	return at + ": "
 }
 
-func (r *specReader) list(n *yaml.Node, at string, item func(*yaml.Node, string) any) any {
+func (r *reader) list(n *yaml.Node, at string, item func(*yaml.Node, string) any) any {
 	if n.Kind != yaml.SequenceNode {
 		r.fail(n, at, "%s: want a list, as in [a, b], found %s", at, describeNode(n))
 		return nil
@@ -239,7 +239,7 @@ func (r *specReader) list(n *yaml.Node, at string, item func(*yaml.Node, string)
 	return out
 }
 
-func (r *specReader) text(n *yaml.Node, at string) any {
+func (r *reader) text(n *yaml.Node, at string) any {
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!str" {
 		r.fail(n, at, "%s: want text, found %s", at, describeNode(n))
 		return nil
@@ -248,7 +248,7 @@ func (r *specReader) text(n *yaml.Node, at string) any {
 }
 
 // fixed reads the one value of a field whose other is not built.
-func (r *specReader) fixed(n *yaml.Node, at string) any {
+func (r *reader) fixed(n *yaml.Node, at string) any {
 	switch v := r.text(n, at); v {
 	case nil, "normal":
 	case "never":
@@ -260,7 +260,7 @@ func (r *specReader) fixed(n *yaml.Node, at string) any {
 }
 
 // literal reads a text, or a number or boolean as it was typed.
-func (r *specReader) literal(n *yaml.Node, at string) any {
+func (r *reader) literal(n *yaml.Node, at string) any {
 	if n.Kind != yaml.ScalarNode || isNull(n) || n.Tag == "!!binary" {
 		r.fail(n, at, "%s: want text, found %s", at, describeNode(n))
 		return nil
@@ -268,7 +268,7 @@ func (r *specReader) literal(n *yaml.Node, at string) any {
 	return n.Value
 }
 
-func (r *specReader) number(n *yaml.Node, at string) any {
+func (r *reader) number(n *yaml.Node, at string) any {
 	v, err := strconv.ParseInt(n.Value, 10, 32)
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!int" || err != nil {
 		r.fail(n, at, "%s: want a whole number, found %s", at, describeNode(n))

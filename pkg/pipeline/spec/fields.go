@@ -1,13 +1,13 @@
-package pipeline
+package spec
 
 import (
 	"slices"
 	"strings"
 )
 
-// specField is one field of the spec's format: one row of the table that says
+// fieldRow is one field of the spec's format: one row of the table that says
 // what is in the memo key and what is built.
-type specField struct {
+type fieldRow struct {
 	path  string // dotted
 	shape shape  // 0: not supported yet
 	key   inKey
@@ -39,9 +39,9 @@ const (
 	keyBelow   inKey = "-"       // see the fields below it
 )
 
-// specFields is every field of the format, built or not. A field that is not
+// fieldRows is every field of the format, built or not. A field that is not
 // here is unknown.
-var specFields = []specField{
+var fieldRows = []fieldRow{
 	{"pipeline", shapeText, keyNo, "a name: renamed or re-created, a pipeline does the same work"},
 	{"description", shapeText, keyNo, "for people"},
 	{"transform", shapeObject, keyBelow, ""},
@@ -131,19 +131,19 @@ var specFields = []specField{
 }
 
 // fieldAt returns the field of a dotted path.
-func fieldAt(path string) (specField, bool) {
-	i := slices.IndexFunc(specFields, func(f specField) bool { return f.path == path })
+func fieldAt(path string) (fieldRow, bool) {
+	i := slices.IndexFunc(fieldRows, func(f fieldRow) bool { return f.path == path })
 	if i < 0 {
-		return specField{}, false
+		return fieldRow{}, false
 	}
-	return specFields[i], true
+	return fieldRows[i], true
 }
 
 // nearest returns the known field beside the unknown one whose name is most
 // like its, or "" if none is.
 func nearest(parent, name string) string {
 	best, least := "", 1+len(name)/3
-	for _, f := range specFields {
+	for _, f := range fieldRows {
 		sibling, ok := strings.CutPrefix(f.path, parent)
 		if !ok || strings.Contains(sibling, ".") {
 			continue

@@ -142,6 +142,25 @@ func TestLookupAndEntries(t *testing.T) {
 	}
 }
 
+func TestFind(t *testing.T) {
+	s := &chunk.Mem{}
+	root := model{"a": file(1), "d/f": file(2)}.build(t, s, []string{"a", "d/f"})
+	for path, want := range map[string]bool{
+		"a": true, "a/": false, "d": false, "d/": true, "d/f": true, "d/f/": false, "x": false, "a/x": false, "x/y/": false,
+	} {
+		e, err := Open(s, root).Find(context.Background(), path)
+		if err != nil || (e != nil) != want {
+			t.Errorf("%s: found %v, %v; want %v", path, e, err, want)
+		}
+	}
+	if _, err := Open(s, root).Find(context.Background(), "a//b"); !errors.Is(err, fs.ErrInvalid) {
+		t.Errorf("no path: error %v", err)
+	}
+	if e, err := Open(&chunk.Mem{}, root).Find(context.Background(), "a"); e != nil || !errors.Is(err, chunk.ErrNotFound) {
+		t.Errorf("a lost chunk: %v, %v", e, err)
+	}
+}
+
 func TestFS(t *testing.T) {
 	ctx := context.Background()
 	s := &chunk.Mem{}

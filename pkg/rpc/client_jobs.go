@@ -118,27 +118,10 @@ func (c *ClientJobs) Log(ctx context.Context, d DatumState) (io.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &logReader{stream: stream}, nil
-}
-
-// logReader reads a stream of pieces.
-type logReader struct {
-	stream grpc.ServerStreamingClient[dvxv1.ReadLogsResponse]
-	rest   []byte
-}
-
-// Read implements io.Reader.
-func (r *logReader) Read(p []byte) (int, error) {
-	for len(r.rest) == 0 {
-		m, err := r.stream.Recv()
-		if err != nil {
-			return 0, err
-		}
-		r.rest = m.GetData()
-	}
-	n := copy(p, r.rest)
-	r.rest = r.rest[n:]
-	return n, nil
+	return &pieceReader{next: func() ([]byte, error) {
+		m, err := stream.Recv()
+		return m.GetData(), err
+	}}, nil
 }
 
 // messages yields what a stream of the server says.

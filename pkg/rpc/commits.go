@@ -247,29 +247,13 @@ func (c *commitService) WriteFile(stream grpc.ClientStreamingServer[dvxv1.WriteF
 	default:
 		return fmt.Errorf("operation id of %d bytes: %w", len(first.GetOpId()), fs.ErrInvalid)
 	}
-	res, err := repo.PutFile(ctx, c.s.opts.Store, o, ref.Path, tree.Entry{}, &fileReceiver{stream: stream, rest: first.GetData()})
+	in := &pieceReader{rest: first.GetData(), next: func() ([]byte, error) {
+		m, err := stream.Recv()
+		return m.GetData(), err
+	}}
+	res, err := repo.PutFile(ctx, c.s.opts.Store, o, ref.Path, tree.Entry{}, in)
 	if err != nil {
 		return err
 	}
 	return stream.SendAndClose(&dvxv1.WriteFileResponse{Commit: idBytes(res.ID), Unchanged: res.Unchanged})
-}
-
-// fileReceiver reads what a client sends.
-type fileReceiver struct {
-	stream grpc.ClientStreamingServer[dvxv1.WriteFileRequest, dvxv1.WriteFileResponse]
-	rest   []byte
-}
-
-// Read implements io.Reader.
-func (r *fileReceiver) Read(p []byte) (int, error) {
-	for len(r.rest) == 0 {
-		m, err := r.stream.Recv()
-		if err != nil {
-			return 0, err
-		}
-		r.rest = m.GetData()
-	}
-	n := copy(p, r.rest)
-	r.rest = r.rest[n:]
-	return n, nil
 }

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"os/user"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,6 +33,7 @@ type app struct {
 	keyFile string
 	dir     string
 	netFS   bool
+	copy    string // the working copy that named the store, if one did
 
 	client *rpc.Client
 	direct *repo.Direct
@@ -95,11 +97,12 @@ images@main, images@main~3, images@v1.2 or images@<commit>, and a file in it as 
 	for _, add := range commands() {
 		cmd.AddCommand(add(a))
 	}
+	a.addCompletion(cmd)
 	return cmd
 }
 
 // errNoStoreNamed is the error for a command that was not told where to work.
-var errNoStoreNamed = fmt.Errorf("no store named: %w; give --store, set DVX_STORE, or work in a folder where dvx init ran", repo.ErrNoStore)
+var errNoStoreNamed = kindError{"no store is named; give --store, set DVX_STORE, or work in a folder where dvx init ran", repo.ErrNoStore}
 
 // open returns the store to work on: through the daemon with --server, else
 // directly. The principal of direct work is the owner: who can open the store's
@@ -133,7 +136,7 @@ func (a *app) locate() error {
 	if err != nil {
 		return err
 	}
-	a.store, a.server = wc.storeLocation(), wc.config.Server
+	a.store, a.server, a.copy = wc.storeLocation(), wc.config.Server, wc.dir
 	return nil
 }
 
@@ -143,6 +146,10 @@ func (a *app) openDirect(ctx context.Context) (*repo.Direct, error) {
 		return a.direct, nil
 	}
 	d, err := place.Open(ctx, a.store, place.Options{AllowNetworkFS: a.netFS})
+	if errors.Is(err, repo.ErrNoStore) && a.copy != "" {
+		text := fmt.Sprintf("the store of this working copy is not at %s; if it was moved, say where in %s", a.store, filepath.Join(a.copy, ".dvx", "config"))
+		return nil, kindError{text, repo.ErrNoStore}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -20,7 +20,7 @@ type changeInfo struct {
 	OldSize *int64 `json:"oldSize,omitempty"`
 	NewSize *int64 `json:"newSize,omitempty"`
 	OldID   string `json:"oldId,omitempty"` // content ID
-	NewID   string `json:"newId,omitempty"`
+	NewID   string `json:"newId,omitempty"` // none if status need not read the file
 }
 
 func cmdDiff(a *app) *cobra.Command {
@@ -82,7 +82,7 @@ func sizeAndID(e tree.Entry) (*int64, string) {
 	if e.Kind == tree.Dir {
 		return &e.Dir.Bytes, e.Dir.Content.String()
 	}
-	if e.Content.Size == 0 {
+	if e.Content.Size == 0 || e.Content.ID.IsZero() { // empty, or not read
 		return &e.Content.Size, ""
 	}
 	return &e.Content.Size, e.Content.ID.String()

@@ -117,7 +117,7 @@ func notInWorkingCopy(dir string) error {
 	if rel, err := filepath.Rel(top, abs); err == nil && strings.HasPrefix(filepath.ToSlash(rel)+"/", worktree.FolderName+"/") {
 		return nil
 	}
-	return usagef("%s lies in the working copy %s; choose a place outside of it", dir, top)
+	return usagef("this would be in the working copy %s; choose a place outside of it", top)
 }
 
 func (a *app) init(ctx context.Context, dir string, f initFlags) error {

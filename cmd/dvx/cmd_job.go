@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"strconv"
 	"strings"
 	"time"
@@ -17,7 +19,7 @@ import (
 )
 
 func cmdJob(a *app) *cobra.Command {
-	var limit int
+	var limit uint
 	cmd := &cobra.Command{Use: "job", Short: "List and inspect jobs", Args: cobra.NoArgs, RunE: showHelp}
 	list := &cobra.Command{
 		Use:     "list [PIPELINE]",
@@ -28,11 +30,11 @@ func cmdJob(a *app) *cobra.Command {
 		Args:    rangeArgs(0, 1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.jobList(cmd.Context(), args, limit) },
 	}
-	list.Flags().IntVarP(&limit, "max-count", "n", 0, "stop after this many (0: list all)")
+	list.Flags().UintVarP(&limit, "max-count", "n", 0, "stop after this many (0: list all)")
 	inspect := &cobra.Command{
-		Use:     "inspect JOB",
-		Short:   "Show one job; JOB is its ID or the first 6 or more digits",
-		Example: "  dvx job inspect 3f9a01",
+		Use:     "inspect JOB|PIPELINE",
+		Short:   "Show one job, by the first 6 or more digits of its ID, or the newest of a pipeline",
+		Example: "  dvx job inspect 3f9a01\n  dvx job inspect wordcount",
 		Args:    exactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.jobInspect(cmd.Context(), args[0]) },
 	}
@@ -40,7 +42,7 @@ func cmdJob(a *app) *cobra.Command {
 	return cmd
 }
 
-func (a *app) jobList(ctx context.Context, args []string, limit int) error {
+func (a *app) jobList(ctx context.Context, args []string, limit uint) error {
 	jobs, ctx, err := a.jobs(ctx)
 	if err != nil {
 		return err
@@ -52,7 +54,7 @@ func (a *app) jobList(ctx context.Context, args []string, limit int) error {
 	enc := json.NewEncoder(a.out)
 	enc.SetEscapeHTML(false)
 	var rows [][]string
-	n := 0
+	n := uint(0)
 	for j, err := range jobs.Jobs(ctx, name) {
 		if err != nil {
 			return err
@@ -71,13 +73,13 @@ func (a *app) jobList(ctx context.Context, args []string, limit int) error {
 	if a.json {
 		return nil
 	}
-	return printTable(a.out, []string{"job", "pipeline", "branch", "state", "datums", "ran", "skipped", "failed", "created", "took"}, rows)
+	return printTable(a.out, []string{"job", "pipeline", "branch", "state", "datums", "ran", "skipped", "failed", "age", "took"}, rows)
 }
 
 func jobRow(j history.Job) []string {
 	return []string{
 		j.ID.Short(), j.Pipeline, j.Branch, string(j.State), count(j.Counts.Total), count(j.Counts.Ran), count(j.Counts.Hit),
-		count(j.Counts.Failed), when(j.Created), took(j.Created, j.Ended, time.Now()),
+		count(j.Counts.Failed), age(j.Created, time.Now()), took(j.Created, j.Ended, time.Now()),
 	}
 }
 
@@ -86,7 +88,7 @@ func (a *app) jobInspect(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	j, err := jobs.Job(ctx, id)
+	j, err := findJob(ctx, jobs, id)
 	if err != nil {
 		return err
 	}
@@ -113,11 +115,11 @@ func (a *app) jobInspect(ctx context.Context, id string) error {
 func cmdDatum(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "datum", Short: "List the datums of a job", Args: cobra.NoArgs, RunE: showHelp}
 	cmd.AddCommand(&cobra.Command{
-		Use:     "list JOB",
+		Use:     "list JOB|PIPELINE",
 		Aliases: []string{"ls"},
 		Short:   "List the datums of a job with their states",
-		Long:    "List the datums of a job with their states: skipped ones had a result already. With --json, one JSON object a line.",
-		Example: "  dvx datum list 3f9a01",
+		Long:    "List the datums of a job with their states: skipped ones had a result already. Of a pipeline it is the newest job. With --json, one JSON object a line.",
+		Example: "  dvx datum list 3f9a01\n  dvx datum list wordcount",
 		Args:    exactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.datumList(cmd.Context(), args[0]) },
 	})
@@ -129,7 +131,7 @@ func (a *app) datumList(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	j, err := jobs.Job(ctx, id)
+	j, err := findJob(ctx, jobs, id)
 	if err != nil {
 		return err
 	}
@@ -211,7 +213,11 @@ func findJob(ctx context.Context, jobs rpc.Jobs, name string) (history.Job, erro
 	for j, err := range jobs.Jobs(ctx, name) {
 		return j, err
 	}
-	return jobs.Job(ctx, name)
+	j, err := jobs.Job(ctx, name)
+	if errors.Is(err, fs.ErrInvalid) {
+		return j, usagef("%q is neither a pipeline that has jobs nor the first 6 or more digits of a job's ID", name)
+	}
+	return j, err
 }
 
 // datumLog prints the log of one datum, each line with the datum's identity.

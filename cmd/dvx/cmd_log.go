@@ -1,15 +1,19 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/repo"
+	"github.com/dvx-io/dvx/pkg/tree"
 )
 
 // commitInfo is a commit as --json prints it: its canonical JSON and its ID.
@@ -19,18 +23,20 @@ type commitInfo struct {
 }
 
 func cmdLog(a *app) *cobra.Command {
-	var limit int
+	var limit uint
 	var oneline bool
 	cmd := &cobra.Command{
-		Use:   "log [REF]",
+		Use:   "log [REF[:/PATH]]",
 		Short: "Show the versions of a branch, newest first",
-		Long:  "Show the versions of a branch, newest first. With --json, one JSON object a line.",
-		Example: `  dvx log images@main -n 10
+		Long: `Show the versions of a branch, newest first; with a path only those that changed what is there. With --json, one
+JSON object a line.`,
+		Example: `  dvx log images@main:/2026/a.png
+  dvx log images@main -n 10
   dvx log --oneline`,
 		Args: rangeArgs(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.log(cmd, args, limit, oneline) },
 	}
-	cmd.Flags().IntVarP(&limit, "max-count", "n", 0, "stop after this many versions (0: show all)")
+	cmd.Flags().UintVarP(&limit, "max-count", "n", 0, "stop after this many versions (0: show all)")
 	cmd.Flags().BoolVar(&oneline, "oneline", false, "one line a version")
 	return cmd
 }
@@ -47,7 +53,7 @@ func refOrHere(args []string) (string, error) {
 	return wc.ref(), nil
 }
 
-func (a *app) log(cmd *cobra.Command, args []string, limit int, oneline bool) error {
+func (a *app) log(cmd *cobra.Command, args []string, limit uint, oneline bool) error {
 	expr, err := refOrHere(args)
 	if err != nil {
 		return err
@@ -66,11 +72,17 @@ func (a *app) log(cmd *cobra.Command, args []string, limit int, oneline bool) er
 	}
 	enc := json.NewEncoder(a.out)
 	enc.SetEscapeHTML(false)
-	n := 0
+	n := uint(0)
 	for e, err := range commit.Log(ctx, r, res.ID, commit.LogOptions{}) {
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
+		}
+		if changed, err := changedAt(ctx, r, e.Commit, res.Path); err != nil {
+			return err
+		} else if !changed {
+			continue
+		}
+		switch {
 		case a.json:
 			err = enc.Encode(commitInfo{e.ID, e.Commit})
 		case oneline:
@@ -86,6 +98,38 @@ func (a *app) log(cmd *cobra.Command, args []string, limit int, oneline bool) er
 		}
 	}
 	return nil
+}
+
+// changedAt reports whether a commit has something else at a path than its
+// first parent. The empty path means everything, and then each commit counts.
+func changedAt(ctx context.Context, r chunk.Reader, c commit.Commit, path string) (bool, error) {
+	if path == "" {
+		return true, nil
+	}
+	now, err := entryAt(ctx, r, c, path)
+	if err != nil {
+		return false, err
+	}
+	var old tree.Entry
+	if len(c.Parents) > 0 {
+		parent, err := commit.Load(ctx, r, c.Parents[0])
+		if err != nil {
+			return false, err
+		}
+		if old, err = entryAt(ctx, r, parent, path); err != nil {
+			return false, err
+		}
+	}
+	return now.Kind != old.Kind || now.Exec != old.Exec || now.Content != old.Content || now.Dir.Content != old.Dir.Content, nil
+}
+
+// entryAt returns what a commit has at a path, the zero Entry if nothing.
+func entryAt(ctx context.Context, r chunk.Reader, c commit.Commit, path string) (tree.Entry, error) {
+	e, err := tree.Open(r, c.Tree).Lookup(ctx, path)
+	if errors.Is(err, tree.ErrNotFound) {
+		return tree.Entry{}, nil
+	}
+	return e, err
 }
 
 func firstLine(s string) string {

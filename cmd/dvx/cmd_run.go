@@ -74,24 +74,21 @@ func (a *app) runHere(ctx context.Context, args []string, slots int, log *slog.L
 	}
 	work, stop := context.WithCancel(ctx)
 	defer stop()
-	ended := make(chan error, 1)
-	go func() { ended <- c.Run(work) }()
 	jobs, ctx, err := a.jobs(ctx)
 	if err != nil {
 		return err
 	}
 	waiting, giveUp := context.WithCancelCause(ctx)
-	defer giveUp(nil)
+	ended := make(chan struct{})
 	go func() {
-		if err := <-ended; err != nil {
-			giveUp(err)
-		}
-		close(ended)
+		defer close(ended)
+		giveUp(c.Run(work)) // whoever waits for an engine that has ended waits in vain
 	}()
-	settled, err := waitSettled(waiting, s, jobs, name, branch)
+	settled, err := waitSettled(waiting, s, jobs, name, branch, func(pipeline.Settlement) {})
+	cause := context.Cause(waiting)
 	stop()
-	_ = <-ended // the error, if any, is the cause already
-	if cause := context.Cause(waiting); err != nil && cause != nil && ctx.Err() == nil {
+	<-ended
+	if err != nil && cause != nil && ctx.Err() == nil {
 		return fmt.Errorf("the engine stopped: %w", cause)
 	}
 	if err != nil {

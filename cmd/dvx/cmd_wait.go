@@ -49,7 +49,7 @@ func (a *app) wait(ctx context.Context, args []string, timeout time.Duration) er
 	if err != nil {
 		return err
 	}
-	settled, err := waitSettled(ctx, s, jobs, name, branch)
+	settled, err := waitSettled(ctx, s, jobs, name, branch, a.impatience())
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil && errors.Is(err, context.DeadlineExceeded) {
 			return fmt.Errorf("%w; is a daemon running on this store? (dvx serve)", cause)
@@ -76,6 +76,29 @@ func withReason(ctx context.Context, jobs rpc.Jobs, st pipeline.Settlement, err 
 		return err
 	}
 	return fmt.Errorf("%w: %s", err, j.Reason)
+}
+
+// patience is how long dvx wait waits before it says for what.
+const patience = 3 * time.Second
+
+// impatience returns what says, once and after a while, what is waited for.
+func (a *app) impatience() func(pipeline.Settlement) {
+	from, said := time.Now(), false
+	return func(st pipeline.Settlement) {
+		if said || time.Since(from) < patience {
+			return
+		}
+		said = true
+		head := st.Pending[0].Head
+		text := fmt.Sprintf("waiting for %s@%s", head.Name, head.Branch)
+		if n := len(st.Pending) - 1; n > 0 {
+			text += fmt.Sprintf(" and %d more", n)
+		}
+		if a.client == nil {
+			text += "; a daemon has to run them (dvx serve), or dvx run does it here"
+		}
+		a.hint(text)
+	}
 }
 
 // waitFor reads REPO[@BRANCH], which must exist.
@@ -109,7 +132,8 @@ func waitFor(ctx context.Context, s repo.Store, args []string) (name, branch str
 
 // waitSettled looks again whenever the root has moved, or after a while: a
 // failed job is noted with a move of the root too, but the daemon may be slow.
-func waitSettled(ctx context.Context, s repo.Store, jobs rpc.Jobs, name, branch string) (pipeline.Settlement, error) {
+// It calls waiting each time that something is still to be done.
+func waitSettled(ctx context.Context, s repo.Store, jobs rpc.Jobs, name, branch string, waiting func(pipeline.Settlement)) (pipeline.Settlement, error) {
 	observer := pipeline.NewObserver(s)
 	for {
 		view, err := s.View(ctx)
@@ -126,6 +150,8 @@ func waitSettled(ctx context.Context, s repo.Store, jobs rpc.Jobs, name, branch 
 		}
 		if st := pipeline.Settle(snap, ledger, name, branch); st.Settled() {
 			return st, nil
+		} else {
+			waiting(st)
 		}
 		wctx, cancel := context.WithTimeout(ctx, time.Second)
 		_, err = s.Watch(wctx, view.Gen)

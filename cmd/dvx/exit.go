@@ -43,6 +43,18 @@ type usageError struct{ error }
 // Unwrap returns the mistake.
 func (e usageError) Unwrap() error { return e.error }
 
+// kindError is an error of a kind that its text need not repeat.
+type kindError struct {
+	text string
+	kind error
+}
+
+// Error returns the text.
+func (e kindError) Error() string { return e.text }
+
+// Unwrap returns the kind.
+func (e kindError) Unwrap() error { return e.kind }
+
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
 // exitCode returns the code for an error.
@@ -94,10 +106,14 @@ func isProblem(err error) bool {
 // exit code.
 func (a *app) fail(ctx context.Context, err error) int {
 	code := exitCode(ctx, err)
+	text := errorText(err)
+	if code == exitInterrupted {
+		text = "interrupted" // where it was is of no use
+	}
 	if a.json {
-		_ = json.NewEncoder(a.err).Encode(map[string]any{"error": errorText(err), "code": code})
+		_ = json.NewEncoder(a.err).Encode(map[string]any{"error": text, "code": code})
 		return code
 	}
-	a.say("dvx: " + printable(errorText(err)))
+	a.say("dvx: " + printable(text))
 	return code
 }

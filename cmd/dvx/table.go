@@ -13,7 +13,6 @@ import (
 // printTable writes rows under a header, in aligned columns.
 func printTable(w io.Writer, header []string, rows [][]string) error {
 	t := table.NewWriter()
-	t.SetOutputMirror(w)
 	style := table.StyleLight
 	style.Options = table.OptionsNoBordersAndSeparators
 	style.Box.PaddingLeft, style.Box.PaddingRight = "", "  "
@@ -32,8 +31,8 @@ func printTable(w io.Writer, header []string, rows [][]string) error {
 		}
 		t.AppendRow(row)
 	}
-	t.Render()
-	return nil
+	_, err := io.WriteString(w, t.Render()+"\n")
+	return err
 }
 
 // size prints bytes for people.
@@ -63,4 +62,21 @@ func took(from, to, now time.Time) string {
 		return strconv.FormatFloat(d.Seconds(), 'f', 2, 64) + "s"
 	}
 	return d.Round(time.Second).String()
+}
+
+// age prints how long ago something was, in the largest unit that it fills.
+func age(t, now time.Time) string {
+	d := now.Sub(t)
+	switch {
+	case t.IsZero():
+		return "-"
+	case d < time.Minute:
+		return strconv.Itoa(max(0, int(d.Seconds()))) + "s"
+	case d < time.Hour:
+		return strconv.Itoa(int(d.Minutes())) + "m"
+	case d < 48*time.Hour:
+		return strconv.Itoa(int(d.Hours())) + "h"
+	default:
+		return strconv.Itoa(int(d.Hours()/24)) + "d"
+	}
 }

@@ -17,7 +17,18 @@ import (
 	"github.com/dvx-io/dvx/pkg/objstore/disk/vfs"
 )
 
-var seedsFlag = flag.Int("seeds", 300, "number of seeds of the power loss test")
+var seedsFlag = flag.Int("seeds", 0, "number of seeds of the power loss test; four times DVX_SEEDS if 0, else 300")
+
+// seedCount is how many seeds to try.
+func seedCount() int {
+	if *seedsFlag > 0 {
+		return *seedsFlag
+	}
+	if n, err := strconv.Atoi(os.Getenv("DVX_SEEDS")); err == nil && n > 0 {
+		return 4 * n
+	}
+	return 300
+}
 
 // firstSeed is DVX_SEED, or 1.
 func firstSeed(t *testing.T) uint64 {
@@ -176,14 +187,15 @@ func powerLoss(ctx context.Context, seed uint64, o vfs.MemOptions) (cuts int, er
 
 func TestPowerLoss(t *testing.T) {
 	first, cuts := firstSeed(t), 0
-	for seed := first; seed < first+uint64(*seedsFlag); seed++ {
+	count := seedCount()
+	for seed := first; seed < first+uint64(count); seed++ {
 		n, err := powerLoss(t.Context(), seed, vfs.MemOptions{})
 		cuts += n
 		if err != nil {
 			t.Fatalf("%v\nrepeat: DVX_SEED=%d go test ./pkg/objstore/disk -run TestPowerLoss -seeds 1", err, seed)
 		}
 	}
-	t.Logf("%d seeds, %d power cuts", *seedsFlag, cuts)
+	t.Logf("%d seeds, %d power cuts", count, cuts)
 }
 
 // TestPowerLossTestCanFail breaks the file system under the store: the test

@@ -3,6 +3,7 @@ package s3proxy
 import (
 	"encoding/base64"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/dvx-io/dvx/pkg/s3proxy/sigv4"
@@ -192,7 +193,8 @@ func decodeToken(token string) (string, error) {
 		return "", nil
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(token)
-	if err != nil || len(b) < 2 || string(b[:1]) != tokenVersion || len(b) > 1+maxKeyBytes || !utf8.Valid(b) {
+	broken := strings.ContainsAny(token, "\r\n") // which the decoder passes over
+	if err != nil || broken || len(b) < 2 || string(b[:1]) != tokenVersion || len(b) > 1+maxKeyBytes || !utf8.Valid(b) {
 		return "", failf(codeInvalidArgument, "The continuation token provided is incorrect")
 	}
 	return string(b[1:]), nil

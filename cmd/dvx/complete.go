@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strings"
@@ -27,16 +28,21 @@ func (a *app) addCompletion(cmd *cobra.Command) {
 		if w := words[at]; strings.HasPrefix(w, "FILE") || strings.Contains(w, "DIR]") && at > 0 {
 			return nil, cobra.ShellCompDirectiveDefault
 		}
-		s, ctx, err := a.open(cmd.Context())
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveError
-		}
-		v, err := s.View(ctx)
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveError
-		}
-		return completions(v, begun, pipelines)
+		return a.complete(cmd.Context(), begun, pipelines)
 	}
+}
+
+// complete returns the names in the store that begin as begun does.
+func (a *app) complete(ctx context.Context, begun string, pipelines bool) ([]string, cobra.ShellCompDirective) {
+	s, ctx, err := a.open(ctx)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	v, err := s.View(ctx)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	return completions(v, begun, pipelines)
 }
 
 // completions returns the names that begin as begun does: repos, and after an @

@@ -14,6 +14,7 @@ import (
 
 	"github.com/dvx-io/dvx/cmd/internal/daemon"
 	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 	"github.com/dvx-io/dvx/pkg/pipeline/local"
 )
 
@@ -84,7 +85,7 @@ func (a *app) runHere(ctx context.Context, args []string, slots int, log *slog.L
 		defer close(ended)
 		giveUp(c.Run(work)) // whoever waits for an engine that has ended waits in vain
 	}()
-	settled, err := waitSettled(waiting, s, jobs, name, branch, func(pipeline.Settlement) {})
+	settled, err := waitSettled(waiting, s, jobs, name, branch, func(engine.Settlement) {})
 	cause := context.Cause(waiting)
 	stop()
 	<-ended

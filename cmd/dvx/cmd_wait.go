@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/rpc"
@@ -67,7 +68,7 @@ func (a *app) wait(ctx context.Context, args []string, timeout time.Duration) er
 
 // withReason adds to err why the first of the failed jobs failed, as far as
 // history tells.
-func withReason(ctx context.Context, jobs rpc.Jobs, st pipeline.Settlement, err error) error {
+func withReason(ctx context.Context, jobs rpc.Jobs, st engine.Settlement, err error) error {
 	if len(st.Failed) == 0 {
 		return err
 	}
@@ -82,9 +83,9 @@ func withReason(ctx context.Context, jobs rpc.Jobs, st pipeline.Settlement, err 
 const patience = 3 * time.Second
 
 // impatience returns what says, once and after a while, what is waited for.
-func (a *app) impatience() func(pipeline.Settlement) {
+func (a *app) impatience() func(engine.Settlement) {
 	from, said := time.Now(), false
-	return func(st pipeline.Settlement) {
+	return func(st engine.Settlement) {
 		if said || time.Since(from) < patience {
 			return
 		}
@@ -133,22 +134,22 @@ func waitFor(ctx context.Context, s repo.Store, args []string) (name, branch str
 // waitSettled looks again whenever the root has moved, or after a while: a
 // failed job is noted with a move of the root too, but the daemon may be slow.
 // It calls waiting each time that something is still to be done.
-func waitSettled(ctx context.Context, s repo.Store, jobs rpc.Jobs, name, branch string, waiting func(pipeline.Settlement)) (pipeline.Settlement, error) {
+func waitSettled(ctx context.Context, s repo.Store, jobs rpc.Jobs, name, branch string, waiting func(engine.Settlement)) (engine.Settlement, error) {
 	observer := pipeline.NewObserver(s)
 	for {
 		view, err := s.View(ctx)
 		if err != nil {
-			return pipeline.Settlement{}, err
+			return engine.Settlement{}, err
 		}
 		snap, err := observer.ObserveView(ctx, view)
 		if err != nil {
-			return pipeline.Settlement{}, err
+			return engine.Settlement{}, err
 		}
 		ledger, err := ledgerOf(ctx, jobs)
 		if err != nil {
-			return pipeline.Settlement{}, err
+			return engine.Settlement{}, err
 		}
-		if st := pipeline.Settle(snap, ledger, name, branch); st.Settled() {
+		if st := engine.Settle(snap, ledger, name, branch); st.Settled() {
 			return st, nil
 		} else {
 			waiting(st)
@@ -157,25 +158,25 @@ func waitSettled(ctx context.Context, s repo.Store, jobs rpc.Jobs, name, branch 
 		_, err = s.Watch(wctx, view.Gen)
 		cancel()
 		if ctx.Err() != nil {
-			return pipeline.Settlement{}, ctx.Err()
+			return engine.Settlement{}, ctx.Err()
 		}
 		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
-			return pipeline.Settlement{}, err
+			return engine.Settlement{}, err
 		}
 	}
 }
 
 // ledgerOf says which evaluations have ended without an output.
-func ledgerOf(ctx context.Context, jobs rpc.Jobs) (pipeline.Ledger, error) {
+func ledgerOf(ctx context.Context, jobs rpc.Jobs) (engine.Ledger, error) {
 	var list []history.Job
 	for j, err := range jobs.Jobs(ctx, "") {
 		if err != nil {
-			return pipeline.Ledger{}, err
+			return engine.Ledger{}, err
 		}
 		list = append(list, j)
 	}
 	for i, k := 0, len(list)-1; i < k; i, k = i+1, k-1 { // oldest first
 		list[i], list[k] = list[k], list[i]
 	}
-	return pipeline.NewLedger(list), nil
+	return engine.NewLedger(list), nil
 }

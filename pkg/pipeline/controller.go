@@ -11,7 +11,9 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/auth"
 	"github.com/dvx-io/dvx/pkg/memo"
+	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 	"github.com/dvx-io/dvx/pkg/repo"
 )
 
@@ -19,7 +21,7 @@ import (
 // and Scope are required.
 type ControllerOptions struct {
 	Store    *repo.Direct
-	Runner   Runner
+	Runner   task.Runner
 	Journal  Journal // a MemoryJournal by default
 	Now      func() time.Time
 	Platform string // as in "linux/amd64": part of every memo key
@@ -27,7 +29,7 @@ type ControllerOptions struct {
 	By       string // the principal as whom they run; the owner by default
 
 	// Engine holds the figures of Step. Slots are the runner's if not set.
-	Engine Options
+	Engine engine.Options
 
 	// FlushEvery is the least time between two flushes of results: results that
 	// come in between share one, so that trivial datums do not cost a flush each.
@@ -46,16 +48,20 @@ func (o *ControllerOptions) applyDefaults() error {
 		o.Journal = &MemoryJournal{}
 	}
 	o.By = cmp.Or(o.By, auth.Owner.Name)
-	setDefault(&o.Engine.Slots, o.Runner.Slots())
-	o.Engine.applyDefaults()
-	setDefault(&o.FlushEvery, 100*time.Millisecond)
+	if o.Engine.Slots <= 0 {
+		o.Engine.Slots = o.Runner.Slots()
+	}
+	o.Engine = o.Engine.Defaulted()
+	if o.FlushEvery <= 0 {
+		o.FlushEvery = 100 * time.Millisecond
+	}
 	if o.Report == nil {
 		o.Report = func(error) {}
 	}
 	return nil
 }
 
-// Controller is the shell around [Step]: it observes the store, feeds events,
+// Controller is the shell around [engine.Step]: it observes the store, feeds events,
 // and carries out effects. One goroutine owns the state; effects run beside
 // it. Its methods may be used concurrently.
 type Controller struct {
@@ -64,8 +70,8 @@ type Controller struct {
 	memo     *memo.Cache
 	log      *history.Log
 
-	mu    sync.Mutex // held by the loop during a step, and by who looks
-	state *State     // nil while it does not run
+	mu    sync.Mutex    // held by the loop during a step, and by who looks
+	state *engine.State // nil while it does not run
 
 	events   chan delivery
 	session  repo.Session
@@ -80,7 +86,7 @@ type Controller struct {
 
 // delivery is an event on its way to the loop, with what belongs to it.
 type delivery struct {
-	of    Happening
+	of    engine.Happening
 	tasks map[memo.Key]*assignment // of an Enumerated
 }
 
@@ -144,7 +150,7 @@ func (c *Controller) start(ctx context.Context) error {
 		return errors.Join(err, c.session.Close())
 	}
 	var open []history.Job
-	ledger := NewLedger(nil)
+	ledger := engine.NewLedger(nil)
 	for i := len(jobs) - 1; i >= 0; i-- { // oldest first
 		ledger.Note(jobs[i])
 		if !jobs[i].State.Final() {
@@ -155,7 +161,7 @@ func (c *Controller) start(ctx context.Context) error {
 	c.persists.clear()
 	c.named = nil
 	c.mu.Lock()
-	c.state = NewState(c.o.Engine, ledger, open)
+	c.state = engine.NewState(c.o.Engine, ledger, open)
 	c.mu.Unlock()
 	return nil
 }
@@ -177,7 +183,7 @@ func (c *Controller) background(do func()) {
 func (c *Controller) loop(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
-	c.step(ctx, timer, delivery{of: Tick{}})
+	c.step(ctx, timer, delivery{of: engine.Tick{}})
 	for {
 		select {
 		case <-ctx.Done():
@@ -185,7 +191,7 @@ func (c *Controller) loop(ctx context.Context) {
 		case d := <-c.events:
 			c.step(ctx, timer, d)
 		case <-timer.C:
-			c.step(ctx, timer, delivery{of: Tick{}})
+			c.step(ctx, timer, delivery{of: engine.Tick{}})
 		}
 	}
 }
@@ -194,11 +200,11 @@ func (c *Controller) step(ctx context.Context, timer *time.Timer, d delivery) {
 	for key, a := range d.tasks {
 		c.tasks[key] = a
 	}
-	if f, ok := d.of.(Finished); ok {
+	if f, ok := d.of.(engine.Finished); ok {
 		delete(c.running, f.Serial)
 	}
 	c.mu.Lock()
-	effects := Step(c.state, Event{At: c.o.Now(), Of: d.of})
+	effects := engine.Step(c.state, engine.Event{At: c.o.Now(), Of: d.of})
 	c.mu.Unlock()
 	for _, e := range effects {
 		c.carryOut(ctx, timer, e)
@@ -207,39 +213,39 @@ func (c *Controller) step(ctx context.Context, timer *time.Timer, d delivery) {
 
 // carryOut starts an effect. What takes time runs in the background and
 // delivers its answer.
-func (c *Controller) carryOut(ctx context.Context, timer *time.Timer, e Effect) {
+func (c *Controller) carryOut(ctx context.Context, timer *time.Timer, e engine.Effect) {
 	switch e := e.(type) {
-	case Look:
+	case engine.Look:
 		c.background(func() {
 			if _, err := c.look(ctx); err != nil && ctx.Err() == nil {
 				c.o.Report(err) // watch looks again
 			}
 		})
-	case Enumerate:
+	case engine.Enumerate:
 		c.background(func() { c.deliver(ctx, c.enumerate(ctx, e)) })
-	case Start:
+	case engine.Start:
 		c.launch(ctx, e)
-	case Kill:
+	case engine.Kill:
 		if stop := c.running[e.Serial]; stop != nil {
 			stop()
 		}
-	case Persist:
+	case engine.Persist:
 		c.persists.push(persist{effect: e, by: c.tasks[e.Attempt.Key]})
-	case Merge:
+	case engine.Merge:
 		c.background(func() { c.deliver(ctx, delivery{of: c.merge(ctx, e)}) })
-	case Publish:
+	case engine.Publish:
 		c.background(func() { c.deliver(ctx, delivery{of: c.publish(ctx, e)}) })
-	case Checkpoint:
+	case engine.Checkpoint:
 		c.background(func() { c.deliver(ctx, delivery{of: c.checkpoint(ctx, e)}) })
-	case Record:
+	case engine.Record:
 		c.log.Add(e.Record)
-	case Forget:
+	case engine.Forget:
 		for _, key := range e.Keys {
 			delete(c.tasks, key)
 		}
-	case WakeAt:
+	case engine.WakeAt:
 		timer.Reset(max(time.Millisecond, e.Time.Sub(c.o.Now())))
-	case Complain:
+	case engine.Complain:
 		c.o.Report(fmt.Errorf("dvx: bug: %s", e.Text))
 	}
 }
@@ -268,7 +274,7 @@ func (c *Controller) watch(ctx context.Context) {
 			c.o.Report(err)
 			failures++
 			select {
-			case <-time.After(c.o.Engine.backoff(failures)):
+			case <-time.After(c.o.Engine.Backoff(failures)):
 			case <-ctx.Done():
 				return
 			}
@@ -282,6 +288,6 @@ func (c *Controller) look(ctx context.Context) (uint64, error) {
 	if err != nil {
 		return 0, err
 	}
-	c.deliver(ctx, delivery{of: Observed{Snapshot: snap}})
+	c.deliver(ctx, delivery{of: engine.Observed{Snapshot: snap}})
 	return snap.Gen, nil
 }

@@ -10,7 +10,10 @@ import (
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/memo"
+	"github.com/dvx-io/dvx/pkg/pipeline/engine"
+	"github.com/dvx-io/dvx/pkg/pipeline/output"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -22,7 +25,7 @@ type assignment struct {
 
 // keying is what the datums of a job have in common.
 type keying struct {
-	version  Version
+	version  engine.Version
 	runtime  memo.Runtime
 	platform string
 }
@@ -33,12 +36,12 @@ func (k *keying) work(d Datum) memo.Work {
 
 // enumerate lists the datums of a job, or what changed since its pipeline's
 // previous output.
-func (c *Controller) enumerate(ctx context.Context, e Enumerate) delivery {
+func (c *Controller) enumerate(ctx context.Context, e engine.Enumerate) delivery {
 	l := &listing{c: c, job: e.Job, tasks: map[memo.Key]*assignment{}}
-	l.answer = Enumerated{Job: e.Job.ID, Epoch: e.Epoch}
+	l.answer = engine.Enumerated{Job: e.Job.ID, Epoch: e.Epoch}
 	if err := l.run(ctx); err != nil {
 		final := errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) || errors.Is(err, fs.ErrPermission)
-		return delivery{of: Enumerated{Job: e.Job.ID, Epoch: e.Epoch, Err: err, Final: final}}
+		return delivery{of: engine.Enumerated{Job: e.Job.ID, Epoch: e.Epoch, Err: err, Final: final}}
 	}
 	return delivery{of: l.answer, tasks: l.tasks}
 }
@@ -46,10 +49,10 @@ func (c *Controller) enumerate(ctx context.Context, e Enumerate) delivery {
 // listing is one enumeration.
 type listing struct {
 	c      *Controller
-	job    JobSpec
+	job    engine.JobSpec
 	r      chunk.Reader
 	keys   *keying
-	answer Enumerated
+	answer engine.Enumerated
 	tasks  map[memo.Key]*assignment
 	own    map[memo.Key]bool // what the job ran in a former life of the engine
 }
@@ -91,7 +94,7 @@ func (l *listing) recall(ctx context.Context) error {
 	}
 	l.own = make(map[memo.Key]bool, len(attempts))
 	for _, a := range attempts {
-		if a.Outcome == string(Succeeded) {
+		if a.Outcome == string(task.Succeeded) {
 			l.own[a.Key] = true
 		}
 	}
@@ -103,7 +106,7 @@ func (l *listing) recall(ctx context.Context) error {
 // and all but their content is the same in their keys, as one of them shows.
 func (l *listing) previous(ctx context.Context) (old tree.Root, ok bool, err error) {
 	prov := l.job.Head.Output.Commit.Prov
-	_, counted := countOf(l.job.Head.Output.Commit)
+	_, counted := engine.CountOf(l.job.Head.Output.Commit)
 	if prov == nil || prov.Datums == nil || !counted || len(prov.Inputs) != 1 || prov.Pipeline != l.job.Head.Name {
 		return old, false, nil
 	}
@@ -123,7 +126,7 @@ func (l *listing) previous(ctx context.Context) (old tree.Root, ok bool, err err
 		if err != nil {
 			return old, false, err
 		}
-		row, err := lookupTable(ctx, l.r, *prov.Datums, d.Identity)
+		row, err := output.Lookup(ctx, l.r, *prov.Datums, d.Identity)
 		if err != nil {
 			return old, false, err
 		}
@@ -165,7 +168,7 @@ func (l *listing) input() tree.Root { return l.job.Head.Inputs[0].Head.Commit.Tr
 
 func (l *listing) changes(ctx context.Context, old tree.Root) error {
 	l.answer.Delta = true
-	l.answer.Total, _ = countOf(l.job.Head.Output.Commit)
+	l.answer.Total, _ = engine.CountOf(l.job.Head.Output.Commit)
 	for x, err := range DatumChanges(ctx, l.r, old, l.r, l.input(), l.keys.version.Spec.Input) {
 		if err != nil {
 			return err
@@ -188,7 +191,7 @@ func (l *listing) changes(ctx context.Context, old tree.Root) error {
 
 // add lists a datum, with its result if there is one.
 func (l *listing) add(ctx context.Context, d Datum) error {
-	it := Item{Identity: d.Identity, Key: l.keys.work(d).Key()}
+	it := engine.Item{Identity: d.Identity, Key: l.keys.work(d).Key()}
 	r, ok, err := l.c.memo.Lookup(ctx, it.Key, l.c.o.Scope)
 	if err != nil {
 		return err

@@ -10,17 +10,19 @@ import (
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/memo"
+	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 )
 
 // launch runs an attempt beside the loop.
-func (c *Controller) launch(ctx context.Context, e Start) {
+func (c *Controller) launch(ctx context.Context, e engine.Start) {
 	a := c.tasks[e.Key]
 	attempt, stop := context.WithCancel(ctx)
 	c.running[e.Serial] = stop
 	c.background(func() {
 		defer stop()
-		f := Finished{Key: e.Key, Attempt: e.Attempt, Serial: e.Serial}
+		f := engine.Finished{Key: e.Key, Attempt: e.Attempt, Serial: e.Serial}
 		started := c.o.Now()
 		if r, ok, err := c.memo.Lookup(ctx, e.Key, c.o.Scope); err == nil && ok {
 			f.Known, f.Result.Output = true, r.Output
@@ -38,25 +40,25 @@ func (c *Controller) launch(ctx context.Context, e Start) {
 }
 
 // attempt runs a task and says what it came to.
-func (c *Controller) attempt(ctx context.Context, a *assignment, e Start) Result {
+func (c *Controller) attempt(ctx context.Context, a *assignment, e engine.Start) task.Result {
 	if a == nil {
-		return Result{Outcome: Crashed, Reason: "dvx: bug: a datum was started that nobody enumerated"}
+		return task.Result{Outcome: task.Crashed, Reason: "dvx: bug: a datum was started that nobody enumerated"}
 	}
-	task, err := TaskOf(a.plan.version, a.datum, e.Key, e.Attempt)
+	t, err := TaskOf(a.plan.version, a.datum, e.Key, e.Attempt)
 	if err != nil {
-		return Result{Outcome: Failed, Reason: err.Error()}
+		return task.Result{Outcome: task.Failed, Reason: err.Error()}
 	}
-	r, err := c.o.Runner.Run(ctx, task, deferred{c.session})
+	r, err := c.o.Runner.Run(ctx, t, deferred{c.session})
 	switch {
-	case ctx.Err() != nil && (err != nil || r.Outcome != Succeeded):
-		r.Outcome = Cancelled
+	case ctx.Err() != nil && (err != nil || r.Outcome != task.Succeeded):
+		r.Outcome = task.Cancelled
 		if r.Reason == "" {
 			r.Reason = "stopped"
 		}
 	case err != nil:
-		r = Result{Outcome: Crashed, Reason: err.Error(), Started: r.Started, Ended: r.Ended}
-	case r.Outcome == Succeeded && r.Output.ID.IsZero():
-		r = Result{Outcome: Crashed, Reason: "the runner returned a success without an output"}
+		r = task.Result{Outcome: task.Crashed, Reason: err.Error(), Started: r.Started, Ended: r.Ended}
+	case r.Outcome == task.Succeeded && r.Output.ID.IsZero():
+		r = task.Result{Outcome: task.Crashed, Reason: "the runner returned a success without an output"}
 	}
 	return r
 }
@@ -69,7 +71,7 @@ func (deferred) Flush(ctx context.Context) error { return ctx.Err() }
 
 // persist is a result that waits to become durable.
 type persist struct {
-	effect Persist
+	effect engine.Persist
 	by     *assignment
 }
 
@@ -136,7 +138,7 @@ func (c *Controller) persistAll(ctx context.Context) {
 // persistBatch flushes the session once, journals the results once, and adds
 // the successful ones to the memo. An error ends the engine's life: the
 // session or the journal can't be relied on any more.
-func (c *Controller) persistBatch(ctx context.Context, batch []persist) ([]Persisted, error) {
+func (c *Controller) persistBatch(ctx context.Context, batch []persist) ([]engine.Persisted, error) {
 	if len(batch) == 0 {
 		return nil, nil
 	}
@@ -147,14 +149,14 @@ func (c *Controller) persistBatch(ctx context.Context, batch []persist) ([]Persi
 	}
 	segments := c.newSegments()
 	entries := make([]Entry, len(batch))
-	answers := make([]Persisted, len(batch))
+	answers := make([]engine.Persisted, len(batch))
 	for i, p := range batch {
-		answers[i] = Persisted{Key: p.effect.Attempt.Key, Seq: p.effect.Seq}
+		answers[i] = engine.Persisted{Key: p.effect.Attempt.Key, Seq: p.effect.Seq}
 		entries[i] = Entry{Attempt: p.effect.Attempt}
 		if i == 0 {
 			entries[i].Segments = segments
 		}
-		if p.effect.Attempt.Outcome == string(Succeeded) {
+		if p.effect.Attempt.Outcome == string(task.Succeeded) {
 			entries[i].Record = c.record(p)
 		}
 	}

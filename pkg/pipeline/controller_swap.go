@@ -9,22 +9,24 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/commit"
+	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
+	"github.com/dvx-io/dvx/pkg/pipeline/output"
 	"github.com/dvx-io/dvx/pkg/repo"
 )
 
 // merge stores the output commit of a job.
-func (c *Controller) merge(ctx context.Context, e Merge) Merged {
-	answer := Merged{Job: e.Job.ID, Epoch: e.Epoch}
-	prev := Merging{Tree: e.Job.Head.Output.Commit.Tree}
+func (c *Controller) merge(ctx context.Context, e engine.Merge) engine.Merged {
+	answer := engine.Merged{Job: e.Job.ID, Epoch: e.Epoch}
+	prev := output.Merging{Tree: e.Job.Head.Output.Commit.Tree}
 	if prov := e.Job.Head.Output.Commit.Prov; prov != nil && prov.Datums != nil {
 		prev.Table = *prov.Datums
 	}
-	m, err := MergeOutput(ctx, c.session, prev, e.Delta, stampOf(e.Job))
+	m, err := output.Merge(ctx, c.session, prev, e.Delta, engine.StampOf(e.Job))
 	if err == nil {
-		answer.Commit, err = commit.Save(ctx, c.session, OutputCommit(e.Job, m, e.Delta.Total))
+		answer.Commit, err = commit.Save(ctx, c.session, engine.OutputCommit(e.Job, m, e.Delta.Total))
 	}
-	answer.Err, answer.Final = err, errors.Is(err, ErrClash) || errors.Is(err, fs.ErrInvalid)
+	answer.Err, answer.Final = err, errors.Is(err, output.ErrClash) || errors.Is(err, fs.ErrInvalid)
 	if err != nil && !answer.Final {
 		c.probe(ctx, err)
 	}
@@ -42,10 +44,10 @@ func (c *Controller) probe(ctx context.Context, err error) {
 }
 
 // publish moves the output branch of a job, together with all records.
-func (c *Controller) publish(ctx context.Context, e Publish) Swapped {
+func (c *Controller) publish(ctx context.Context, e engine.Publish) engine.Swapped {
 	p := e.Job.Head
 	t := repo.Txn{
-		Op:  PublishOp(e.Job),
+		Op:  engine.PublishOp(e.Job),
 		Ops: []repo.Op{repo.MoveBranch{Repo: p.Name, Branch: p.Branch, Expect: p.Output.ID, To: e.Commit}},
 	}
 	ctx, done := lasting(ctx)
@@ -55,7 +57,7 @@ func (c *Controller) publish(ctx context.Context, e Publish) Swapped {
 }
 
 // checkpoint publishes all records.
-func (c *Controller) checkpoint(ctx context.Context, e Checkpoint) Swapped {
+func (c *Controller) checkpoint(ctx context.Context, e engine.Checkpoint) engine.Swapped {
 	ctx, done := lasting(ctx)
 	defer done()
 	res, err := c.swap(ctx, repo.Txn{}, nil)
@@ -63,20 +65,20 @@ func (c *Controller) checkpoint(ctx context.Context, e Checkpoint) Swapped {
 }
 
 // swapped says what the outcome of a transaction means.
-func (c *Controller) swapped(ctx context.Context, seq int, res repo.Result, err error) Swapped {
-	s := Swapped{Seq: seq, Gen: res.Gen, Err: err}
+func (c *Controller) swapped(ctx context.Context, seq int, res repo.Result, err error) engine.Swapped {
+	s := engine.Swapped{Seq: seq, Gen: res.Gen, Err: err}
 	switch {
 	case err == nil:
-		s.Verdict = Committed
+		s.Verdict = engine.Committed
 		return s
 	case errors.Is(err, repo.ErrConflict):
-		s.Verdict = Conflicted
+		s.Verdict = engine.Conflicted
 	case errors.Is(err, repo.ErrUnknown):
-		s.Verdict = Unsure
+		s.Verdict = engine.Unsure
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, fs.ErrInvalid), errors.Is(err, chunk.ErrCorrupt), errors.Is(err, chunk.ErrNotFound):
-		s.Verdict = Rejected
+		s.Verdict = engine.Rejected
 	default:
-		s.Verdict = Unsure
+		s.Verdict = engine.Unsure
 		c.probe(ctx, err)
 	}
 	c.o.Report(err)

@@ -22,8 +22,10 @@ import (
 	"github.com/dvx-io/dvx/pkg/objstore"
 	"github.com/dvx-io/dvx/pkg/objstore/mem"
 	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
@@ -46,7 +48,7 @@ func (u *upper) Runtime(_ context.Context, t spec.Transform, _ tree.Root, _ chun
 
 func (u *upper) Slots() int { return 4 }
 
-func (u *upper) Run(ctx context.Context, t pipeline.Task, s chunk.Store) (pipeline.Result, error) {
+func (u *upper) Run(ctx context.Context, t task.Task, s chunk.Store) (task.Result, error) {
 	it := t.Inputs[0].Items[0]
 	u.mu.Lock()
 	if u.ran == nil {
@@ -57,30 +59,30 @@ func (u *upper) Run(ctx context.Context, t pipeline.Task, s chunk.Store) (pipeli
 	u.mu.Unlock()
 	if before != nil {
 		if err := before(ctx, it.Path); err != nil {
-			return pipeline.Result{}, err
+			return task.Result{}, err
 		}
 	}
 	log, err := put(ctx, s, "saw "+it.Path+"\n")
 	if err != nil {
-		return pipeline.Result{}, err
+		return task.Result{}, err
 	}
 	if fail {
-		return pipeline.Result{Outcome: pipeline.Failed, Exit: 3, Reason: "exit status 3", Log: log}, nil
+		return task.Result{Outcome: task.Failed, Exit: 3, Reason: "exit status 3", Log: log}, nil
 	}
 	f, err := chunk.OpenContent(ctx, s, it.Entry.Content)
 	if err != nil {
-		return pipeline.Result{}, err
+		return task.Result{}, err
 	}
 	b, err := io.ReadAll(f)
 	if err != nil {
-		return pipeline.Result{}, err
+		return task.Result{}, err
 	}
 	c, err := put(ctx, s, strings.ToUpper(string(b)))
 	if err != nil {
-		return pipeline.Result{}, err
+		return task.Result{}, err
 	}
 	out, err := tree.Apply(ctx, s, tree.Root{}, []tree.Edit{{Op: tree.Put, Path: it.Path, Entry: tree.Entry{Kind: tree.File, Content: c}}})
-	return pipeline.Result{Outcome: pipeline.Succeeded, Output: out, Log: log}, err
+	return task.Result{Outcome: task.Succeeded, Output: out, Log: log}, err
 }
 
 func (u *upper) count() (total int) {
@@ -144,7 +146,7 @@ func (b *bench) start() (stop func()) {
 	b.engine, err = pipeline.NewController(pipeline.ControllerOptions{
 		Store: b.store, Runner: b.runner, Journal: b.journal, Now: b.clock.Now, Platform: "test/test", Scope: "test",
 		FlushEvery: time.Millisecond, Report: func(err error) { b.Logf("engine: %v", err) },
-		Engine: pipeline.Options{BackoffMin: time.Millisecond, BackoffMax: 5 * time.Millisecond},
+		Engine: engine.Options{BackoffMin: time.Millisecond, BackoffMax: 5 * time.Millisecond},
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -223,7 +225,7 @@ func (b *bench) register(name, input, branch string, change func(*spec.Spec)) {
 }
 
 // wait returns once nothing is to be done for src.
-func (b *bench) wait() pipeline.Settlement {
+func (b *bench) wait() engine.Settlement {
 	b.Helper()
 	jobs := pipeline.OpenJobs(b.store, "test")
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
@@ -235,7 +237,7 @@ func (b *bench) wait() pipeline.Settlement {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if s := pipeline.Settle(snap, l, "", ""); s.Settled() {
+		if s := engine.Settle(snap, l, "", ""); s.Settled() {
 			return s
 		}
 		if _, err := b.store.Watch(b.ctx, snap.Gen); err != nil {
@@ -243,7 +245,7 @@ func (b *bench) wait() pipeline.Settlement {
 		}
 	}
 	b.Fatal("the pipelines do not settle")
-	return pipeline.Settlement{}
+	return engine.Settlement{}
 }
 
 // files returns the content of a branch.
@@ -373,7 +375,7 @@ func TestFailedDatum(t *testing.T) {
 	b.wantFiles("up@main", map[string]string{"a": "ONE", "b": "TWO", "c": "THREE"})
 }
 
-func (b *bench) wantLog(id pipeline.JobID, identity, want string) {
+func (b *bench) wantLog(id engine.JobID, identity, want string) {
 	b.Helper()
 	jobs := pipeline.OpenJobs(b.store, "test")
 	for d, err := range jobs.Datums(b.ctx, id) {

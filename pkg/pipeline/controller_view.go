@@ -14,7 +14,10 @@ import (
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/memo"
+	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
+	"github.com/dvx-io/dvx/pkg/pipeline/output"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 	"github.com/dvx-io/dvx/pkg/repo"
 )
 
@@ -25,7 +28,7 @@ type Jobs struct {
 	store *repo.Direct
 	log   *history.Log
 	memo  *memo.Cache
-	live  func(func(*State)) // looks at the engine's state, if there is one
+	live  func(func(*engine.State)) // looks at the engine's state, if there is one
 	scope string
 	alone bool // nobody else keeps the memo in step with the root
 }
@@ -34,13 +37,13 @@ type Jobs struct {
 // runs elsewhere: what it has published so far. scope is the trust scope whose
 // results are of interest.
 func OpenJobs(store *repo.Direct, scope string) *Jobs {
-	return &Jobs{store: store, log: OpenHistory(store), memo: OpenMemo(store), live: func(func(*State)) {}, scope: scope, alone: true}
+	return &Jobs{store: store, log: OpenHistory(store), memo: OpenMemo(store), live: func(func(*engine.State)) {}, scope: scope, alone: true}
 }
 
 // Jobs returns the jobs of the store, with those that the engine has under way
 // as they are at the moment.
 func (c *Controller) Jobs() *Jobs {
-	look := func(do func(*State)) {
+	look := func(do func(*engine.State)) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if c.state != nil {
@@ -57,10 +60,10 @@ func (j *Jobs) List(ctx context.Context, pipeline string) ([]history.Job, error)
 		return nil, err
 	}
 	var live []history.Job
-	j.live(func(s *State) { live = s.Jobs() })
+	j.live(func(s *engine.State) { live = s.Jobs() })
 	// A job that the root calls over is over, though the engine may not have
 	// heard yet how its swap ended.
-	over := map[JobID]history.Job{}
+	over := map[engine.JobID]history.Job{}
 	for _, r := range past {
 		if r.State.Final() {
 			over[r.ID] = r
@@ -72,7 +75,7 @@ func (j *Jobs) List(ctx context.Context, pipeline string) ([]history.Job, error)
 		}
 	}
 	all := make([]history.Job, 0, len(past)+len(live))
-	seen := map[JobID]bool{}
+	seen := map[engine.JobID]bool{}
 	for _, r := range append(live, past...) {
 		if !seen[r.ID] && (pipeline == "" || r.Pipeline == pipeline) {
 			all = append(all, r)
@@ -95,10 +98,10 @@ func (j *Jobs) Get(ctx context.Context, prefix string) (history.Job, error) {
 }
 
 // Ledger returns what [Plan] and [Settle] need to know of jobs.
-func (j *Jobs) Ledger(ctx context.Context) (Ledger, error) {
+func (j *Jobs) Ledger(ctx context.Context) (engine.Ledger, error) {
 	all, err := j.List(ctx, "")
 	slices.Reverse(all)
-	return NewLedger(all), err
+	return engine.NewLedger(all), err
 }
 
 // DatumInfo is what is known of a datum of a job.
@@ -117,7 +120,7 @@ const skipped = "skipped"
 // Datums yields the datums of a job: those that were run first, in order of
 // their identity, then those that were skipped. The sequence ends after an
 // error.
-func (j *Jobs) Datums(ctx context.Context, id JobID) iter.Seq2[DatumInfo, error] {
+func (j *Jobs) Datums(ctx context.Context, id engine.JobID) iter.Seq2[DatumInfo, error] {
 	return func(yield func(DatumInfo, error) bool) {
 		if err := j.datums(ctx, id, func(d DatumInfo) bool { return yield(d, nil) }); err != nil {
 			yield(DatumInfo{}, fmt.Errorf("datums of job %s: %w", id.Short(), err))
@@ -125,7 +128,7 @@ func (j *Jobs) Datums(ctx context.Context, id JobID) iter.Seq2[DatumInfo, error]
 	}
 }
 
-func (j *Jobs) datums(ctx context.Context, id JobID, yield func(DatumInfo) bool) error {
+func (j *Jobs) datums(ctx context.Context, id engine.JobID, yield func(DatumInfo) bool) error {
 	job, err := j.Get(ctx, id.String())
 	if err != nil {
 		return err
@@ -155,7 +158,7 @@ func (j *Jobs) datums(ctx context.Context, id JobID, yield func(DatumInfo) bool)
 	if err != nil || c.Prov == nil || c.Prov.Datums == nil {
 		return err
 	}
-	for row, err := range Table(ctx, r, *c.Prov.Datums) {
+	for row, err := range output.Table(ctx, r, *c.Prov.Datums) {
 		if err != nil {
 			return err
 		}
@@ -180,7 +183,7 @@ func (j *Jobs) sync(ctx context.Context) error {
 }
 
 // ran returns the datums that a job has run or is to run, by identity.
-func (j *Jobs) ran(ctx context.Context, id JobID) ([]DatumInfo, error) {
+func (j *Jobs) ran(ctx context.Context, id engine.JobID) ([]DatumInfo, error) {
 	attempts, err := j.log.Attempts(ctx, id)
 	if err != nil {
 		return nil, err
@@ -200,14 +203,14 @@ func (j *Jobs) ran(ctx context.Context, id JobID) ([]DatumInfo, error) {
 		note(DatumInfo{Identity: a.Identity, Key: a.Key, State: a.Outcome, Attempts: a.Attempt, Reason: a.Reason})
 		all[at[a.Identity]].Last = a
 	}
-	var live []DatumStatus
-	j.live(func(s *State) { live = s.Datums(id) })
+	var live []engine.DatumStatus
+	j.live(func(s *engine.State) { live = s.Datums(id) })
 	for _, d := range live {
-		if d.State == DatumHit {
+		if d.State == engine.DatumHit {
 			if _, ok := at[d.Identity]; !ok {
 				note(j.skippedDatum(ctx, d.Identity, d.Key))
 			}
-		} else if i, ok := at[d.Identity]; !ok || d.State != DatumAccepted && d.State != DatumFailed {
+		} else if i, ok := at[d.Identity]; !ok || d.State != engine.DatumAccepted && d.State != engine.DatumFailed {
 			note(DatumInfo{Identity: d.Identity, Key: d.Key, State: string(d.State), Attempts: d.Attempts, Reason: d.Reason})
 		} else {
 			all[i].Attempts = max(all[i].Attempts, d.Attempts)
@@ -221,7 +224,7 @@ func (j *Jobs) ran(ctx context.Context, id JobID) ([]DatumInfo, error) {
 func (j *Jobs) skippedDatum(ctx context.Context, identity string, key memo.Key) DatumInfo {
 	d := DatumInfo{Identity: identity, Key: key, State: skipped}
 	if r, ok, err := j.memo.Lookup(ctx, key, j.scope); err == nil && ok {
-		d.Last = history.Attempt{Identity: identity, Key: key, Outcome: string(Succeeded), Exit: r.Exit, Log: r.Log, Started: r.Started, Ended: r.Ended}
+		d.Last = history.Attempt{Identity: identity, Key: key, Outcome: string(task.Succeeded), Exit: r.Exit, Log: r.Log, Started: r.Started, Ended: r.Ended}
 	}
 	return d
 }
@@ -244,51 +247,44 @@ func (j *Jobs) ReadLog(ctx context.Context, a history.Attempt) (io.Reader, error
 
 // Cancel ends a job at the wish of a principal. It fails with fs.ErrNotExist
 // if the job is not under way.
-func (c *Controller) Cancel(ctx context.Context, id JobID, by string) error {
+func (c *Controller) Cancel(ctx context.Context, id engine.JobID, by string) error {
 	if !c.underWay(id) {
 		return fmt.Errorf("job %s is not under way: %w", id.Short(), fs.ErrNotExist)
 	}
-	return c.tell(ctx, Cancel{Job: id, By: by})
+	return c.tell(ctx, engine.Cancel{Job: id, By: by})
 }
 
 // Rerun evaluates the heads of a job once more: datums that failed are tried
 // again, those with a result are not. It fails with fs.ErrInvalid if the job
 // is not of the newest heads.
-func (c *Controller) Rerun(ctx context.Context, id JobID) error {
+func (c *Controller) Rerun(ctx context.Context, id engine.JobID) error {
 	current := false
 	c.mu.Lock()
 	if c.state != nil {
-		current = c.state.isCurrent(id)
+		current = c.state.Current(id)
 	}
 	c.mu.Unlock()
 	if !current {
 		return fmt.Errorf("job %s is not over, or not of the newest heads of its pipeline: %w", id.Short(), fs.ErrInvalid)
 	}
-	return c.tell(ctx, Rerun{Job: id})
+	return c.tell(ctx, engine.Rerun{Job: id})
 }
 
-func (c *Controller) underWay(id JobID) bool {
+func (c *Controller) underWay(id engine.JobID) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.state != nil && c.state.jobs[id] != nil
+	return c.state != nil && c.state.UnderWay(id)
 }
 
 // errStopped is the answer to a wish while no engine runs.
 var errStopped = errors.New("the engine is not running")
 
 // tell hands the engine a wish.
-func (c *Controller) tell(ctx context.Context, of Happening) error {
+func (c *Controller) tell(ctx context.Context, of engine.Happening) error {
 	select {
 	case c.events <- delivery{of: of}:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", errStopped, ctx.Err())
 	}
-}
-
-// isCurrent reports whether a job is over and of the newest heads.
-func (s *State) isCurrent(id JobID) bool {
-	return s.jobs[id] == nil && slices.ContainsFunc(s.snap.Pipelines, func(p PipelineHead) bool {
-		return p.Ready() && s.ledger.current(p).ID == id
-	})
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -22,7 +23,7 @@ type Datum struct {
 // DatumInput is what a datum selects of one input.
 type DatumInput struct {
 	Name  string
-	Items []TaskItem // sorted by path; their Attrs and markers have no meaning
+	Items []task.Item // sorted by path; their Attrs and markers have no meaning
 }
 
 // newDatum returns the datum of what an input selects.
@@ -31,7 +32,7 @@ func newDatum(in spec.Input, s spec.Selected) Datum {
 	if s.Entry.Kind == tree.Dir && s.Path != "" {
 		id += "/"
 	}
-	return Datum{Identity: id, Inputs: []DatumInput{{Name: in.Name, Items: []TaskItem{TaskItem(s)}}}}
+	return Datum{Identity: id, Inputs: []DatumInput{{Name: in.Name, Items: []task.Item{task.Item(s)}}}}
 }
 
 // Datums yields the datums of an input at root, in order of path, as it finds

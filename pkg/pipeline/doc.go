@@ -1,27 +1,23 @@
-// Package pipeline decides what must run, given what is.
+// Package pipeline is the shell around the engine of pipelines: it observes the
+// store, lists datums, and carries out what the engine wants done.
 //
 // # Version
 //
-// A [Version] is a spec as it is stored, with its code. Versions are commits.
+// A version ([engine.Version]) is a spec as it is stored, with its code.
+// Versions are commits. [Observe] reads those of a root, with the heads of
+// their inputs and outputs.
 //
 // # Datum
 //
-// A datum is the part of the inputs that one run of the program sees. Its
+// A [Datum] is the part of the inputs that one run of the program sees. Its
 // identity is the paths it selects, its memo key is content.
-//
-// # Plan and Step
-//
-// Plan is a pure function from what is observed (specs, heads, finished jobs)
-// to the jobs that are missing. Step is the pure core of the engine: state and
-// event in, effects out. The same Step runs in production and under
-// simulation.
 //
 // # Controller
 //
-// The [Controller] is the thin shell: it observes the store, feeds events to
-// Step and carries out its effects with a [Runner], the memo and the store.
-// Events are hints; truth is read from the store, so a lost or repeated event
-// changes nothing.
+// The [Controller] observes the store, feeds events to [engine.Step] and
+// carries out its effects with a [task.Runner], the memo and the store. Events
+// are hints; truth is read from the store, so a lost or repeated event changes
+// nothing.
 //
 // One goroutine owns the state; effects run beside it.
 package pipeline

@@ -2,7 +2,9 @@ package pipeline
 
 import (
 	"github.com/dvx-io/dvx/pkg/memo"
+	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -48,18 +50,18 @@ func (in DatumInput) work() memo.Input {
 
 // TaskOf returns the task that runs a datum for the given attempt, from 1. It
 // fails if the version's spec is not valid.
-func TaskOf(v Version, d Datum, key memo.Key, attempt int) (Task, error) {
-	t, err := v.Spec.Expand()
+func TaskOf(v engine.Version, d Datum, key memo.Key, attempt int) (task.Task, error) {
+	x, err := v.Spec.Expand()
 	if err != nil {
-		return Task{}, err
+		return task.Task{}, err
 	}
-	task := Task{
-		Key: key, Attempt: attempt, Transform: t, Params: v.Spec.Parameters, Code: v.Code, Timeout: v.Spec.DatumTimeout(),
+	out := task.Task{
+		Key: key, Attempt: attempt, Transform: x, Params: v.Spec.Parameters, Code: v.Code, Timeout: v.Spec.DatumTimeout(),
 	}
 	for _, in := range d.Inputs {
-		task.Inputs = append(task.Inputs, TaskInput{Name: in.Name, URL: in.url(), Items: in.Items})
+		out.Inputs = append(out.Inputs, task.Input{Name: in.Name, URL: in.url(), Items: in.Items})
 	}
-	return task, nil
+	return out, nil
 }
 
 // url names what an input selects by its content alone, so that a program that

@@ -10,7 +10,9 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/memo"
+	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -86,7 +88,7 @@ func (s scene) work() memo.Work {
 	return WorkOf(s.spec.WithDefaults(), s.runtime, s.code, s.platform, s.datum)
 }
 
-func (s scene) item() *TaskItem { return &s.datum.Inputs[0].Items[0] }
+func (s scene) item() *task.Item { return &s.datum.Inputs[0].Items[0] }
 
 // fieldChanges changes one built field each.
 var fieldChanges = map[string]func(*spec.Spec){
@@ -186,7 +188,7 @@ func TestWorkOfGolden(t *testing.T) {
 
 func TestTaskOf(t *testing.T) {
 	s := newScene(t)
-	v := Version{Spec: s.spec, Code: tree.Root{ID: tree.ID{7}}}
+	v := engine.Version{Spec: s.spec, Code: tree.Root{ID: tree.ID{7}}}
 	task, err := TaskOf(v, s.datum, memo.Key{5}, 2)
 	if err != nil {
 		t.Fatal(err)

@@ -11,61 +11,13 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/commit"
+	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/repo"
 )
 
-// Snapshot is what the store says of pipelines as of one root: all that
-// [Plan] needs. It is a value: nobody changes it after it was made.
-type Snapshot struct {
-	Gen       uint64         // generation of the root
-	Pipelines []PipelineHead // sorted by name, then branch
-}
-
-// PipelineHead is a pipeline on a branch, with where its inputs and its output
-// are.
-type PipelineHead struct {
-	Name, Branch string
-	Spec         commit.ID     // the commit that holds the spec
-	SpecCommit   commit.Commit // that commit
-	Version      Version       // what it holds
-	Inputs       []InputHead   // in order of the spec
-	Output       Head          // zero ID: nothing was committed yet
-	Problem      string        // why the pipeline can't run, for people; empty if it can
-}
-
-// InputHead is where an input of a pipeline is.
-type InputHead struct {
-	Name, Repo string
-	Branch     string // as resolved
-	Head       Head   // zero ID: nothing was committed yet
-}
-
-// Head is the newest commit of a branch.
-type Head struct {
-	ID     commit.ID
-	Commit commit.Commit // zero if ID is
-}
-
-// Job returns the job that made the head, or zero if none did.
-func (h Head) Job() JobID {
-	if h.Commit.Prov == nil {
-		return JobID{}
-	}
-	id, err := ParseJobID(h.Commit.Prov.Job)
-	if err != nil {
-		return JobID{}
-	}
-	return id
-}
-
-// Ready reports whether a job of the pipeline could be planned.
-func (p PipelineHead) Ready() bool {
-	return p.Problem == "" && !slices.ContainsFunc(p.Inputs, func(in InputHead) bool { return in.Head.ID.IsZero() })
-}
-
 // Observe returns the pipelines of a store.
-func Observe(ctx context.Context, s repo.Store) (Snapshot, error) {
+func Observe(ctx context.Context, s repo.Store) (engine.Snapshot, error) {
 	return NewObserver(s).Observe(ctx)
 }
 
@@ -81,7 +33,7 @@ type Observer struct {
 
 // specVersion is a decoded spec commit, or why it can't be decoded.
 type specVersion struct {
-	version Version
+	version engine.Version
 	problem string
 }
 
@@ -92,17 +44,17 @@ func NewObserver(s repo.Store) *Observer {
 
 // Observe returns the pipelines as of the newest root. A spec that can't be
 // read is a Problem of its pipeline, not an error.
-func (o *Observer) Observe(ctx context.Context) (Snapshot, error) {
+func (o *Observer) Observe(ctx context.Context) (engine.Snapshot, error) {
 	view, err := o.store.View(ctx)
 	if err != nil {
-		return Snapshot{}, fmt.Errorf("observe pipelines: %w", err)
+		return engine.Snapshot{}, fmt.Errorf("observe pipelines: %w", err)
 	}
 	return o.ObserveView(ctx, view)
 }
 
 // ObserveView returns the pipelines as of a view.
-func (o *Observer) ObserveView(ctx context.Context, view *repo.View) (Snapshot, error) {
-	snap := Snapshot{Gen: view.Gen}
+func (o *Observer) ObserveView(ctx context.Context, view *repo.View) (engine.Snapshot, error) {
+	snap := engine.Snapshot{Gen: view.Gen}
 	used := map[commit.ID]bool{}
 	for name, r := range view.Repos {
 		for branch, ref := range r.Specs {
@@ -111,21 +63,21 @@ func (o *Observer) ObserveView(ctx context.Context, view *repo.View) (Snapshot, 
 			}
 			p, err := o.pipeline(ctx, view, name, branch, ref.Commit, used)
 			if err != nil {
-				return Snapshot{}, fmt.Errorf("observe pipeline %s@%s: %w", name, branch, err)
+				return engine.Snapshot{}, fmt.Errorf("observe pipeline %s@%s: %w", name, branch, err)
 			}
 			snap.Pipelines = append(snap.Pipelines, p)
 		}
 	}
-	slices.SortFunc(snap.Pipelines, func(a, b PipelineHead) int {
+	slices.SortFunc(snap.Pipelines, func(a, b engine.PipelineHead) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Branch, b.Branch))
 	})
-	markCycles(snap.Pipelines)
+	engine.MarkCycles(snap.Pipelines)
 	o.forget(used)
 	return snap, nil
 }
 
-func (o *Observer) pipeline(ctx context.Context, view *repo.View, name, branch string, version commit.ID, used map[commit.ID]bool) (PipelineHead, error) {
-	p := PipelineHead{Name: name, Branch: branch, Spec: version}
+func (o *Observer) pipeline(ctx context.Context, view *repo.View, name, branch string, version commit.ID, used map[commit.ID]bool) (engine.PipelineHead, error) {
+	p := engine.PipelineHead{Name: name, Branch: branch, Spec: version}
 	at, err := o.head(ctx, name, version, used)
 	if err != nil {
 		return p, err
@@ -139,7 +91,7 @@ func (o *Observer) pipeline(ctx context.Context, view *repo.View, name, branch s
 		return p, err
 	}
 	for _, in := range []spec.Input{p.Version.Spec.Input} {
-		h := InputHead{Name: cmp.Or(in.Name, in.Repo), Repo: in.Repo}
+		h := engine.InputHead{Name: cmp.Or(in.Name, in.Repo), Repo: in.Repo}
 		h.Branch, p.Problem = ResolveInput(view, in, branch)
 		if p.Problem == "" {
 			if h.Head, err = o.head(ctx, in.Repo, view.Repos[in.Repo].Branches[h.Branch].Commit, used); err != nil {
@@ -191,33 +143,33 @@ func forkOf(view *repo.View, branch string) string {
 }
 
 // head reads a commit of a repo, from memory if it was read before.
-func (o *Observer) head(ctx context.Context, name string, id commit.ID, used map[commit.ID]bool) (Head, error) {
+func (o *Observer) head(ctx context.Context, name string, id commit.ID, used map[commit.ID]bool) (engine.Head, error) {
 	if id.IsZero() {
-		return Head{}, nil
+		return engine.Head{}, nil
 	}
 	used[id] = true
 	o.mu.Lock()
 	c, ok := o.commits[id]
 	o.mu.Unlock()
 	if ok {
-		return Head{ID: id, Commit: c}, nil
+		return engine.Head{ID: id, Commit: c}, nil
 	}
 	r, err := o.store.Reader(ctx, repo.Scope{Repo: name, Commit: id})
 	if err != nil {
-		return Head{}, err
+		return engine.Head{}, err
 	}
 	if c, err = commit.Load(ctx, r, id); err != nil {
-		return Head{}, err
+		return engine.Head{}, err
 	}
 	o.mu.Lock()
 	o.commits[id] = c
 	o.mu.Unlock()
-	return Head{ID: id, Commit: c}, nil
+	return engine.Head{ID: id, Commit: c}, nil
 }
 
 // version decodes the spec that a commit holds. What is wrong with the spec
 // itself is returned as problem.
-func (o *Observer) version(ctx context.Context, name string, at Head) (v Version, problem string, err error) {
+func (o *Observer) version(ctx context.Context, name string, at engine.Head) (v engine.Version, problem string, err error) {
 	o.mu.Lock()
 	known, ok := o.versions[at.ID]
 	o.mu.Unlock()
@@ -256,42 +208,4 @@ func (o *Observer) forget(used map[commit.ID]bool) {
 			delete(o.versions, id)
 		}
 	}
-}
-
-// markCycles sets the Problem of every pipeline that would feed on itself.
-func markCycles(ps []PipelineHead) {
-	at := map[ref]int{}
-	for i, p := range ps {
-		at[ref{p.Name, p.Branch}] = i
-	}
-	for i := range ps {
-		if ps[i].Problem == "" && reaches(ps, at, i, i) {
-			ps[i].Problem = "the pipeline reads its own output, directly or through others: break the cycle in one of their inputs"
-		}
-	}
-}
-
-// ref is a branch of a repo.
-type ref struct{ repo, branch string }
-
-// reaches reports whether pipeline from reads, through any others, the output
-// of pipeline to.
-func reaches(ps []PipelineHead, at map[ref]int, from, to int) bool {
-	seen := map[int]bool{}
-	next := []int{from}
-	for len(next) > 0 {
-		i := next[len(next)-1]
-		next = next[:len(next)-1]
-		for _, in := range ps[i].Inputs {
-			up, ok := at[ref{in.Repo, in.Branch}]
-			if ok && up == to {
-				return true
-			}
-			if ok && !seen[up] {
-				seen[up] = true
-				next = append(next, up)
-			}
-		}
-	}
-	return false
 }

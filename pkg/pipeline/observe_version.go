@@ -9,6 +9,7 @@ import (
 	"io/fs"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
+	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
@@ -20,17 +21,9 @@ const (
 	codeName   = "code"      // the code tree, if there is one
 )
 
-// Version is a spec as it is stored: a commit on the spec ref of its
-// pipeline's repo whose tree holds spec.json (canonical), source (as typed)
-// and code/ (the code tree).
-type Version struct {
-	Spec spec.Spec
-	Code tree.Root // zero if there is none
-}
-
 // StoreVersion stores a spec version and returns the tree for its commit.
 // source is the spec as it was typed; the code tree must be in s.
-func StoreVersion(ctx context.Context, s chunk.Store, p chunk.Params, v Version, source []byte) (tree.Root, error) {
+func StoreVersion(ctx context.Context, s chunk.Store, p chunk.Params, v engine.Version, source []byte) (tree.Root, error) {
 	b, err := spec.Encode(v.Spec)
 	if err != nil {
 		return tree.Root{}, err
@@ -58,28 +51,28 @@ func StoreVersion(ctx context.Context, s chunk.Store, p chunk.Params, v Version,
 
 // LoadVersion reads the spec version that the tree of a spec commit holds. A
 // tree that holds none fails with fs.ErrInvalid or chunk.ErrCorrupt.
-func LoadVersion(ctx context.Context, r chunk.Reader, root tree.Root) (Version, error) {
+func LoadVersion(ctx context.Context, r chunk.Reader, root tree.Root) (engine.Version, error) {
 	t := tree.Open(r, root)
 	e, err := t.Lookup(ctx, specName)
 	switch {
 	case errors.Is(err, tree.ErrNotFound) || err == nil && e.Kind != tree.File:
-		return Version{}, fmt.Errorf("the spec commit holds no %s: %w", specName, fs.ErrInvalid)
+		return engine.Version{}, fmt.Errorf("the spec commit holds no %s: %w", specName, fs.ErrInvalid)
 	case err != nil:
-		return Version{}, fmt.Errorf("read spec: %w", err)
+		return engine.Version{}, fmt.Errorf("read spec: %w", err)
 	case e.Content.Size > spec.SizeMax:
-		return Version{}, fmt.Errorf("%s has %d bytes, more than %d: %w", specName, e.Content.Size, spec.SizeMax, fs.ErrInvalid)
+		return engine.Version{}, fmt.Errorf("%s has %d bytes, more than %d: %w", specName, e.Content.Size, spec.SizeMax, fs.ErrInvalid)
 	}
 	b, err := readAll(ctx, r, e.Content)
 	if err != nil {
-		return Version{}, fmt.Errorf("read spec: %w", err)
+		return engine.Version{}, fmt.Errorf("read spec: %w", err)
 	}
-	var v Version
+	var v engine.Version
 	if v.Spec, err = spec.Decode(b); err != nil {
-		return Version{}, err
+		return engine.Version{}, err
 	}
 	code, err := t.Find(ctx, codeName+"/")
 	if err != nil {
-		return Version{}, fmt.Errorf("read spec: %w", err)
+		return engine.Version{}, fmt.Errorf("read spec: %w", err)
 	}
 	if code != nil {
 		v.Code = code.Dir

@@ -8,6 +8,7 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/commit"
+	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/tree"
@@ -87,7 +88,7 @@ func Register(ctx context.Context, s repo.Store, g Registration) (id commit.ID, 
 
 // commit stores the version and returns its commit, without parents.
 func (g Registration) commit(ctx context.Context, s repo.Store, cs chunk.Store) (commit.Commit, error) {
-	v := Version{Spec: g.Spec}
+	v := engine.Version{Spec: g.Spec}
 	if g.Code != nil {
 		var err error
 		if v.Code, err = g.Code(ctx, cs); err != nil {

@@ -4,13 +4,13 @@ import (
 	"slices"
 
 	"github.com/dvx-io/dvx/pkg/commit"
-	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 )
 
 // settled reports whether the pipelines are up to date and the daemon rests.
 func (w *world) settled() bool {
 	d := w.daemon
-	return len(d.state.Jobs()) == 0 && pipeline.Settle(w.snapshot(), d.ledger, "", "").Settled()
+	return len(d.state.Jobs()) == 0 && engine.Settle(w.snapshot(), d.ledger, "", "").Settled()
 }
 
 // checkAlways holds after every step.
@@ -34,9 +34,9 @@ func (w *world) checkAlways() {
 }
 
 // checkDone holds when the engine takes in that a job is published: it is.
-func (w *world) checkDone(of pipeline.Happening) {
-	s, ok := of.(pipeline.Swapped)
-	if !ok || s.Verdict != pipeline.Committed || s.Gen > w.gen {
+func (w *world) checkDone(of engine.Happening) {
+	s, ok := of.(engine.Swapped)
+	if !ok || s.Verdict != engine.Committed || s.Gen > w.gen {
 		return
 	}
 	for _, j := range w.daemon.jobs {
@@ -46,7 +46,7 @@ func (w *world) checkDone(of pipeline.Happening) {
 	}
 }
 
-func (w *world) isMade(id pipeline.JobID, output commit.ID) bool {
+func (w *world) isMade(id engine.JobID, output commit.ID) bool {
 	for x, commits := range w.made {
 		if x.job == id && slices.Contains(commits, output) {
 			return true
@@ -61,7 +61,7 @@ func (w *world) checkEnd() {
 	if w.broken != nil {
 		return
 	}
-	settlement := pipeline.Settle(w.snapshot(), w.daemon.ledger, "", "")
+	settlement := engine.Settle(w.snapshot(), w.daemon.ledger, "", "")
 	failed := map[string]bool{}
 	for _, j := range settlement.Failed {
 		failed[at(j.Head.Name, j.Head.Branch)] = true

@@ -9,8 +9,9 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/memo"
-	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -20,16 +21,16 @@ var errModel = errors.New("the model says no")
 // around it holds in memory.
 type daemon struct {
 	life    int
-	state   *pipeline.State
+	state   *engine.State
 	pending map[memo.Key]string // accepted, in the journal, not published
 	jobs    []history.Job       // recorded, not published
 	commits map[commit.ID]version
-	tasks   map[memo.Key]task
-	ledger  pipeline.Ledger
+	tasks   map[memo.Key]chore
+	ledger  engine.Ledger
 	tick    int
 }
 
-type task struct {
+type chore struct {
 	stage   *stage
 	content string
 	version int
@@ -43,8 +44,8 @@ func (w *world) boot() {
 		life = w.daemon.life + 1
 		pending = w.daemon.pending
 	}
-	d := &daemon{life: life, pending: pending, commits: map[commit.ID]version{}, tasks: map[memo.Key]task{}}
-	latest := map[pipeline.JobID]history.Job{}
+	d := &daemon{life: life, pending: pending, commits: map[commit.ID]version{}, tasks: map[memo.Key]chore{}}
+	latest := map[engine.JobID]history.Job{}
 	for _, j := range w.history {
 		latest[j.ID] = j
 	}
@@ -55,8 +56,8 @@ func (w *world) boot() {
 			delete(latest, j.ID)
 		}
 	}
-	d.ledger = pipeline.NewLedger(w.history)
-	d.state = pipeline.NewState(pipeline.Options{
+	d.ledger = engine.NewLedger(w.history)
+	d.state = engine.NewState(engine.Options{
 		Slots: 4, CheckpointEvery: 30 * time.Second, CheckpointRecords: 7, CrashesMax: w.o.CrashesMax,
 		BackoffMin: 5 * time.Second, Trace: w.o.Trace,
 	}, d.ledger, open)
@@ -76,7 +77,7 @@ func (w *world) look() {
 	if w.happens(w.faults.LostLook) {
 		return
 	}
-	w.deliver(w.delay(time.Second), pipeline.Observed{Snapshot: w.snapshot()})
+	w.deliver(w.delay(time.Second), engine.Observed{Snapshot: w.snapshot()})
 }
 
 // delay draws how long something takes.
@@ -95,7 +96,7 @@ func (w *world) forDaemon(d time.Duration, what string, do func()) {
 }
 
 // deliver hands an event to the engine after a while, perhaps twice.
-func (w *world) deliver(d time.Duration, of pipeline.Happening) {
+func (w *world) deliver(d time.Duration, of engine.Happening) {
 	what := describe(of)
 	w.forDaemon(d, what, func() { w.step(of) })
 	if w.happens(w.faults.Duplicate) {
@@ -104,7 +105,7 @@ func (w *world) deliver(d time.Duration, of pipeline.Happening) {
 }
 
 // step feeds the engine and carries out what it wants.
-func (w *world) step(of pipeline.Happening) {
+func (w *world) step(of engine.Happening) {
 	if w.happens(w.faults.ClockJump) {
 		w.skew = time.Duration(w.rng.IntN(48)-24) * time.Hour
 	}
@@ -114,7 +115,7 @@ func (w *world) step(of pipeline.Happening) {
 	if w.o.Hurry && w.happens(w.faults.Meddle) {
 		w.meddle()
 	}
-	effects := w.o.Step(w.daemon.state, pipeline.Event{At: w.clock.Add(w.skew), Of: of})
+	effects := w.o.Step(w.daemon.state, engine.Event{At: w.clock.Add(w.skew), Of: of})
 	w.checkDone(of)
 	for _, e := range effects {
 		w.log("  %s", describe(e))
@@ -142,43 +143,43 @@ func (w *world) crash() {
 	w.boot()
 }
 
-func (w *world) carryOut(e pipeline.Effect) {
+func (w *world) carryOut(e engine.Effect) {
 	switch e := e.(type) {
-	case pipeline.Look:
-		w.deliver(w.delay(time.Second), pipeline.Observed{Snapshot: w.snapshot()})
-	case pipeline.Enumerate:
+	case engine.Look:
+		w.deliver(w.delay(time.Second), engine.Observed{Snapshot: w.snapshot()})
+	case engine.Enumerate:
 		w.enumerate(e)
-	case pipeline.Start:
+	case engine.Start:
 		w.execute(e)
-	case pipeline.Kill:
+	case engine.Kill:
 		w.kill(e)
-	case pipeline.Persist:
+	case engine.Persist:
 		w.persist(e)
-	case pipeline.Merge:
+	case engine.Merge:
 		w.merge(e)
-	case pipeline.Publish:
+	case engine.Publish:
 		w.publish(e)
-	case pipeline.Checkpoint:
+	case engine.Checkpoint:
 		w.checkpoint(e)
-	case pipeline.Record:
+	case engine.Record:
 		if e.Record.Job != nil {
 			w.daemon.jobs = append(w.daemon.jobs, *e.Record.Job)
 			w.daemon.ledger.Note(*e.Record.Job)
 		}
-	case pipeline.WakeAt:
+	case engine.WakeAt:
 		w.daemon.tick++
 		n := w.daemon.tick
 		d := max(time.Millisecond, e.Time.Sub(w.clock.Add(w.skew)))
 		w.forDaemon(d, "tick", func() {
 			if n == w.daemon.tick {
-				w.step(pipeline.Tick{})
+				w.step(engine.Tick{})
 			}
 		})
-	case pipeline.Forget:
+	case engine.Forget:
 		for _, k := range e.Keys {
 			delete(w.daemon.tasks, k)
 		}
-	case pipeline.Complain:
+	case engine.Complain:
 		w.fail("the engine complains: %s", e.Text)
 	}
 }
@@ -196,26 +197,26 @@ func outputRoot(out string) tree.Root {
 	return rootOf(map[string]string{"out": out})
 }
 
-func (w *world) enumerate(e pipeline.Enumerate) {
+func (w *world) enumerate(e engine.Enumerate) {
 	if w.happens(w.faults.EffectLost) {
-		w.deliver(w.delay(time.Second), pipeline.Enumerated{Job: e.Job.ID, Epoch: e.Epoch, Err: errModel, Final: w.happens(w.faults.Final)})
+		w.deliver(w.delay(time.Second), engine.Enumerated{Job: e.Job.ID, Epoch: e.Epoch, Err: errModel, Final: w.happens(w.faults.Final)})
 		return
 	}
 	p, s := e.Job.Head, w.stage(e.Job.Head)
 	files := w.versions[p.Inputs[0].Head.ID].files
 	prev := w.versions[p.Output.ID]
-	answer := pipeline.Enumerated{Job: e.Job.ID, Epoch: e.Epoch, Total: int64(len(files)), Delta: prev.datums != nil}
-	tasks := map[memo.Key]task{}
+	answer := engine.Enumerated{Job: e.Job.ID, Epoch: e.Epoch, Total: int64(len(files)), Delta: prev.datums != nil}
+	tasks := map[memo.Key]chore{}
 	for _, path := range slices.Sorted(maps.Keys(files)) {
 		key := keyOf(p, path, files[path])
 		if answer.Delta && prev.datums[path] == key {
 			continue
 		}
-		it := pipeline.Item{Identity: path, Key: key}
+		it := engine.Item{Identity: path, Key: key}
 		if out, ok := w.known(key); ok {
 			it.Hit, it.Output = true, outputRoot(out)
 		} else {
-			tasks[key] = task{stage: s, content: files[path], version: s.outputVersion}
+			tasks[key] = chore{stage: s, content: files[path], version: s.outputVersion}
 		}
 		answer.Items = append(answer.Items, it)
 	}
@@ -230,9 +231,9 @@ func (w *world) enumerate(e pipeline.Enumerate) {
 }
 
 // execute runs user code for a while.
-func (w *world) execute(e pipeline.Start) {
+func (w *world) execute(e engine.Start) {
 	if out, ok := w.known(e.Key); ok {
-		w.deliver(time.Millisecond, pipeline.Finished{Key: e.Key, Attempt: e.Attempt, Serial: e.Serial, Known: true, Result: pipeline.Result{Output: outputRoot(out)}})
+		w.deliver(time.Millisecond, engine.Finished{Key: e.Key, Attempt: e.Attempt, Serial: e.Serial, Known: true, Result: task.Result{Output: outputRoot(out)}})
 		return
 	}
 	t, ok := w.daemon.tasks[e.Key]
@@ -247,31 +248,31 @@ func (w *world) execute(e pipeline.Start) {
 	}
 	w.running[e.Key]++
 	out := digest("output ", t.stage.name, t.version, t.content).Short()
-	done := func(o pipeline.Outcome) pipeline.Finished {
-		r := pipeline.Result{Outcome: o, Reason: string(o), Started: w.clock, Ended: w.clock.Add(time.Second)}
-		if o == pipeline.Succeeded {
+	done := func(o task.Outcome) engine.Finished {
+		r := task.Result{Outcome: o, Reason: string(o), Started: w.clock, Ended: w.clock.Add(time.Second)}
+		if o == task.Succeeded {
 			r.Output = outputRoot(out)
 		}
-		return pipeline.Finished{Key: e.Key, Attempt: e.Attempt, Serial: e.Serial, Result: r}
+		return engine.Finished{Key: e.Key, Attempt: e.Attempt, Serial: e.Serial, Result: r}
 	}
 	d := w.delay(90 * time.Second)
 	switch {
 	case w.happens(w.faults.Vanish):
 		w.forDaemon(d, "worker vanishes", func() { w.running[e.Key] = 0 })
-		w.deliver(d+90*time.Second, done(pipeline.Crashed))
+		w.deliver(d+90*time.Second, done(task.Crashed))
 		if w.rng.IntN(2) == 0 {
 			w.executions++
-			w.deliver(d+time.Duration(w.rng.IntN(900))*time.Second, done(pipeline.Succeeded))
+			w.deliver(d+time.Duration(w.rng.IntN(900))*time.Second, done(task.Succeeded))
 		}
 	case w.userFails[e.Key] < w.o.UserFailsMax && w.happens(w.faults.UserFails):
 		w.userFails[e.Key]++
-		w.end(e, d, done(pipeline.Failed))
+		w.end(e, d, done(task.Failed))
 	default:
-		w.end(e, d, done(pipeline.Succeeded))
+		w.end(e, d, done(task.Succeeded))
 	}
 }
 
-func (w *world) end(e pipeline.Start, d time.Duration, f pipeline.Finished) {
+func (w *world) end(e engine.Start, d time.Duration, f engine.Finished) {
 	life := w.daemon.life
 	w.forDaemon(d, "execution ends", func() {
 		if w.daemon.life == life {
@@ -283,19 +284,19 @@ func (w *world) end(e pipeline.Start, d time.Duration, f pipeline.Finished) {
 }
 
 // kill ends an attempt; its own answer may overtake that.
-func (w *world) kill(e pipeline.Kill) {
+func (w *world) kill(e engine.Kill) {
 	d := w.delay(20 * time.Second)
 	w.forDaemon(d, "killed", func() { w.running[e.Key] = 0 })
-	w.deliver(d, pipeline.Finished{Key: e.Key, Serial: e.Serial, Attempt: 1, Result: pipeline.Result{Outcome: pipeline.Cancelled, Reason: "killed", Started: w.clock, Ended: w.clock}})
+	w.deliver(d, engine.Finished{Key: e.Key, Serial: e.Serial, Attempt: 1, Result: task.Result{Outcome: task.Cancelled, Reason: "killed", Started: w.clock, Ended: w.clock}})
 }
 
-func (w *world) persist(e pipeline.Persist) {
+func (w *world) persist(e engine.Persist) {
 	a := e.Attempt
 	if w.happens(w.faults.EffectLost) {
-		w.deliver(w.delay(time.Second), pipeline.Persisted{Key: a.Key, Seq: e.Seq, Err: errModel})
+		w.deliver(w.delay(time.Second), engine.Persisted{Key: a.Key, Seq: e.Seq, Err: errModel})
 		return
 	}
-	if a.Outcome == string(pipeline.Succeeded) {
+	if a.Outcome == string(task.Succeeded) {
 		t, ok := w.daemon.tasks[a.Key]
 		if !ok {
 			w.fail("datum %s is persisted, which nobody enumerated", a.Identity)
@@ -310,5 +311,5 @@ func (w *world) persist(e pipeline.Persist) {
 		}
 		w.have[a.Key] = true
 	}
-	w.deliver(w.delay(time.Second), pipeline.Persisted{Key: a.Key, Seq: e.Seq, Output: e.Output})
+	w.deliver(w.delay(time.Second), engine.Persisted{Key: a.Key, Seq: e.Seq, Output: e.Output})
 }

@@ -5,7 +5,7 @@
 //
 // The world is the model: a store's root, a memo, histories, workers, users
 // who commit, and a daemon that crashes. The daemon's core is
-// [pipeline.Step], the same function that production runs; only what carries
+// [engine.Step], the same function that production runs; only what carries
 // out its effects is modelled.
 //
 // # Fault

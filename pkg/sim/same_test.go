@@ -7,11 +7,11 @@ import (
 )
 
 // TestProductionRunsTheSameStep reads the sources: the controller and the
-// simulation both call pipeline.Step, and nothing else makes effects.
+// simulation both call engine.Step, and nothing else makes effects.
 func TestProductionRunsTheSameStep(t *testing.T) {
 	for file, call := range map[string]string{
-		"../pipeline/controller.go": "Step(",
-		"sim.go":                    "pipeline.Step",
+		"../pipeline/controller.go": "engine.Step(",
+		"sim.go":                    "engine.Step",
 	} {
 		b, err := os.ReadFile(file)
 		if err != nil {

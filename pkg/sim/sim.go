@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 )
 
 // Faults says how often, in per mille of the occasions, each thing goes wrong.
@@ -45,12 +45,12 @@ type Options struct {
 	CrashesMax   int // as of the engine
 	UserFailsMax int // how often user code fails on a datum; 2 by default, fewer than it has tries
 
-	// Step stands for pipeline.Step, which is the default: a test shows with a
+	// Step stands for engine.Step, which is the default: a test shows with a
 	// broken one that the invariants notice.
-	Step func(*pipeline.State, pipeline.Event) []pipeline.Effect
+	Step func(*engine.State, engine.Event) []engine.Effect
 
-	Trace func(pipeline.Transition) // sees the transitions of the engine
-	Log   io.Writer                 // told everything that happens, if set
+	Trace func(engine.Transition) // sees the transitions of the engine
+	Log   io.Writer               // told everything that happens, if set
 }
 
 // Report is what a run came to.
@@ -81,7 +81,7 @@ func Run(seed uint64, o Options) (Report, error) {
 		o.UserFailsMax = 2
 	}
 	if o.Step == nil {
-		o.Step = pipeline.Step
+		o.Step = engine.Step
 	}
 	w := newWorld(seed, o)
 	w.boot()

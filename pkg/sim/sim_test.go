@@ -9,7 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/engine"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 )
 
 var seeds = flag.Int("seeds", 0, "how many seeds to run; DVX_SEEDS if 0, else 100")
@@ -76,9 +77,9 @@ func TestSeeds(t *testing.T) {
 // TestTransitions fails if the faults no longer lead through every transition
 // of the engine's tables.
 func TestTransitions(t *testing.T) {
-	seen := map[pipeline.Transition]int{}
+	seen := map[engine.Transition]int{}
 	for seed := range uint64(40) {
-		o := Options{Faults: AllFaults(), Hurry: seed%2 == 0, Trace: func(x pipeline.Transition) { seen[x]++ }}
+		o := Options{Faults: AllFaults(), Hurry: seed%2 == 0, Trace: func(x engine.Transition) { seen[x]++ }}
 		o.Faults.Final, o.Faults.EffectLost, o.Faults.Vanish, o.Faults.UserFails = 100, 100, 200, 200
 		o.Faults.Meddle = 20
 		o.CrashesMax, o.UserFailsMax = 1+int(seed%3), 100
@@ -86,7 +87,7 @@ func TestTransitions(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, x := range pipeline.Transitions() {
+	for _, x := range engine.Transitions() {
 		if seen[x] == 0 {
 			t.Errorf("%s: nothing led from %s to %s", x.Machine, x.From, x.To)
 		}
@@ -101,10 +102,10 @@ func TestTransitions(t *testing.T) {
 // once, also if two pipelines share it.
 func TestUndisturbedRunsNothingTwice(t *testing.T) {
 	runs := map[string]int{}
-	o := Options{Step: func(s *pipeline.State, e pipeline.Event) []pipeline.Effect {
-		effects := pipeline.Step(s, e)
+	o := Options{Step: func(s *engine.State, e engine.Event) []engine.Effect {
+		effects := engine.Step(s, e)
 		for _, x := range effects {
-			if start, ok := x.(pipeline.Start); ok {
+			if start, ok := x.(engine.Start); ok {
 				runs[start.Key.String()]++
 			}
 		}
@@ -124,55 +125,55 @@ func TestUndisturbedRunsNothingTwice(t *testing.T) {
 
 // TestMutants breaks the engine in one place each: the invariants notice.
 func TestMutants(t *testing.T) {
-	for name, mutate := range map[string]func(*pipeline.State, pipeline.Event) []pipeline.Effect{
-		"a checkpoint is forgotten": func(s *pipeline.State, e pipeline.Event) []pipeline.Effect {
-			return slices.DeleteFunc(pipeline.Step(s, e), func(x pipeline.Effect) bool {
-				_, ok := x.(pipeline.Checkpoint)
+	for name, mutate := range map[string]func(*engine.State, engine.Event) []engine.Effect{
+		"a checkpoint is forgotten": func(s *engine.State, e engine.Event) []engine.Effect {
+			return slices.DeleteFunc(engine.Step(s, e), func(x engine.Effect) bool {
+				_, ok := x.(engine.Checkpoint)
 				return ok
 			})
 		},
-		"a lost result counts as durable": func(s *pipeline.State, e pipeline.Event) []pipeline.Effect {
-			if x, ok := e.Of.(pipeline.Persisted); ok {
+		"a lost result counts as durable": func(s *engine.State, e engine.Event) []engine.Effect {
+			if x, ok := e.Of.(engine.Persisted); ok {
 				x.Err = nil
 				e.Of = x
 			}
-			return pipeline.Step(s, e)
+			return engine.Step(s, e)
 		},
-		"a failed attempt counts as a success": func(s *pipeline.State, e pipeline.Event) []pipeline.Effect {
-			if x, ok := e.Of.(pipeline.Finished); ok && x.Result.Outcome == pipeline.Crashed {
-				x.Result.Outcome = pipeline.Succeeded
+		"a failed attempt counts as a success": func(s *engine.State, e engine.Event) []engine.Effect {
+			if x, ok := e.Of.(engine.Finished); ok && x.Result.Outcome == task.Crashed {
+				x.Result.Outcome = task.Succeeded
 				e.Of = x
 			}
-			return pipeline.Step(s, e)
+			return engine.Step(s, e)
 		},
-		"removed datums stay": func(s *pipeline.State, e pipeline.Event) []pipeline.Effect {
-			if x, ok := e.Of.(pipeline.Enumerated); ok {
+		"removed datums stay": func(s *engine.State, e engine.Event) []engine.Effect {
+			if x, ok := e.Of.(engine.Enumerated); ok {
 				x.Removed = nil
 				e.Of = x
 			}
-			return pipeline.Step(s, e)
+			return engine.Step(s, e)
 		},
-		"each datum is started twice": func(s *pipeline.State, e pipeline.Event) []pipeline.Effect {
-			effects := pipeline.Step(s, e)
+		"each datum is started twice": func(s *engine.State, e engine.Event) []engine.Effect {
+			effects := engine.Step(s, e)
 			for _, x := range effects {
-				if start, ok := x.(pipeline.Start); ok {
+				if start, ok := x.(engine.Start); ok {
 					effects = append(effects, start)
 				}
 			}
 			return effects
 		},
-		"a failure goes unnoticed": func(s *pipeline.State, e pipeline.Event) []pipeline.Effect {
-			if x, ok := e.Of.(pipeline.Finished); ok && x.Result.Outcome != pipeline.Succeeded {
-				e.Of = pipeline.Tick{}
+		"a failure goes unnoticed": func(s *engine.State, e engine.Event) []engine.Effect {
+			if x, ok := e.Of.(engine.Finished); ok && x.Result.Outcome != task.Succeeded {
+				e.Of = engine.Tick{}
 			}
-			return pipeline.Step(s, e)
+			return engine.Step(s, e)
 		},
-		"datums that did not change are dropped": func(s *pipeline.State, e pipeline.Event) []pipeline.Effect {
-			if x, ok := e.Of.(pipeline.Enumerated); ok {
+		"datums that did not change are dropped": func(s *engine.State, e engine.Event) []engine.Effect {
+			if x, ok := e.Of.(engine.Enumerated); ok {
 				x.Delta = false
 				e.Of = x
 			}
-			return pipeline.Step(s, e)
+			return engine.Step(s, e)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -8,14 +8,14 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/memo"
-	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
 )
 
 // merge makes the output commit: the previous output with the delta applied.
-func (w *world) merge(e pipeline.Merge) {
+func (w *world) merge(e engine.Merge) {
 	if w.happens(w.faults.EffectLost) {
-		w.deliver(w.delay(time.Second), pipeline.Merged{Job: e.Job.ID, Epoch: e.Epoch, Err: errModel, Final: w.happens(w.faults.Final)})
+		w.deliver(w.delay(time.Second), engine.Merged{Job: e.Job.ID, Epoch: e.Epoch, Err: errModel, Final: w.happens(w.faults.Final)})
 		return
 	}
 	p, s := e.Job.Head, w.stage(e.Job.Head)
@@ -38,11 +38,11 @@ func (w *world) merge(e pipeline.Merge) {
 	}
 	id, v := w.outputCommit(e.Job, s, files, datums)
 	w.daemon.commits[id] = v
-	w.deliver(w.delay(20*time.Second), pipeline.Merged{Job: e.Job.ID, Epoch: e.Epoch, Commit: id})
+	w.deliver(w.delay(20*time.Second), engine.Merged{Job: e.Job.ID, Epoch: e.Epoch, Commit: id})
 }
 
 // outputCommit is a function of the job, the previous head and the content.
-func (w *world) outputCommit(j pipeline.JobSpec, s *stage, files map[string]string, datums map[string]memo.Key) (commit.ID, version) {
+func (w *world) outputCommit(j engine.JobSpec, s *stage, files map[string]string, datums map[string]memo.Key) (commit.ID, version) {
 	v := version{files: files, datums: datums, code: s.code}
 	v.commit.Tree = rootOf(files)
 	v.commit.Prov = &commit.Provenance{Pipeline: s.name, Branch: s.branch, Job: j.ID.String()}
@@ -60,14 +60,14 @@ func (w *world) meddle() {
 // swapped is a change of the root under way.
 type swapped struct {
 	op      string
-	job     pipeline.JobSpec
+	job     engine.JobSpec
 	commit  commit.ID
 	version version
 	memo    map[memo.Key]string
 	jobs    []history.Job
 }
 
-func (w *world) publish(e pipeline.Publish) {
+func (w *world) publish(e engine.Publish) {
 	v, ok := w.daemon.commits[e.Commit]
 	if !ok {
 		w.fail("job %v publishes a commit that was not made", e.Job.ID.Short())
@@ -79,7 +79,7 @@ func (w *world) publish(e pipeline.Publish) {
 	w.swap(e.Seq, x)
 }
 
-func (w *world) checkpoint(e pipeline.Checkpoint) { w.swap(e.Seq, w.records()) }
+func (w *world) checkpoint(e engine.Checkpoint) { w.swap(e.Seq, w.records()) }
 
 // records is what the daemon has to publish.
 func (w *world) records() swapped {
@@ -93,7 +93,7 @@ func (w *world) rival() {
 		return
 	}
 	j := jobs[w.rng.IntN(len(jobs))]
-	for _, p := range pipeline.Plan(w.snapshot(), w.daemon.ledger) {
+	for _, p := range engine.Plan(w.snapshot(), w.daemon.ledger) {
 		if p.ID != j.ID {
 			continue
 		}
@@ -112,17 +112,17 @@ func (w *world) rival() {
 func (w *world) swap(seq int, x swapped) {
 	d := w.delay(500 * time.Millisecond)
 	if x.op != "" && w.happens(w.faults.Final) {
-		w.deliver(d, pipeline.Swapped{Seq: seq, Verdict: pipeline.Rejected, Err: errModel})
+		w.deliver(d, engine.Swapped{Seq: seq, Verdict: engine.Rejected, Err: errModel})
 		return
 	}
 	if w.happens(w.faults.SwapFails) {
-		w.deliver(d, pipeline.Swapped{Seq: seq, Verdict: pipeline.Unsure, Err: errModel})
+		w.deliver(d, engine.Swapped{Seq: seq, Verdict: engine.Unsure, Err: errModel})
 		return
 	}
 	unsure := w.happens(w.faults.Unsure)
 	if unsure && w.rng.IntN(3) == 0 { // it is applied later, whatever becomes of the daemon
 		w.after(d+time.Duration(w.rng.IntN(5000))*time.Millisecond, "late swap", func() { w.apply(x) })
-		w.deliver(d, pipeline.Swapped{Seq: seq, Verdict: pipeline.Unsure, Err: errModel})
+		w.deliver(d, engine.Swapped{Seq: seq, Verdict: engine.Unsure, Err: errModel})
 		return
 	}
 	life := w.daemon.life
@@ -131,22 +131,22 @@ func (w *world) swap(seq int, x swapped) {
 		switch {
 		case w.daemon.life != life:
 		case unsure:
-			w.deliver(time.Millisecond, pipeline.Swapped{Seq: seq, Verdict: pipeline.Unsure, Err: errModel})
+			w.deliver(time.Millisecond, engine.Swapped{Seq: seq, Verdict: engine.Unsure, Err: errModel})
 		default:
-			if verdict == pipeline.Committed {
+			if verdict == engine.Committed {
 				w.published(x)
 			}
-			w.deliver(w.delay(time.Second), pipeline.Swapped{Seq: seq, Verdict: verdict, Gen: w.gen})
+			w.deliver(w.delay(time.Second), engine.Swapped{Seq: seq, Verdict: verdict, Gen: w.gen})
 		}
 	})
 }
 
 // apply replaces the root, once for one operation.
-func (w *world) apply(x swapped) pipeline.Verdict {
+func (w *world) apply(x swapped) engine.Verdict {
 	if x.op != "" && !w.ops[x.op] {
 		p := x.job.Head
 		if w.heads[at(p.Name, p.Branch)] != p.Output.ID {
-			return pipeline.Conflicted
+			return engine.Conflicted
 		}
 		w.ops[x.op] = true
 		on := evaluation{x.job.ID, p.Output.ID}
@@ -160,7 +160,7 @@ func (w *world) apply(x swapped) pipeline.Verdict {
 	w.history = append(w.history, x.jobs...)
 	w.gen++
 	w.look()
-	return pipeline.Committed
+	return engine.Committed
 }
 
 // published drops what is in the root by now from memory and journal.

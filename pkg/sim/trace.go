@@ -3,56 +3,56 @@ package sim
 import (
 	"fmt"
 
-	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 )
 
 // describe says in a line what an event or effect is about.
 func describe(x any) string {
 	switch x := x.(type) {
-	case pipeline.Observed:
+	case engine.Observed:
 		return fmt.Sprintf("observed gen %d", x.Snapshot.Gen)
-	case pipeline.Enumerated:
+	case engine.Enumerated:
 		return fmt.Sprintf("enumerated %s#%d: %d items, %d removed, of %d (%v)", x.Job.Short(), x.Epoch, len(x.Items), len(x.Removed), x.Total, x.Err)
-	case pipeline.Finished:
+	case engine.Finished:
 		return fmt.Sprintf("finished %s/%d: %s%s", x.Key.Short(), x.Attempt, x.Result.Outcome, known(x.Known))
-	case pipeline.Persisted:
+	case engine.Persisted:
 		return fmt.Sprintf("persisted %s, persist %d (%v)", x.Key.Short(), x.Seq, x.Err)
-	case pipeline.Merged:
+	case engine.Merged:
 		return fmt.Sprintf("merged %s#%d as %s (%v)", x.Job.Short(), x.Epoch, x.Commit.Short(), x.Err)
-	case pipeline.Swapped:
+	case engine.Swapped:
 		return fmt.Sprintf("swapped %d: verdict %d, gen %d", x.Seq, x.Verdict, x.Gen)
-	case pipeline.Tick:
+	case engine.Tick:
 		return "tick"
-	case pipeline.Look:
+	case engine.Look:
 		return "look"
-	case pipeline.Enumerate:
+	case engine.Enumerate:
 		return fmt.Sprintf("enumerate %s#%d of %s@%s", x.Job.ID.Short(), x.Epoch, x.Job.Head.Name, x.Job.Head.Branch)
-	case pipeline.Start:
+	case engine.Start:
 		return fmt.Sprintf("start %s/%d, %s of job %s", x.Key.Short(), x.Attempt, x.Identity, x.Job.Short())
-	case pipeline.Kill:
+	case engine.Kill:
 		return fmt.Sprintf("kill %s, serial %d", x.Key.Short(), x.Serial)
-	case pipeline.Persist:
+	case engine.Persist:
 		return fmt.Sprintf("persist %d: %s/%d %s", x.Seq, x.Attempt.Key.Short(), x.Attempt.Attempt, x.Attempt.Outcome)
-	case pipeline.Merge:
+	case engine.Merge:
 		return fmt.Sprintf("merge %s#%d: %d changed, %d removed", x.Job.ID.Short(), x.Epoch, len(x.Delta.Changed), len(x.Delta.Removed))
-	case pipeline.Publish:
+	case engine.Publish:
 		return fmt.Sprintf("publish %s as %s, swap %d", x.Job.ID.Short(), x.Commit.Short(), x.Seq)
-	case pipeline.Checkpoint:
+	case engine.Checkpoint:
 		return fmt.Sprintf("checkpoint, swap %d", x.Seq)
-	case pipeline.Record:
+	case engine.Record:
 		return describeRecord(x)
-	case pipeline.WakeAt:
+	case engine.WakeAt:
 		return "wake at " + x.Time.UTC().Format("15:04:05.000000")
-	case pipeline.Forget:
+	case engine.Forget:
 		return fmt.Sprintf("forget %d", len(x.Keys))
-	case pipeline.Complain:
+	case engine.Complain:
 		return "complain: " + x.Text
 	default:
 		return fmt.Sprintf("%T", x)
 	}
 }
 
-func describeRecord(x pipeline.Record) string {
+func describeRecord(x engine.Record) string {
 	switch r := x.Record; {
 	case r.Job != nil:
 		return fmt.Sprintf("record job %s %s %+v %s", r.Job.ID.Short(), r.Job.State, r.Job.Counts, r.Job.Reason)

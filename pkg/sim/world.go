@@ -15,7 +15,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/memo"
-	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
@@ -31,7 +31,7 @@ type version struct {
 // evaluation is a job on top of one output. If somebody moves the output
 // branch by hand, a job is evaluated once more.
 type evaluation struct {
-	job pipeline.JobID
+	job engine.JobID
 	on  commit.ID
 }
 
@@ -167,28 +167,28 @@ func (w *world) move(repo, branch string, id commit.ID, v version) {
 	w.gen++
 }
 
-func (w *world) head(repo, branch string) pipeline.Head {
+func (w *world) head(repo, branch string) engine.Head {
 	id := w.heads[at(repo, branch)]
-	return pipeline.Head{ID: id, Commit: w.versions[id].commit}
+	return engine.Head{ID: id, Commit: w.versions[id].commit}
 }
 
 // snapshot is what pipeline.Observe would say.
-func (w *world) snapshot() pipeline.Snapshot {
-	snap := pipeline.Snapshot{Gen: w.gen}
+func (w *world) snapshot() engine.Snapshot {
+	snap := engine.Snapshot{Gen: w.gen}
 	for _, s := range w.stages {
-		p := pipeline.PipelineHead{Name: s.name, Branch: s.branch, Spec: s.spec, SpecCommit: s.specCommit, Output: w.head(s.name, s.branch)}
+		p := engine.PipelineHead{Name: s.name, Branch: s.branch, Spec: s.spec, SpecCommit: s.specCommit, Output: w.head(s.name, s.branch)}
 		p.Version.Spec.Parallelism.Max = s.parallelism
 		p.Version.Spec.Datum.Tries = 3
-		p.Inputs = []pipeline.InputHead{{Name: s.source, Repo: s.source, Branch: s.sourceBranch, Head: w.head(s.source, s.sourceBranch)}}
+		p.Inputs = []engine.InputHead{{Name: s.source, Repo: s.source, Branch: s.sourceBranch, Head: w.head(s.source, s.sourceBranch)}}
 		snap.Pipelines = append(snap.Pipelines, p)
 	}
-	slices.SortFunc(snap.Pipelines, func(a, b pipeline.PipelineHead) int {
+	slices.SortFunc(snap.Pipelines, func(a, b engine.PipelineHead) int {
 		return strings.Compare(at(a.Name, a.Branch), at(b.Name, b.Branch))
 	})
 	return snap
 }
 
-func (w *world) stage(p pipeline.PipelineHead) *stage {
+func (w *world) stage(p engine.PipelineHead) *stage {
 	for _, s := range w.stages {
 		if s.name == p.Name && s.branch == p.Branch {
 			return s
@@ -198,7 +198,7 @@ func (w *world) stage(p pipeline.PipelineHead) *stage {
 }
 
 // keyOf is the memo key of a datum: code and content, no branch.
-func keyOf(p pipeline.PipelineHead, path, content string) memo.Key {
+func keyOf(p engine.PipelineHead, path, content string) memo.Key {
 	return memo.Key(digest("datum ", p.Name, p.Spec, path, content))
 }
 

@@ -13,7 +13,7 @@ import (
 	"strings"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
-	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -24,7 +24,7 @@ type collector struct {
 	out    *os.Root
 	store  chunk.Store
 	writer *chunk.Writer
-	inputs []pipeline.TaskInput
+	inputs []task.Input
 	build  *tree.Builder
 	none   tree.Root // the directory without entries, once it was needed
 	bytes  int64
@@ -33,7 +33,7 @@ type collector struct {
 // collect stores the folder out in the folder task as a tree whose entries
 // carry no attributes, and returns it with its bytes. Nothing is followed out
 // of it, except links to inputs, which become those inputs.
-func collect(ctx context.Context, task string, inputs []pipeline.TaskInput, s chunk.Store, w *chunk.Writer) (tree.Root, int64, error) {
+func collect(ctx context.Context, task string, inputs []task.Input, s chunk.Store, w *chunk.Writer) (tree.Root, int64, error) {
 	out, err := openOut(task)
 	if err != nil {
 		return tree.Root{}, 0, err

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
-	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -38,7 +38,7 @@ func TestOutputsBecomeATree(t *testing.T) {
 		write(t, filepath.Join(out, "naïve"), "ü", 0o644)
 	}
 	w := newWorker(t, program(t, writeOut))
-	res := succeed(t, w, task(), s)
+	res := succeed(t, w, aTask(), s)
 	want := `a-b "dash"
 a.txt "alpha"
 a/
@@ -62,7 +62,7 @@ self -> .
 	}
 	// The same program gives the same tree: again, and from another folder.
 	for _, again := range []*Worker{w, newWorker(t, program(t, writeOut))} {
-		if other := succeed(t, again, task(), s); other.Output != res.Output {
+		if other := succeed(t, again, aTask(), s); other.Output != res.Output {
 			t.Errorf("the same program gave %v, then %v", res.Output, other.Output)
 		}
 	}
@@ -74,9 +74,9 @@ func TestLinksToInputsBecomeInputs(t *testing.T) {
 		"f.txt": "file", "run": executable("#!"), "d/x": "X", "d/y/z": "Z", "d/hollow": emptyDir{}, "d/in": linkTo("y/z"),
 		"alias": linkTo("d"), "hop": linkTo("alias/y"), "loop": linkTo("loop"), "d/out": linkTo("../f.txt"),
 	})
-	inputs := []pipeline.TaskInput{
+	inputs := []task.Input{
 		whole("r", root),
-		{Name: "q", Items: []pipeline.TaskItem{{Path: "p/one", Entry: entry(t, s, "1")}, {Path: "p/two", Entry: entry(t, s, "2")}}},
+		{Name: "q", Items: []task.Item{{Path: "p/one", Entry: entry(t, s, "1")}, {Path: "p/two", Entry: entry(t, s, "2")}}},
 	}
 	cases := []struct {
 		at, target string
@@ -116,10 +116,10 @@ func TestLinksToInputsBecomeInputs(t *testing.T) {
 				must(t, os.Symlink(strings.Replace(c.target, "TASK", dir, 1), filepath.Join(dir, "out", c.at)))
 			}))
 			if c.reason != "" {
-				refuse(t, w, task(inputs...), s, "out/"+c.at, c.reason)
+				refuse(t, w, aTask(inputs...), s, "out/"+c.at, c.reason)
 				return
 			}
-			res := succeed(t, w, task(inputs...), s)
+			res := succeed(t, w, aTask(inputs...), s)
 			if got := listing(t, s, res.Output); got != c.want {
 				t.Errorf("got\n%swant\n%s", got, c.want)
 			}
@@ -133,7 +133,7 @@ func TestLinkedInputDirectoryMustNotLeadOut(t *testing.T) {
 	w := newWorker(t, program(t, func(dir string) {
 		must(t, os.Symlink("../in/r/a/b", filepath.Join(dir, "out/l")))
 	}))
-	refuse(t, w, task(whole("r", root)), s, "out/l/c/l", "../../../x")
+	refuse(t, w, aTask(whole("r", root)), s, "out/l/c/l", "../../../x")
 }
 
 // counting counts the data chunks that are put.
@@ -157,7 +157,7 @@ func TestLinkToInputStoresNoData(t *testing.T) {
 		must(t, os.Symlink("../in/r/d", filepath.Join(dir, "out/all")))
 		must(t, os.Symlink("../in/r/d/big", filepath.Join(dir, "out/big")))
 	}))
-	res := succeed(t, w, task(whole("r", root)), s)
+	res := succeed(t, w, aTask(whole("r", root)), s)
 	if s.data != before || res.Output.Files != 3 || res.Stats.BytesOut != 0 {
 		t.Errorf("%d data chunks put, output %+v, %d bytes out", s.data-before, res.Output, res.Stats.BytesOut)
 	}
@@ -176,7 +176,7 @@ func TestAttributesOfInputsDoNotShowInOutputs(t *testing.T) {
 		t.Fatalf("want equal contents and different IDs: %v, %v", plain, stamped)
 	}
 	w := newWorker(t, program(t, func(dir string) { must(t, os.Symlink("../in/r", filepath.Join(dir, "out/l"))) }))
-	a, b := succeed(t, w, task(whole("r", plain)), s), succeed(t, w, task(whole("r", stamped)), s)
+	a, b := succeed(t, w, aTask(whole("r", plain)), s), succeed(t, w, aTask(whole("r", stamped)), s)
 	if a.Output != b.Output {
 		t.Errorf("outputs %v and %v", a.Output, b.Output)
 	}
@@ -215,9 +215,9 @@ func TestOutputsThatAreNoFilesFailTheDatum(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := &chunk.Mem{}
 			w := newWorker(t, program(t, func(dir string) { must(t, c.make(filepath.Join(dir, "out"))) }))
-			refuse(t, w, task(), s, c.words...)
+			refuse(t, w, aTask(), s, c.words...)
 			w.opts.Exec = program(t, func(string) {})
-			succeed(t, w, task(), s)
+			succeed(t, w, aTask(), s)
 		})
 	}
 }
@@ -254,7 +254,7 @@ func TestDeviceOutputFailsTheDatum(t *testing.T) {
 			t.Skip("only root may make devices:", err)
 		}
 	}))
-	refuse(t, w, task(), s, "out/null", "device")
+	refuse(t, w, aTask(), s, "out/null", "device")
 }
 
 func TestUnreadableOutputFailsTheDatum(t *testing.T) {
@@ -268,7 +268,7 @@ func TestUnreadableOutputFailsTheDatum(t *testing.T) {
 			must(t, os.Mkdir(filepath.Join(dir, "out/d"), 0o700))
 			must(t, os.Chmod(filepath.Join(dir, "out", p), 0))
 		}))
-		refuse(t, w, task(), s, "out/"+p, "can't be read")
+		refuse(t, w, aTask(), s, "out/"+p, "can't be read")
 	}
 }
 
@@ -279,7 +279,7 @@ func TestSparseOutputIsStored(t *testing.T) {
 		write(t, filepath.Join(dir, "out/holes"), "", 0o600)
 		must(t, os.Truncate(filepath.Join(dir, "out/holes"), size))
 	}))
-	res := succeed(t, w, task(), s)
+	res := succeed(t, w, aTask(), s)
 	if _, chunks := s.Counts(); res.Output.Bytes != size || res.Stats.BytesOut != size || chunks > 200 {
 		t.Errorf("output %+v with %d puts", res.Output, chunks)
 	}
@@ -320,13 +320,13 @@ func TestSwappedNamesAreNotFollowed(t *testing.T) {
 	}))
 	for range 30 {
 		stop = make(chan struct{})
-		res, err := w.Run(context.Background(), task(), s)
+		res, err := w.Run(context.Background(), aTask(), s)
 		close(stop)
 		done.Wait()
 		if err != nil {
 			continue // a name was gone at the wrong moment
 		}
-		if res.Outcome == pipeline.Succeeded && strings.Contains(listing(t, s, res.Output), "SECRET") {
+		if res.Outcome == task.Succeeded && strings.Contains(listing(t, s, res.Output), "SECRET") {
 			t.Fatal("a link was followed out of the folder")
 		}
 	}

@@ -6,11 +6,11 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/memo"
-	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 )
 
 // environ returns the whole environment of the program.
-func (w *Worker) environ(t pipeline.Task) []string {
+func (w *Worker) environ(t task.Task) []string {
 	env := map[string]string{
 		"PATH": w.opts.Path, "HOME": w.path("tmp"), "TMPDIR": w.path("tmp"), "LANG": "C.UTF-8", "TZ": "UTC",
 		"DVX_IN": w.path("in"), "DVX_OUT": w.path("out"), "DVX_CODE": w.path("code"),

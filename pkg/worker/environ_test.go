@@ -7,7 +7,7 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/memo"
-	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 )
 
 func TestEnvironmentIsExactlyTheDeclaredOne(t *testing.T) {
@@ -16,7 +16,7 @@ func TestEnvironmentIsExactlyTheDeclaredOne(t *testing.T) {
 	cases := []struct {
 		name    string
 		env     map[string]string
-		inputs  []pipeline.TaskInput
+		inputs  []task.Input
 		changed map[string]string // beside the fixed ones
 	}{
 		{"nothing declared", nil, nil, nil},
@@ -29,7 +29,7 @@ func TestEnvironmentIsExactlyTheDeclaredOne(t *testing.T) {
 		},
 		{
 			"inputs", nil,
-			[]pipeline.TaskInput{{Name: "raw-images.v2", URL: "dvx://content/ab"}, {Name: "b"}},
+			[]task.Input{{Name: "raw-images.v2", URL: "dvx://content/ab"}, {Name: "b"}},
 			map[string]string{"DVX_INPUT_RAW_IMAGES_V2_URL": "dvx://content/ab", "DVX_INPUT_B_URL": ""},
 		},
 	}
@@ -44,7 +44,7 @@ func TestEnvironmentIsExactlyTheDeclaredOne(t *testing.T) {
 			for name, value := range c.changed {
 				want[name] = value
 			}
-			k := task(c.inputs...)
+			k := aTask(c.inputs...)
 			k.Key, k.Transform.Env = key, c.env
 			env := w.environ(k)
 			if !slices.IsSorted(env) || len(env) != len(want) {

@@ -10,13 +10,13 @@ import (
 	"slices"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
-	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 )
 
 // layInputs makes dir hold the inputs of a task and nothing else, and returns
 // their bytes. From one datum of a pipeline to the next the inputs' names stay,
 // so their folders do too: each change of a name costs the disk's journal.
-func layInputs(ctx context.Context, dir string, inputs []pipeline.TaskInput, r chunk.Reader) (int64, error) {
+func layInputs(ctx context.Context, dir string, inputs []task.Input, r chunk.Reader) (int64, error) {
 	var names []string
 	for _, in := range inputs {
 		names = append(names, in.Name)

@@ -10,8 +10,8 @@ import (
 	"testing"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
-	"github.com/dvx-io/dvx/pkg/pipeline"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -43,7 +43,7 @@ func TestInputsAreLaidOutReadOnlyWithFixedTimes(t *testing.T) {
 			t.Errorf("big file: %v, %v", info, err)
 		}
 	}))
-	res := succeed(t, w, task(whole("r", root)), s)
+	res := succeed(t, w, aTask(whole("r", root)), s)
 	want := map[string]string{
 		"in": "dr-xr-xr-x", "in/r": "dr-xr-xr-x", "in/r/a.txt": "-r--r--r--", "in/r/sub": "dr-xr-xr-x",
 		"in/r/sub/run": "-r-xr-xr-x", "in/r/sub/deep": "dr-xr-xr-x", "in/r/sub/deep/empty": "-r--r--r--",
@@ -68,7 +68,7 @@ func TestInputsAreLaidOutReadOnlyWithFixedTimes(t *testing.T) {
 func TestInputItemsLieAtTheirPaths(t *testing.T) {
 	s := &chunk.Mem{}
 	sub := build(t, s, map[string]any{"x": "X"})
-	in := pipeline.TaskInput{Name: "r", Items: []pipeline.TaskItem{
+	in := task.Input{Name: "r", Items: []task.Item{
 		{Path: "d/e/f.txt", Entry: entry(t, s, "F")},
 		{Path: "d/g", Entry: tree.Entry{Kind: tree.Dir, Dir: sub}},
 		{Path: "top", Entry: entry(t, s, executable("T"))},
@@ -81,7 +81,7 @@ func TestInputItemsLieAtTheirPaths(t *testing.T) {
 			}
 		}
 	}))
-	succeed(t, w, task(in, pipeline.TaskInput{Name: "none"}), s)
+	succeed(t, w, aTask(in, task.Input{Name: "none"}), s)
 }
 
 func TestInputsThatADiskCantHoldFailTheDatum(t *testing.T) {
@@ -106,11 +106,11 @@ func TestInputsThatADiskCantHoldFailTheDatum(t *testing.T) {
 			s := &chunk.Mem{}
 			ran := false
 			w := newWorker(t, program(t, func(string) { ran = true }))
-			refuse(t, w, task(whole("r", build(t, s, c.entries))), s, c.words...)
+			refuse(t, w, aTask(whole("r", build(t, s, c.entries))), s, c.words...)
 			if ran {
 				t.Error("the program ran all the same")
 			}
-			succeed(t, w, task(), s) // the worker is as good as new
+			succeed(t, w, aTask(), s) // the worker is as good as new
 		})
 	}
 }
@@ -129,7 +129,7 @@ func TestLostInputIsTheInfrastructuresFault(t *testing.T) {
 	s := &missing{}
 	root := build(t, s, map[string]any{"a": "alpha"})
 	w := newWorker(t, program(t, func(string) { t.Error("the program ran") }))
-	res, err := w.Run(context.Background(), task(whole("r", root)), s)
+	res, err := w.Run(context.Background(), aTask(whole("r", root)), s)
 	if !errors.Is(err, chunk.ErrNotFound) || !strings.Contains(err.Error(), "r/a") {
 		t.Errorf("result %+v, error %v", res, err)
 	}
@@ -175,7 +175,7 @@ func TestNothingOfATaskIsLeftForTheNext(t *testing.T) {
 	}
 	for i, m := range mess {
 		w := newWorker(t, program(t, m))
-		succeed(t, w, task(whole("r", root)), s)
+		succeed(t, w, aTask(whole("r", root)), s)
 		w.opts.Exec = program(t, func(dir string) {
 			var found []string
 			must(t, filepath.WalkDir(dir, func(p string, _ fs.DirEntry, err error) error {
@@ -194,7 +194,7 @@ func TestNothingOfATaskIsLeftForTheNext(t *testing.T) {
 				}
 			}
 		})
-		succeed(t, w, task(whole("r", root)), s)
+		succeed(t, w, aTask(whole("r", root)), s)
 		if b, err := os.ReadFile(outside); err != nil || string(b) != "kept" {
 			t.Errorf("mess %d reached out of the folder: %q, %v", i, b, err)
 		}
@@ -203,7 +203,7 @@ func TestNothingOfATaskIsLeftForTheNext(t *testing.T) {
 
 func TestCodeIsReusedOnlyWhenUntouched(t *testing.T) {
 	s := &chunk.Mem{}
-	k := task()
+	k := aTask()
 	k.Code = build(t, s, map[string]any{"run.sh": executable("echo 1"), "lib/data": "123"})
 	inode := func(w *Worker) uint64 {
 		info, err := os.Stat(w.path("code/lib/data"))
@@ -298,7 +298,7 @@ func TestProcessIsDescribedWhole(t *testing.T) {
 		{"program of the code", func(x *spec.Transform) { x.Cmd = []string{"./code//run.sh", "x"} }, "code/run.sh", "", ""},
 	}
 	for _, c := range cases {
-		k := task()
+		k := aTask()
 		k.Code = build(t, s, map[string]any{"sub/x": "", "run.sh": executable("")})
 		c.change(&k.Transform)
 		succeed(t, w, k, s)
@@ -311,11 +311,11 @@ func TestProcessIsDescribedWhole(t *testing.T) {
 		}
 	}
 	for dir, word := range map[string]string{"../x": "leaves", "/etc": "leaves", "code/none": "no folder", "code/run.sh": "no folder"} {
-		k := task()
+		k := aTask()
 		k.Transform.WorkingDir = dir
 		refuse(t, w, k, s, "working_dir", dir, word)
 	}
-	k := task()
+	k := aTask()
 	k.Transform.Cmd = nil
 	refuse(t, w, k, s, "no command")
 }

@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
-	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -113,9 +113,9 @@ func (c *collector) inputLink(p string) (tree.Entry, string, error) {
 
 // partsBelow returns the items of inputs that lie below the folder in/p, by
 // their paths relative to it; none if the folder lies in an item.
-func (c *collector) partsBelow(p string) []pipeline.TaskItem {
+func (c *collector) partsBelow(p string) []task.Item {
 	name, rest, _ := strings.Cut(p, "/")
-	var parts []pipeline.TaskItem
+	var parts []task.Item
 	for _, in := range c.inputs {
 		if in.Name != name {
 			continue
@@ -123,7 +123,7 @@ func (c *collector) partsBelow(p string) []pipeline.TaskItem {
 		for _, it := range in.Items {
 			if it.Path != rest && below(it.Path, rest) {
 				rel := strings.TrimPrefix(strings.TrimPrefix(it.Path, rest), "/")
-				parts = append(parts, pipeline.TaskItem{Path: rel, Entry: it.Entry})
+				parts = append(parts, task.Item{Path: rel, Entry: it.Entry})
 			}
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"unicode"
 
-	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 )
 
 // LogSizeMax is how much of a program's output is kept, in bytes: the first
@@ -22,7 +22,7 @@ const LogSizeMax = 16 << 20
 const lineSizeMax = 200
 
 // storeLog keeps what the program printed and returns its last line.
-func (w *Worker) storeLog(ctx context.Context, res *pipeline.Result) (string, error) {
+func (w *Worker) storeLog(ctx context.Context, res *task.Result) (string, error) {
 	f, err := os.Open(w.file("log"))
 	if err != nil {
 		return "", fmt.Errorf("store log: %w", err)

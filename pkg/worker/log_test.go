@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
-	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 )
 
 // says makes an executor that logs text and ends so.
@@ -27,25 +27,25 @@ func TestOutcomes(t *testing.T) {
 		name    string
 		exit    Exit
 		log     string
-		outcome pipeline.Outcome
+		outcome task.Outcome
 		reason  string
 	}{
-		{"fine", Exit{}, "hello\n", pipeline.Succeeded, ""},
-		{"accepted", Exit{Code: 3}, "odd\n", pipeline.Succeeded, ""},
-		{"status", Exit{Code: 1}, "one\ntwo \n\n", pipeline.Failed, "exit status 1; it last said: two"},
-		{"silent", Exit{Code: 2}, "", pipeline.Failed, "exit status 2"},
-		{"blank", Exit{Code: 2}, "\n \n", pipeline.Failed, "exit status 2"},
-		{"signal", Exit{Code: 137, Signal: "SIGKILL"}, "x", pipeline.Failed, "ended by SIGKILL; it last said: x"},
-		{"not started", Exit{Code: 127, Failure: "no such thing"}, "", pipeline.Failed, "could not be started: no such thing"},
-		{"progress bar", Exit{Code: 1}, "a\n10%\r20%\r30%", pipeline.Failed, "exit status 1; it last said: 30%"},
-		{"colours", Exit{Code: 1}, "\x1b[31mred\x07\n", pipeline.Failed, "exit status 1; it last said: ?[31mred?"},
-		{"not text", Exit{Code: 1}, "a\n\xff\xfeb", pipeline.Failed, "exit status 1; it last said: ?b"},
-		{"endless line", Exit{Code: 1}, strings.Repeat("x", 5000), pipeline.Failed, "exit status 1; it last said: " + strings.Repeat("x", 200)},
+		{"fine", Exit{}, "hello\n", task.Succeeded, ""},
+		{"accepted", Exit{Code: 3}, "odd\n", task.Succeeded, ""},
+		{"status", Exit{Code: 1}, "one\ntwo \n\n", task.Failed, "exit status 1; it last said: two"},
+		{"silent", Exit{Code: 2}, "", task.Failed, "exit status 2"},
+		{"blank", Exit{Code: 2}, "\n \n", task.Failed, "exit status 2"},
+		{"signal", Exit{Code: 137, Signal: "SIGKILL"}, "x", task.Failed, "ended by SIGKILL; it last said: x"},
+		{"not started", Exit{Code: 127, Failure: "no such thing"}, "", task.Failed, "could not be started: no such thing"},
+		{"progress bar", Exit{Code: 1}, "a\n10%\r20%\r30%", task.Failed, "exit status 1; it last said: 30%"},
+		{"colours", Exit{Code: 1}, "\x1b[31mred\x07\n", task.Failed, "exit status 1; it last said: ?[31mred?"},
+		{"not text", Exit{Code: 1}, "a\n\xff\xfeb", task.Failed, "exit status 1; it last said: ?b"},
+		{"endless line", Exit{Code: 1}, strings.Repeat("x", 5000), task.Failed, "exit status 1; it last said: " + strings.Repeat("x", 200)},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			s := &chunk.Mem{}
-			k := task()
+			k := aTask()
 			k.Transform.AcceptReturnCode = []int{3}
 			res, err := newWorker(t, says(t, c.log, c.exit)).Run(context.Background(), k, s)
 			if err != nil || res.Outcome != c.outcome || res.Reason != c.reason || res.Exit != c.exit.Code {
@@ -54,7 +54,7 @@ func TestOutcomes(t *testing.T) {
 			if got := content(t, s, res.Log); got != c.log {
 				t.Errorf("log %q", got)
 			}
-			if (res.Outcome == pipeline.Succeeded) == res.Output.ID.IsZero() {
+			if (res.Outcome == task.Succeeded) == res.Output.ID.IsZero() {
 				t.Errorf("output %v of outcome %q", res.Output, res.Outcome)
 			}
 			if !res.Ended.After(res.Started) || res.Stats.Fetch != time.Second || res.Stats.Run != time.Second || res.Stats.Store <= 0 {
@@ -67,7 +67,7 @@ func TestOutcomes(t *testing.T) {
 func TestLongLogKeepsBothEnds(t *testing.T) {
 	s := &chunk.Mem{}
 	log := "first line\n" + strings.Repeat("0123456789abcde\n", LogSizeMax/16) + "last line\n"
-	res, err := newWorker(t, says(t, log, Exit{Code: 1})).Run(context.Background(), task(), s)
+	res, err := newWorker(t, says(t, log, Exit{Code: 1})).Run(context.Background(), aTask(), s)
 	must(t, err)
 	got := content(t, s, res.Log)
 	notice := "\n[dvx: 21 bytes left out]\n"
@@ -87,10 +87,10 @@ func TestTimeLimitAndCancel(t *testing.T) {
 		return Exit{Code: 137, Signal: "SIGKILL", Killed: true}, nil
 	})
 	w := newWorker(t, waits)
-	k := task()
+	k := aTask()
 	k.Timeout = time.Millisecond
 	res, err := w.Run(context.Background(), k, s)
-	if err != nil || res.Outcome != pipeline.TimedOut || !strings.Contains(res.Reason, "1ms") {
+	if err != nil || res.Outcome != task.TimedOut || !strings.Contains(res.Reason, "1ms") {
 		t.Errorf("at its limit: %+v, %v", res, err)
 	}
 	// One that ends by itself in time, however close, is judged by its end.
@@ -98,7 +98,7 @@ func TestTimeLimitAndCancel(t *testing.T) {
 		<-ctx.Done()
 		return Exit{}, nil
 	})
-	if res, err := w.Run(context.Background(), k, s); err != nil || res.Outcome != pipeline.Succeeded {
+	if res, err := w.Run(context.Background(), k, s); err != nil || res.Outcome != task.Succeeded {
 		t.Errorf("just in time: %+v, %v", res, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -115,11 +115,11 @@ func TestBrokenExecutorIsTheInfrastructuresFault(t *testing.T) {
 	s := &chunk.Mem{}
 	broken := errors.New("slot lost")
 	w := newWorker(t, inProcess(func(context.Context, Process) (Exit, error) { return Exit{}, broken }))
-	if res, err := w.Run(context.Background(), task(), s); !errors.Is(err, broken) || res.Outcome == pipeline.Succeeded {
+	if res, err := w.Run(context.Background(), aTask(), s); !errors.Is(err, broken) || res.Outcome == task.Succeeded {
 		t.Errorf("%+v, %v", res, err)
 	}
 	w.opts.Exec = program(t, func(string) {})
-	succeed(t, w, task(), s)
+	succeed(t, w, aTask(), s)
 }
 
 func TestNewNeedsItsParts(t *testing.T) {

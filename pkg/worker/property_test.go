@@ -13,7 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
-	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -78,7 +78,7 @@ func TestCopiedInputsAreTheSameTree(t *testing.T) {
 		entries := map[string]any{}
 		genTree(rt, 3, "", entries)
 		root := build(t, s, entries)
-		k := task(whole("r", root))
+		k := aTask(whole("r", root))
 		act = func(dir string) { copyTree(t, filepath.Join(dir, "in/r"), filepath.Join(dir, "out/c")) }
 		copied := sub(t, s, succeed(t, w, k, s), "c")
 		act = func(dir string) { must(t, os.Symlink("../in/r", filepath.Join(dir, "out/c"))) }
@@ -90,7 +90,7 @@ func TestCopiedInputsAreTheSameTree(t *testing.T) {
 }
 
 // sub returns a directory of a result's output.
-func sub(t *testing.T, s chunk.Store, res pipeline.Result, name string) tree.Root {
+func sub(t *testing.T, s chunk.Store, res task.Result, name string) tree.Root {
 	t.Helper()
 	e, err := tree.Open(s, res.Output).Lookup(context.Background(), name)
 	must(t, err)

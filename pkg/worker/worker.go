@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
-	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 )
 
 // Options configures a [Worker].
@@ -64,20 +64,20 @@ func (w *Worker) path(elem ...string) string {
 
 // Run runs t and puts what it wrote into s; the caller flushes s before it
 // relies on the result. An error is the infrastructure's.
-func (w *Worker) Run(ctx context.Context, t pipeline.Task, s chunk.Store) (pipeline.Result, error) {
-	res := pipeline.Result{Started: w.opts.Now().UTC()}
+func (w *Worker) Run(ctx context.Context, t task.Task, s chunk.Store) (task.Result, error) {
+	res := task.Result{Started: w.opts.Now().UTC()}
 	err := w.run(ctx, t, s, &res)
 	res.Ended = w.opts.Now().UTC()
 	var r refused
 	if errors.As(err, &r) {
-		res.Outcome, res.Reason = pipeline.Failed, r.Error()
+		res.Outcome, res.Reason = task.Failed, r.Error()
 		err = nil
 	}
 	return res, err
 }
 
 // run fills res; a refused error is the author's to mend.
-func (w *Worker) run(ctx context.Context, t pipeline.Task, s chunk.Store, res *pipeline.Result) error {
+func (w *Worker) run(ctx context.Context, t task.Task, s chunk.Store, res *task.Result) error {
 	if w.store != s {
 		writer, err := chunk.NewWriter(s, w.params)
 		if err != nil {
@@ -104,19 +104,19 @@ func (w *Worker) run(ctx context.Context, t pipeline.Task, s chunk.Store, res *p
 		return err
 	}
 	res.Exit = exit.Code
-	if res.Outcome, res.Reason = judge(t, exit, timedOut, last); res.Outcome != pipeline.Succeeded {
+	if res.Outcome, res.Reason = judge(t, exit, timedOut, last); res.Outcome != task.Succeeded {
 		return nil
 	}
 	res.Output, res.Stats.BytesOut, err = collect(ctx, w.path(), t.Inputs, s, w.writer)
 	if err != nil {
-		res.Outcome = pipeline.Crashed
+		res.Outcome = task.Crashed
 	}
 	return err
 }
 
 // prepare lays out everything that the program finds, and returns the bytes of
 // its inputs.
-func (w *Worker) prepare(ctx context.Context, t pipeline.Task) (int64, error) {
+func (w *Worker) prepare(ctx context.Context, t task.Task) (int64, error) {
 	for _, dir := range []string{"out", "tmp"} {
 		if err := clear(w.path(dir)); err != nil {
 			return 0, err
@@ -149,7 +149,7 @@ func (w *Worker) clearLog() error {
 func (w *Worker) file(name string) string { return filepath.Join(w.opts.Dir, name) }
 
 // exec runs the program under its time limit.
-func (w *Worker) exec(ctx context.Context, t pipeline.Task) (Exit, bool, error) {
+func (w *Worker) exec(ctx context.Context, t task.Task) (Exit, bool, error) {
 	p, err := w.process(t)
 	if err != nil {
 		return Exit{}, false, err
@@ -167,7 +167,7 @@ func (w *Worker) exec(ctx context.Context, t pipeline.Task) (Exit, bool, error) 
 }
 
 // process describes the program's process.
-func (w *Worker) process(t pipeline.Task) (Process, error) {
+func (w *Worker) process(t task.Task) (Process, error) {
 	if len(t.Transform.Cmd) == 0 {
 		return Process{}, refusef("the pipeline has no command: %w", fs.ErrInvalid)
 	}
@@ -191,21 +191,21 @@ func (w *Worker) process(t pipeline.Task) (Process, error) {
 }
 
 // judge decides how the program fared.
-func judge(t pipeline.Task, e Exit, timedOut bool, lastLine string) (pipeline.Outcome, string) {
+func judge(t task.Task, e Exit, timedOut bool, lastLine string) (task.Outcome, string) {
 	said := ""
 	if lastLine != "" {
 		said = "; it last said: " + lastLine
 	}
 	switch {
 	case e.Failure != "":
-		return pipeline.Failed, "could not be started: " + e.Failure
+		return task.Failed, "could not be started: " + e.Failure
 	case timedOut:
-		return pipeline.TimedOut, fmt.Sprintf("killed after its time limit of %v%s", t.Timeout, said)
+		return task.TimedOut, fmt.Sprintf("killed after its time limit of %v%s", t.Timeout, said)
 	case e.Signal != "":
-		return pipeline.Failed, fmt.Sprintf("ended by %s%s", e.Signal, said)
+		return task.Failed, fmt.Sprintf("ended by %s%s", e.Signal, said)
 	case e.Code == 0 || slices.Contains(t.Transform.AcceptReturnCode, e.Code):
-		return pipeline.Succeeded, ""
+		return task.Succeeded, ""
 	default:
-		return pipeline.Failed, fmt.Sprintf("exit status %d%s", e.Code, said)
+		return task.Failed, fmt.Sprintf("exit status %d%s", e.Code, said)
 	}
 }

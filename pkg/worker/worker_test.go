@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
-	"github.com/dvx-io/dvx/pkg/pipeline"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -104,29 +104,29 @@ func entry(t *testing.T, s chunk.Store, v any) tree.Entry {
 }
 
 // whole makes a task input of a whole tree.
-func whole(name string, root tree.Root) pipeline.TaskInput {
-	return pipeline.TaskInput{Name: name, Items: []pipeline.TaskItem{{Entry: tree.Entry{Kind: tree.Dir, Dir: root}}}}
+func whole(name string, root tree.Root) task.Input {
+	return task.Input{Name: name, Items: []task.Item{{Entry: tree.Entry{Kind: tree.Dir, Dir: root}}}}
 }
 
-func task(inputs ...pipeline.TaskInput) pipeline.Task {
-	return pipeline.Task{Attempt: 1, Transform: spec.Transform{Cmd: []string{"program"}}, Inputs: inputs}
+func aTask(inputs ...task.Input) task.Task {
+	return task.Task{Attempt: 1, Transform: spec.Transform{Cmd: []string{"program"}}, Inputs: inputs}
 }
 
 // succeed runs a task that must succeed.
-func succeed(t *testing.T, w *Worker, k pipeline.Task, s chunk.Store) pipeline.Result {
+func succeed(t *testing.T, w *Worker, k task.Task, s chunk.Store) task.Result {
 	t.Helper()
 	res, err := w.Run(context.Background(), k, s)
-	if err != nil || res.Outcome != pipeline.Succeeded {
+	if err != nil || res.Outcome != task.Succeeded {
 		t.Fatalf("outcome %q, reason %q, error %v", res.Outcome, res.Reason, err)
 	}
 	return res
 }
 
 // refuse runs a task that must fail for a reason that holds every word.
-func refuse(t *testing.T, w *Worker, k pipeline.Task, s chunk.Store, words ...string) {
+func refuse(t *testing.T, w *Worker, k task.Task, s chunk.Store, words ...string) {
 	t.Helper()
 	res, err := w.Run(context.Background(), k, s)
-	if err != nil || res.Outcome != pipeline.Failed {
+	if err != nil || res.Outcome != task.Failed {
 		t.Fatalf("outcome %q, reason %q, error %v; want a failed datum", res.Outcome, res.Reason, err)
 	}
 	for _, word := range words {

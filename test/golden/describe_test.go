@@ -17,6 +17,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/objstore"
 	"github.com/dvx-io/dvx/pkg/pipeline"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
+	"github.com/dvx-io/dvx/pkg/pipeline/output"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/tree"
@@ -238,7 +239,7 @@ func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 func (d *description) table(root tree.Root) {
 	d.Helper()
 	d.must(tree.Verify(d.ctx, d.r, root))
-	for row, err := range pipeline.Table(d.ctx, d.r, root) {
+	for row, err := range output.Table(d.ctx, d.r, root) {
 		d.must(err)
 		d.line("  datum %s key %v output %v", row.Identity, row.Key, row.Output.Content)
 		d.must(tree.Verify(d.ctx, d.r, row.Output))

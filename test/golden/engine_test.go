@@ -13,7 +13,9 @@ import (
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/memo"
 	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -33,16 +35,16 @@ func (r *runner) all() []string {
 	return slices.Sorted(slices.Values(r.ran))
 }
 
-// Runtime implements pipeline.Runner.
+// Runtime implements task.Runner.
 func (r *runner) Runtime(context.Context, spec.Transform, tree.Root, chunk.Reader) (memo.Runtime, error) {
 	return memo.Runtime{Host: scope}, nil
 }
 
-// Slots implements pipeline.Runner.
+// Slots implements task.Runner.
 func (r *runner) Slots() int { return 1 }
 
-// Run implements pipeline.Runner.
-func (r *runner) Run(ctx context.Context, t pipeline.Task, s chunk.Store) (pipeline.Result, error) {
+// Run implements task.Runner.
+func (r *runner) Run(ctx context.Context, t task.Task, s chunk.Store) (task.Result, error) {
 	item := t.Inputs[0].Items[0]
 	program := t.Transform.Cmd[1]
 	r.mu.Lock()
@@ -50,27 +52,27 @@ func (r *runner) Run(ctx context.Context, t pipeline.Task, s chunk.Store) (pipel
 	r.mu.Unlock()
 	in, err := chunk.OpenContent(ctx, s, item.Entry.Content)
 	if err != nil {
-		return pipeline.Result{}, err
+		return task.Result{}, err
 	}
 	text, err := io.ReadAll(in)
 	if err != nil {
-		return pipeline.Result{}, err
+		return task.Result{}, err
 	}
 	store := func(text []byte) (chunk.Content, error) {
 		return chunk.WriteContent(ctx, s, chunk.DefaultParams(), bytes.NewReader(text))
 	}
 	log, err := store([]byte(program + " saw " + item.Path + "\n"))
 	if err != nil {
-		return pipeline.Result{}, err
+		return task.Result{}, err
 	}
 	began := newClock(12).Now()
-	res := pipeline.Result{Outcome: pipeline.Succeeded, Log: log, Started: began, Ended: began.Add(time.Second)}
-	res.Stats = pipeline.Stats{Run: time.Second, BytesIn: int64(len(text))}
+	res := task.Result{Outcome: task.Succeeded, Log: log, Started: began, Ended: began.Add(time.Second)}
+	res.Stats = task.Stats{Run: time.Second, BytesIn: int64(len(text))}
 	path := item.Path
 	var out []byte
 	switch {
 	case program == "picky" && strings.Contains(item.Path, "two"):
-		res.Outcome, res.Exit, res.Reason = pipeline.Failed, 3, "exit status 3"
+		res.Outcome, res.Exit, res.Reason = task.Failed, 3, "exit status 3"
 		return res, nil
 	case program == "count":
 		n := bytes.Count(text, []byte("\n"))
@@ -84,7 +86,7 @@ func (r *runner) Run(ctx context.Context, t pipeline.Task, s chunk.Store) (pipel
 	}
 	c, err := store(out)
 	if err != nil {
-		return pipeline.Result{}, err
+		return task.Result{}, err
 	}
 	res.Output, err = tree.Apply(ctx, s, tree.Root{}, []tree.Edit{{Op: tree.Put, Path: path, Entry: tree.Entry{Kind: tree.File, Content: c}}})
 	return res, err
@@ -126,7 +128,7 @@ func (a *at) settle() {
 		if err != nil {
 			a.Fatal(err)
 		}
-		if pipeline.Settle(snap, l, "", "").Settled() {
+		if engine.Settle(snap, l, "", "").Settled() {
 			return
 		}
 		if _, err := a.store.Watch(ctx, snap.Gen); err != nil {

@@ -13,14 +13,15 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/journal"
 	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 	"github.com/dvx-io/dvx/pkg/pipeline/local"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/rpc"
 )
 
-// engine is the controller with what it runs on. Without pipelines there is
+// runningEngine is the controller with what it runs on. Without pipelines there is
 // only the store's history to look at.
-type engine struct {
+type runningEngine struct {
 	store      *repo.Direct
 	controller *pipeline.Controller // nil: runs no pipelines
 	runner     *local.Runner
@@ -29,8 +30,8 @@ type engine struct {
 }
 
 // newEngine makes the engine of a daemon.
-func newEngine(_ context.Context, store *repo.Direct, o Options) (*engine, error) {
-	e := &engine{store: store, log: o.Log}
+func newEngine(_ context.Context, store *repo.Direct, o Options) (*runningEngine, error) {
+	e := &runningEngine{store: store, log: o.Log}
 	if o.NoPipelines {
 		return e, nil
 	}
@@ -61,7 +62,7 @@ func NewController(store *repo.Direct, r *local.Runner, j pipeline.Journal, o Op
 	return pipeline.NewController(pipeline.ControllerOptions{
 		Store: store, Runner: r, Journal: j, Now: time.Now,
 		Platform: runtime.GOOS + "/" + runtime.GOARCH, Scope: local.Scope(),
-		Engine: pipeline.Options{CheckpointEvery: o.CheckpointEvery},
+		Engine: engine.Options{CheckpointEvery: o.CheckpointEvery},
 		Report: func(err error) { o.Log.Warn("the engine goes on after a failure", "error", err) },
 	})
 }
@@ -72,7 +73,7 @@ const restartPause = time.Second
 
 // run works until ctx ends. A failure of the engine does not end the daemon:
 // everything can be read meanwhile, and the engine starts again.
-func (e *engine) run(ctx context.Context) error {
+func (e *runningEngine) run(ctx context.Context) error {
 	if e.controller == nil {
 		<-ctx.Done()
 		return nil
@@ -95,7 +96,7 @@ func (e *engine) run(ctx context.Context) error {
 }
 
 // jobs returns what the edges show.
-func (e *engine) jobs() rpc.Jobs {
+func (e *runningEngine) jobs() rpc.Jobs {
 	if e.controller == nil {
 		return rpc.NewLocalJobs(e.store, pipeline.OpenJobs(e.store, local.Scope()))
 	}
@@ -103,7 +104,7 @@ func (e *engine) jobs() rpc.Jobs {
 }
 
 // close frees what the engine holds.
-func (e *engine) close() error {
+func (e *runningEngine) close() error {
 	var errs []error
 	if e.runner != nil {
 		errs = append(errs, e.runner.Close())

@@ -57,6 +57,13 @@ var layers = []layer{
 		"pkg/interop",
 		"pkg/notify",
 	}},
+	{"L5c what must run", []string{
+		"pkg/pipeline/engine",
+	}},
+	{"L5b one run, and what comes of many", []string{
+		"pkg/pipeline/output",
+		"pkg/pipeline/task",
+	}},
 	{"L5a what is asked for, and what ran", []string{
 		"pkg/pipeline/history",
 		"pkg/pipeline/spec",

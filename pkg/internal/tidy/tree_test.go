@@ -80,7 +80,7 @@ func load(fsys fs.FS) (*tree, error) {
 			}
 			return nil
 		}
-		if !d.Type().IsRegular() {
+		if !d.Type().IsRegular() || name == ".git" { // of a linked work tree, a file
 			return nil
 		}
 		return t.add(fsys, name)

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
-	"github.com/dvx-io/dvx/pkg/pipeline"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 )
 
 // BenchmarkDatum runs the smallest program on one small input file, through one
@@ -20,14 +20,14 @@ func BenchmarkDatum(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			r, s := newRunner(b, slots), &chunk.Mem{}
 			root := code(b, s, map[string]string{"a.txt": "alpha"})
-			k := pipeline.Task{
+			k := task.Task{
 				Transform: spec.Transform{Cmd: []string{"true"}},
-				Inputs:    []pipeline.TaskInput{{Name: "r", Items: []pipeline.TaskItem{{Entry: dirEntry(root)}}}},
+				Inputs:    []task.Input{{Name: "r", Items: []task.Item{{Entry: dirEntry(root)}}}},
 				Code:      code(b, s, map[string]string{"x": "1", "y/z": "2"}),
 			}
 			succeed(b, r, k, s)
 			var mu sync.Mutex
-			var sum pipeline.Stats
+			var sum task.Stats
 			b.ResetTimer()
 			start := time.Now()
 			var wg sync.WaitGroup

@@ -20,8 +20,8 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/memo"
-	"github.com/dvx-io/dvx/pkg/pipeline"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -111,15 +111,15 @@ func newRunner(t testing.TB, slots int) *Runner {
 }
 
 // shell makes a task of a shell script.
-func shell(script string) pipeline.Task {
-	return pipeline.Task{
+func shell(script string) task.Task {
+	return task.Task{
 		Key: memo.Key(chunk.Data.Sum([]byte(script))), Attempt: 1,
 		Transform: spec.Transform{Cmd: []string{"sh", "-c", script}},
 	}
 }
 
 // run runs a task that must come to an end.
-func run(t testing.TB, r *Runner, k pipeline.Task, s chunk.Store) pipeline.Result {
+func run(t testing.TB, r *Runner, k task.Task, s chunk.Store) task.Result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
@@ -131,11 +131,11 @@ func run(t testing.TB, r *Runner, k pipeline.Task, s chunk.Store) pipeline.Resul
 }
 
 // succeed runs a task that must succeed and returns its log.
-func succeed(t testing.TB, r *Runner, k pipeline.Task, s chunk.Store) string {
+func succeed(t testing.TB, r *Runner, k task.Task, s chunk.Store) string {
 	t.Helper()
 	res := run(t, r, k, s)
 	log := content(t, s, res.Log)
-	if res.Outcome != pipeline.Succeeded {
+	if res.Outcome != task.Succeeded {
 		t.Fatalf("outcome %q: %s\n%s", res.Outcome, res.Reason, log)
 	}
 	return log

@@ -13,8 +13,8 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/memo"
-	"github.com/dvx-io/dvx/pkg/pipeline"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 	"github.com/dvx-io/dvx/pkg/tree"
 	"github.com/dvx-io/dvx/pkg/worker"
 )
@@ -28,7 +28,7 @@ type Options struct {
 }
 
 // Runner runs tasks as child processes, at most Slots at once. It implements
-// [pipeline.Runner].
+// [task.Runner].
 type Runner struct {
 	opts    Options
 	digests digests
@@ -44,7 +44,7 @@ type bench struct {
 	exec   *executor
 }
 
-var _ pipeline.Runner = (*Runner)(nil)
+var _ task.Runner = (*Runner)(nil)
 
 // New makes a runner. The program must call [MaybeSlot] first of all, because
 // slots are started from its executable.
@@ -69,10 +69,10 @@ func New(o Options) (*Runner, error) {
 	return r, nil
 }
 
-// Slots implements [pipeline.Runner].
+// Slots implements [task.Runner].
 func (r *Runner) Slots() int { return r.opts.Slots }
 
-// Runtime implements [pipeline.Runner].
+// Runtime implements [task.Runner].
 func (r *Runner) Runtime(ctx context.Context, t spec.Transform, code tree.Root, chunks chunk.Reader) (memo.Runtime, error) {
 	if len(t.Cmd) == 0 {
 		return memo.Runtime{}, fmt.Errorf("the pipeline has no command: %w", fs.ErrInvalid)
@@ -120,14 +120,14 @@ func head(ctx context.Context, code tree.Root, path string, r chunk.Reader) ([]b
 	return b, nil
 }
 
-// Run implements [pipeline.Runner]. It waits for a free slot; after Close it
+// Run implements [task.Runner]. It waits for a free slot; after Close it
 // fails with fs.ErrClosed.
-func (r *Runner) Run(ctx context.Context, t pipeline.Task, s chunk.Store) (pipeline.Result, error) {
+func (r *Runner) Run(ctx context.Context, t task.Task, s chunk.Store) (task.Result, error) {
 	select {
 	case <-ctx.Done():
-		return pipeline.Result{}, ctx.Err()
+		return task.Result{}, ctx.Err()
 	case <-r.closing:
-		return pipeline.Result{}, fmt.Errorf("run task: runner: %w", fs.ErrClosed)
+		return task.Result{}, fmt.Errorf("run task: runner: %w", fs.ErrClosed)
 	case b := <-r.idle:
 		defer func() { r.idle <- b }()
 		return b.worker.Run(ctx, t, s)

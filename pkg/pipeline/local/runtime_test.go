@@ -14,8 +14,8 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/memo"
-	"github.com/dvx-io/dvx/pkg/pipeline"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -126,7 +126,7 @@ func TestRunFollowsTheDeclaredPath(t *testing.T) {
 	r, s := shared.get(t), &chunk.Mem{}
 	dir := bin(t, map[string]string{"mine*": "#!/bin/sh\necho mine\n"})
 	for _, cmd := range []string{"mine", dir + "/mine"} {
-		k := pipeline.Task{Transform: spec.Transform{Cmd: []string{cmd}, Env: map[string]string{"PATH": dir}}}
+		k := task.Task{Transform: spec.Transform{Cmd: []string{cmd}, Env: map[string]string{"PATH": dir}}}
 		if log := succeed(t, r, k, s); log != "mine\n" {
 			t.Errorf("log %q", log)
 		}
@@ -135,7 +135,7 @@ func TestRunFollowsTheDeclaredPath(t *testing.T) {
 	if err := os.Symlink("/bin/sh", filepath.Join(dir, "called")); err != nil {
 		t.Fatal(err)
 	}
-	k := pipeline.Task{Transform: spec.Transform{Cmd: []string{dir + "/called", "-c", `echo "$0"`}}}
+	k := task.Task{Transform: spec.Transform{Cmd: []string{dir + "/called", "-c", `echo "$0"`}}}
 	if log := succeed(t, r, k, s); log != dir+"/called\n" {
 		t.Errorf("called %q", log)
 	}

@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
-	"github.com/dvx-io/dvx/pkg/pipeline"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 )
 
 func TestExits(t *testing.T) {
@@ -23,16 +23,16 @@ func TestExits(t *testing.T) {
 	cases := []struct {
 		name, script string
 		accept       []int
-		outcome      pipeline.Outcome
+		outcome      task.Outcome
 		exit         int
 		reason       string
 	}{
-		{"fine", "exit 0", nil, pipeline.Succeeded, 0, ""},
-		{"status", "echo out; echo err >&2; exit 3", nil, pipeline.Failed, 3, "exit status 3; it last said: err"},
-		{"accepted", "exit 3", []int{2, 3}, pipeline.Succeeded, 3, ""},
-		{"signal", "echo dying; kill -TERM $$", nil, pipeline.Failed, 143, "ended by SIGTERM; it last said: dying"},
-		{"kill", "kill -KILL $$", nil, pipeline.Failed, 137, "ended by SIGKILL"},
-		{"highest", "exit 255", nil, pipeline.Failed, 255, "exit status 255"},
+		{"fine", "exit 0", nil, task.Succeeded, 0, ""},
+		{"status", "echo out; echo err >&2; exit 3", nil, task.Failed, 3, "exit status 3; it last said: err"},
+		{"accepted", "exit 3", []int{2, 3}, task.Succeeded, 3, ""},
+		{"signal", "echo dying; kill -TERM $$", nil, task.Failed, 143, "ended by SIGTERM; it last said: dying"},
+		{"kill", "kill -KILL $$", nil, task.Failed, 137, "ended by SIGKILL"},
+		{"highest", "exit 255", nil, task.Failed, 255, "exit status 255"},
 	}
 	for _, c := range cases {
 		k := shell(c.script)
@@ -53,7 +53,7 @@ func TestProgramSeesItsTaskAndNothingElse(t *testing.T) {
 	k.Code = code(t, s, map[string]string{"x": ""})
 	k.Transform.WorkingDir = "code"
 	e := code(t, s, map[string]string{"f": "input\n"})
-	k.Inputs = []pipeline.TaskInput{{Name: "r", Items: []pipeline.TaskItem{{Path: "", Entry: dirEntry(e)}}}}
+	k.Inputs = []task.Input{{Name: "r", Items: []task.Item{{Path: "", Entry: dirEntry(e)}}}}
 	k.Transform.Cmd[2] = strings.ReplaceAll(k.Transform.Cmd[2], " out", ` "$DVX_OUT"`)
 	want := "line 1\nline 2\n" + r.opts.Dir + "/slot-0/task/code\n0022\n" +
 		"DVX_ATTEMPT_KEY DVX_CODE DVX_DATUM_ID DVX_IN DVX_INPUT_R_URL DVX_OUT HOME LANG MINE PATH PWD TMPDIR TZ \n" +
@@ -110,20 +110,20 @@ func TestCommandsThatCantBeStarted(t *testing.T) {
 		{[]string{"true", strings.Repeat("x", 3<<20)}, "argument"},
 	}
 	for _, c := range cases {
-		k := pipeline.Task{Attempt: 1, Transform: spec.Transform{Cmd: c.cmd}, Code: files}
+		k := task.Task{Attempt: 1, Transform: spec.Transform{Cmd: c.cmd}, Code: files}
 		res := run(t, r, k, s)
-		if res.Outcome != pipeline.Failed || res.Exit != 127 || !strings.Contains(res.Reason, c.reason) ||
+		if res.Outcome != task.Failed || res.Exit != 127 || !strings.Contains(res.Reason, c.reason) ||
 			strings.Contains(res.Reason, r.opts.Dir) {
 			t.Errorf("%.40q: outcome %q, exit %d, reason %q", c.cmd, res.Outcome, res.Exit, res.Reason)
 		}
 	}
-	succeed(t, r, pipeline.Task{Transform: spec.Transform{Cmd: []string{"code/fine", "arg\xff"}}, Code: files}, s)
+	succeed(t, r, task.Task{Transform: spec.Transform{Cmd: []string{"code/fine", "arg\xff"}}, Code: files}, s)
 }
 
 // A program may change the code folder; the next one does not see it.
 func TestCodeIsWholeForEveryDatum(t *testing.T) {
 	r, s := shared.get(t), &chunk.Mem{}
-	k := pipeline.Task{Transform: spec.Transform{Cmd: []string{"code/run"}}, Code: code(t, s, map[string]string{
+	k := task.Task{Transform: spec.Transform{Cmd: []string{"code/run"}}, Code: code(t, s, map[string]string{
 		"run*":  "#!/bin/sh\ncat code/state; exec sh -c \"chmod -R u+w code; echo dirty >code/state; echo 'exit 7' >>code/run\"\n",
 		"state": "clean\n",
 	})}
@@ -188,11 +188,11 @@ func TestTimeLimitKillsEverything(t *testing.T) {
 	if took := time.Since(start); took > 3*time.Second {
 		t.Errorf("killed after %v", took)
 	}
-	if res.Outcome != pipeline.TimedOut || !strings.Contains(res.Reason, "200ms") || !strings.HasSuffix(res.Reason, "waiting") || res.Exit != 137 {
+	if res.Outcome != task.TimedOut || !strings.Contains(res.Reason, "200ms") || !strings.HasSuffix(res.Reason, "waiting") || res.Exit != 137 {
 		t.Errorf("result %+v", res)
 	}
 	noneAlive(t, dir, 2)
-	if res := run(t, r, k, s); res.Outcome != pipeline.TimedOut {
+	if res := run(t, r, k, s); res.Outcome != task.TimedOut {
 		t.Errorf("again: %+v", res)
 	}
 	k = shell("true")
@@ -230,7 +230,7 @@ func TestCancelAtAnyMoment(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(i)*100*time.Microsecond)
 		res, err := r.Run(ctx, shell("true"), s)
 		cancel()
-		if err != nil && !errors.Is(err, context.DeadlineExceeded) || err == nil && res.Outcome != pipeline.Succeeded {
+		if err != nil && !errors.Is(err, context.DeadlineExceeded) || err == nil && res.Outcome != task.Succeeded {
 			t.Fatalf("after %d: %+v, %v", i, res, err)
 		}
 		if i%10 == 0 {
@@ -275,7 +275,7 @@ func TestLostSlotIsReplaced(t *testing.T) {
 	r.idle <- b
 	eventually(t, "a run succeeds again", func() bool {
 		res, err := r.Run(context.Background(), shell("true"), s)
-		return err == nil && res.Outcome == pipeline.Succeeded
+		return err == nil && res.Outcome == task.Succeeded
 	})
 }
 
@@ -315,7 +315,7 @@ func TestCloseEndsTheSlots(t *testing.T) {
 func TestStatsCountChildren(t *testing.T) {
 	r, s := shared.get(t), &chunk.Mem{}
 	res := run(t, r, shell(`sh -c 'i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done'; echo 12345 >out/f`), s)
-	if res.Outcome != pipeline.Succeeded || res.Stats.CPU < time.Millisecond || res.Stats.RSSMax < 100<<10 || res.Stats.BytesOut != 6 ||
+	if res.Outcome != task.Succeeded || res.Stats.CPU < time.Millisecond || res.Stats.RSSMax < 100<<10 || res.Stats.BytesOut != 6 ||
 		res.Stats.Run <= 0 || !res.Ended.After(res.Started) || res.Started.Location() != time.UTC {
 		t.Errorf("result %+v", res)
 	}
@@ -324,7 +324,7 @@ func TestStatsCountChildren(t *testing.T) {
 func TestRunsSideBySide(t *testing.T) {
 	r, s := newRunner(t, 2), &chunk.Mem{}
 	dir := t.TempDir()
-	ended := make(chan pipeline.Result, 2)
+	ended := make(chan task.Result, 2)
 	for i := range 2 {
 		go func() {
 			k := shell(fmt.Sprintf(`echo >%[1]s/%[2]d; while [ ! -e %[1]s/%[3]d ]; do sleep 0.01; done`, dir, i, 1-i))
@@ -337,7 +337,7 @@ func TestRunsSideBySide(t *testing.T) {
 		}()
 	}
 	for range 2 {
-		if res := <-ended; res.Outcome != pipeline.Succeeded {
+		if res := <-ended; res.Outcome != task.Succeeded {
 			t.Errorf("result %+v", res)
 		}
 	}

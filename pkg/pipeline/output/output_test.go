@@ -1,4 +1,4 @@
-package pipeline
+package output
 
 import (
 	"context"
@@ -52,7 +52,7 @@ func delta(t rapid.TB, s chunk.Store, old, now outputs, full bool) Delta {
 	d := Delta{Total: int64(len(now)), Full: full}
 	for _, id := range slices.Sorted(maps.Keys(now)) {
 		if full || old[id] == nil || !maps.Equal(old[id], now[id]) {
-			d.Changed = append(d.Changed, Output{Identity: id, Key: keyOfFiles(id, now[id]), Tree: storeFiles(t, s, now[id])})
+			d.Changed = append(d.Changed, Datum{Identity: id, Key: keyOfFiles(id, now[id]), Tree: storeFiles(t, s, now[id])})
 		}
 	}
 	for id := range old {
@@ -118,7 +118,7 @@ func TestMergeIsThatFromScratch(t *testing.T) {
 		for round := range rapid.IntRange(1, 6).Draw(t, "rounds") {
 			now := drawOutputs(t, at)
 			stamp := tree.Attrs{Time: time.UnixMilli(int64(round) + 1).UTC(), Op: tree.OpID{byte(round)}}
-			got, err := MergeOutput(ctx, s, prev, delta(t, s, at, now, prev.Table.ID.IsZero() || rapid.Bool().Draw(t, "full")), stamp)
+			got, err := Merge(ctx, s, prev, delta(t, s, at, now, prev.Table.ID.IsZero() || rapid.Bool().Draw(t, "full")), stamp)
 			want, sound := now.wants()
 			if !sound {
 				var clash *Clash
@@ -192,11 +192,11 @@ func TestMergeNamesClash(t *testing.T) {
 			var prev Merging
 			if c.old != nil {
 				var err error
-				if prev, err = MergeOutput(ctx, s, prev, delta(t, s, nil, c.old, true), tree.Attrs{}); err != nil {
+				if prev, err = Merge(ctx, s, prev, delta(t, s, nil, c.old, true), tree.Attrs{}); err != nil {
 					t.Fatal(err)
 				}
 			}
-			_, err := MergeOutput(ctx, s, prev, delta(t, s, c.old, c.now, c.old == nil), tree.Attrs{})
+			_, err := Merge(ctx, s, prev, delta(t, s, c.old, c.now, c.old == nil), tree.Attrs{})
 			if !errors.Is(err, ErrClash) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want a clash: %s", err, c.want)
 			}
@@ -212,7 +212,7 @@ func TestMergeCostsTheChange(t *testing.T) {
 	for i := range 5000 {
 		now[fmt.Sprintf("in:/%04d", i)] = map[string]string{fmt.Sprintf("d%02d/%04d", i%50, i): "v"}
 	}
-	prev, err := MergeOutput(ctx, s, Merging{}, delta(t, s, nil, now, true), tree.Attrs{})
+	prev, err := Merge(ctx, s, Merging{}, delta(t, s, nil, now, true), tree.Attrs{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,32 +220,12 @@ func TestMergeCostsTheChange(t *testing.T) {
 	next["in:/0007"] = map[string]string{"d07/0007": "changed"}
 	d := delta(t, s, now, next, false)
 	before, _ := s.Counts()
-	got, err := MergeOutput(ctx, s, prev, d, tree.Attrs{})
+	got, err := Merge(ctx, s, prev, d, tree.Attrs{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	after, _ := s.Counts()
 	if got.Tree.Content == prev.Tree.Content || after-before > 60 {
 		t.Errorf("%d chunks were read for one changed datum of %d", after-before, len(now))
-	}
-}
-
-// TestOutputCommitIsEncodable and does not depend on who makes it.
-func TestOutputCommitIsDeterministic(t *testing.T) {
-	j := testJob()
-	s := &chunk.Mem{}
-	m, err := MergeOutput(context.Background(), s, Merging{}, Delta{Full: true}, stampOf(j))
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, b := OutputCommit(j, m, 3), OutputCommit(j, m, 3)
-	if encodeCommit(t, a) != encodeCommit(t, b) {
-		t.Error("two replays give different commits")
-	}
-	if n, ok := countOf(a); !ok || n != 3 {
-		t.Errorf("commit says %d datums", n)
-	}
-	if want := j.Head.Output.Commit.Time.Add(time.Millisecond); !a.Time.Equal(want) {
-		t.Errorf("time %v, want %v: after its parent's", a.Time, want)
 	}
 }

@@ -1,4 +1,4 @@
-package pipeline
+package engine
 
 import (
 	"fmt"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/commit"
+	"github.com/dvx-io/dvx/pkg/pipeline/output"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
@@ -28,9 +29,9 @@ func PublishOp(j JobSpec) repo.OpID {
 	return repo.OpID(sum[:len(repo.OpID{})])
 }
 
-// stampOf returns the time and the operation of the commit that j makes: a
+// StampOf returns the time and the operation of the commit that j makes: a
 // function of its inputs, so that a replay gives the same commit.
-func stampOf(j JobSpec) tree.Attrs {
+func StampOf(j JobSpec) tree.Attrs {
 	at := j.Head.SpecCommit.Time
 	for _, in := range j.Head.Inputs {
 		at = later(at, in.Head.Commit.Time)
@@ -43,8 +44,8 @@ func stampOf(j JobSpec) tree.Attrs {
 
 // OutputCommit returns the commit of a job's output, given the merge of its
 // datums and their number. It is a pure function.
-func OutputCommit(j JobSpec, m Merging, datums int64) commit.Commit {
-	p, stamp := j.Head, stampOf(j)
+func OutputCommit(j JobSpec, m output.Merging, datums int64) commit.Commit {
+	p, stamp := j.Head, StampOf(j)
 	c := commit.Commit{
 		Tree: m.Tree, Author: author, Time: stamp.Time, Op: repo.OpID(stamp.Op).String(),
 		Message: fmt.Sprintf("output of pipeline %s", p.Name),
@@ -93,9 +94,9 @@ func runOf(origins []commit.Ref) string {
 	return chunk.Data.Sum([]byte(b.String())).String()
 }
 
-// countOf returns how many datums the table of an output commit has, as the
+// CountOf returns how many datums the table of an output commit has, as the
 // commit says.
-func countOf(c commit.Commit) (int64, bool) {
+func CountOf(c commit.Commit) (int64, bool) {
 	n, err := strconv.ParseInt(c.Labels[DatumsLabel], 10, 64)
 	return n, err == nil && n >= 0
 }

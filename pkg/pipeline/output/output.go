@@ -1,4 +1,4 @@
-package pipeline
+package output
 
 import (
 	"context"
@@ -39,13 +39,13 @@ type Merging struct{ Tree, Table tree.Root }
 // the size of the whole: below, looking them up one by one is fast anyway.
 const mergeAnewMin = 1000
 
-// MergeOutput returns the output that follows from prev when its datums change
+// Merge returns the output that follows from prev when its datums change
 // by d, all of it in s. A file or link that changes gets the attributes stamp,
 // every other keeps those it has. With the zero prev.Table the output is merged
 // from scratch, and prev.Tree, if any, only lends attributes. The content is
 // always that of a merge from scratch; the cost follows the change. Empty
 // directories are no output. It fails with a *Clash if datums are at odds.
-func MergeOutput(ctx context.Context, s chunk.Store, prev Merging, d Delta, stamp tree.Attrs) (Merging, error) {
+func Merge(ctx context.Context, s chunk.Store, prev Merging, d Delta, stamp tree.Attrs) (Merging, error) {
 	table, err := applyTable(ctx, s, prev.Table, d)
 	if err != nil {
 		return Merging{}, err
@@ -253,6 +253,6 @@ func (m *merger) identity(ctx context.Context, name string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("merge output: %w", err)
 	}
-	row, err := decodeTableEntry(e)
+	row, err := decodeRow(e)
 	return row.Identity, err
 }

@@ -1,4 +1,4 @@
-package pipeline
+package engine
 
 import (
 	"time"
@@ -6,6 +6,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/memo"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
+	"github.com/dvx-io/dvx/pkg/pipeline/output"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -51,22 +52,7 @@ type Persist struct {
 type Merge struct {
 	Job   JobSpec
 	Epoch int
-	Delta Delta
-}
-
-// Delta says which datums an output consists of.
-type Delta struct {
-	Total   int64    // datums of the job
-	Full    bool     // Changed is all of them
-	Removed []string // identities that are gone since the previous output
-	Changed []Output // added or changed since the previous output
-}
-
-// Output is what a datum contributes to a job's output.
-type Output struct {
-	Identity string
-	Key      memo.Key
-	Tree     tree.Root
+	Delta output.Delta
 }
 
 // Publish asks for a swap of the root that moves the output branch of a job to

@@ -1,4 +1,4 @@
-package pipeline
+package engine
 
 import (
 	"fmt"
@@ -9,6 +9,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/memo"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -71,15 +72,15 @@ func (r *rig) list(e Enumerate, n int) []Effect {
 	return r.feed(a)
 }
 
-func (r *rig) finish(s Start, o Outcome, output string) []Effect {
+func (r *rig) finish(s Start, o task.Outcome, output string) []Effect {
 	r.Helper()
-	return r.feed(Finished{Key: s.Key, Attempt: s.Attempt, Serial: s.Serial, Result: Result{Outcome: o, Output: testRoot(output), Reason: "because"}})
+	return r.feed(Finished{Key: s.Key, Attempt: s.Attempt, Serial: s.Serial, Result: task.Result{Outcome: o, Output: testRoot(output), Reason: "because"}})
 }
 
 // accept takes a started datum to its result, and returns what follows.
 func (r *rig) accept(s Start) []Effect {
 	r.Helper()
-	first := r.finish(s, Succeeded, "out")
+	first := r.finish(s, task.Succeeded, "out")
 	p := only[Persist](first)
 	if len(p) != 1 {
 		r.Fatalf("%d results are made durable, want 1", len(p))
@@ -156,7 +157,7 @@ func TestCancel(t *testing.T) {
 	if last.State != history.Killed || last.By != "somebody" {
 		t.Errorf("recorded %+v", last)
 	}
-	attempts := only[Record](r.finish(started[0], Cancelled, ""))
+	attempts := only[Record](r.finish(started[0], task.Cancelled, ""))
 	if len(attempts) != 1 || attempts[0].Record.Attempt.By != "somebody" {
 		t.Errorf("recorded %+v", attempts)
 	}
@@ -193,11 +194,11 @@ func TestOvertaken(t *testing.T) {
 func TestNotReproducible(t *testing.T) {
 	r := newRig(t, Options{Slots: 2})
 	s := r.begin(testJob().Head, 2)[0]
-	r.finish(s, Crashed, "")
+	r.finish(s, task.Crashed, "")
 	r.accept(only[Start](append(r.feed(Tick{}), r.feed(Tick{})...))[0])
 	for output, want := range map[string]int{"out": 0, "other": 1} {
 		var events int
-		for _, x := range only[Record](r.finish(s, Succeeded, output)) {
+		for _, x := range only[Record](r.finish(s, task.Succeeded, output)) {
 			if x.Record.Event != nil && x.Record.Event.Kind == history.NotReproducible {
 				events++
 			}
@@ -268,7 +269,7 @@ func TestManyDatumsAreCheap(t *testing.T) {
 func TestClockSetBack(t *testing.T) {
 	r := newRig(t, Options{Slots: 1})
 	s := r.begin(testJob().Head, 1)[0]
-	r.finish(s, Crashed, "")
+	r.finish(s, task.Crashed, "")
 	r.now = r.now.Add(-24 * time.Hour)
 	effects := append(r.feed(Tick{}), r.feed(Tick{})...)
 	if len(only[Start](effects)) != 1 {

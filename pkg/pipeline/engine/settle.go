@@ -1,4 +1,4 @@
-package pipeline
+package engine
 
 import (
 	"fmt"
@@ -49,28 +49,4 @@ func (s Settlement) Err() error {
 		return fmt.Errorf("%d of the pipelines can't run; the first is %s@%s: %s: %w", len(s.Problem), p.Name, p.Branch, p.Problem, fs.ErrInvalid)
 	}
 	return nil
-}
-
-// relatives returns the pipelines that lead to a branch and those that depend
-// on it, that of the branch itself included.
-func relatives(s Snapshot, start ref) map[int]bool {
-	related := map[int]bool{}
-	above, below := map[ref]bool{start: true}, map[ref]bool{start: true}
-	for grown := true; grown; {
-		grown = false
-		for i, p := range s.Pipelines {
-			out := ref{p.Name, p.Branch}
-			for _, in := range p.Inputs {
-				at := ref{in.Repo, in.Branch}
-				if above[out] && !above[at] {
-					above[at], grown = true, true
-				}
-				if below[at] && !below[out] {
-					below[out], grown = true, true
-				}
-			}
-			related[i] = above[out] || below[out]
-		}
-	}
-	return related
 }

@@ -1,4 +1,4 @@
-package pipeline
+package output
 
 import (
 	"context"
@@ -24,8 +24,8 @@ const (
 	hashedName    = "%h"    // begins a name that is a hash: no escaped identity has "%h"
 )
 
-// TableEntry is a row of a datum table.
-type TableEntry struct {
+// Row is a row of a datum table.
+type Row struct {
 	Identity string // cut to 3 KiB if it is longer
 	Key      memo.Key
 	Output   tree.Root
@@ -41,7 +41,7 @@ func tableName(identity string) string {
 }
 
 // tableEdit returns the edit that enters a datum into a table.
-func tableEdit(o Output) tree.Edit {
+func tableEdit(o Datum) tree.Edit {
 	meta := map[string]string{tableKey: o.Key.String()}
 	name := tableName(o.Identity)
 	if strings.HasPrefix(name, hashedName) {
@@ -76,9 +76,9 @@ func applyTable(ctx context.Context, s chunk.Store, base tree.Root, d Delta) (tr
 	return root, nil
 }
 
-// decodeTableEntry reads a row.
-func decodeTableEntry(e tree.Entry) (TableEntry, error) {
-	t := TableEntry{Identity: e.Attrs.Meta[tableIdentity], Output: e.Dir}
+// decodeRow reads a row.
+func decodeRow(e tree.Entry) (Row, error) {
+	t := Row{Identity: e.Attrs.Meta[tableIdentity], Output: e.Dir}
 	if t.Identity == "" {
 		t.Identity = strings.NewReplacer("%2F", "/", "%25", "%").Replace(e.Name)
 	}
@@ -90,12 +90,12 @@ func decodeTableEntry(e tree.Entry) (TableEntry, error) {
 
 // Table yields the rows of a datum table, in order of their names. The
 // sequence ends after an error.
-func Table(ctx context.Context, r chunk.Reader, root tree.Root) iter.Seq2[TableEntry, error] {
-	return func(yield func(TableEntry, error) bool) {
+func Table(ctx context.Context, r chunk.Reader, root tree.Root) iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
 		for e, err := range tree.Open(r, root).Entries(ctx, "", "") {
-			var t TableEntry
+			var t Row
 			if err == nil {
-				t, err = decodeTableEntry(e)
+				t, err = decodeRow(e)
 			}
 			if !yield(t, err) || err != nil {
 				return
@@ -104,12 +104,12 @@ func Table(ctx context.Context, r chunk.Reader, root tree.Root) iter.Seq2[TableE
 	}
 }
 
-// lookupTable returns the row of a datum, nil if the table has none.
-func lookupTable(ctx context.Context, r chunk.Reader, root tree.Root, identity string) (*TableEntry, error) {
+// Lookup returns the row of a datum, nil if the table has none.
+func Lookup(ctx context.Context, r chunk.Reader, root tree.Root, identity string) (*Row, error) {
 	e, err := tree.Open(r, root).Find(ctx, tableName(identity)+"/")
 	if err != nil || e == nil {
 		return nil, err
 	}
-	t, err := decodeTableEntry(*e)
+	t, err := decodeRow(*e)
 	return &t, err
 }

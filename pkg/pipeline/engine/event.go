@@ -1,10 +1,11 @@
-package pipeline
+package engine
 
 import (
 	"time"
 
 	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/memo"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -49,7 +50,7 @@ type Finished struct {
 	Attempt int  // of the Start
 	Serial  int  // of the Start
 	Known   bool // nothing was run: a result was there by now, with this Output
-	Result  Result
+	Result  task.Result
 }
 
 // Persisted answers [Persist].

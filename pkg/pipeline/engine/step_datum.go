@@ -1,4 +1,4 @@
-package pipeline
+package engine
 
 import (
 	"cmp"
@@ -8,6 +8,8 @@ import (
 	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/memo"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
+	"github.com/dvx-io/dvx/pkg/pipeline/output"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -157,13 +159,13 @@ func (s *State) onFinished(of Finished) {
 		if running {
 			s.accept(w, of.Result.Output)
 		}
-	case of.Result.Outcome == Succeeded:
+	case of.Result.Outcome == task.Succeeded:
 		s.succeeded(w, of)
 	case !running: // a late failure changes nothing
-	case of.Result.Outcome == Failed || of.Result.Outcome == TimedOut:
+	case of.Result.Outcome == task.Failed || of.Result.Outcome == task.TimedOut:
 		s.report(w, of)
-	case of.Result.Outcome == Cancelled || w.killed:
-		of.Result.Outcome = Cancelled
+	case of.Result.Outcome == task.Cancelled || w.killed:
+		of.Result.Outcome = task.Cancelled
 		s.noteAttempt(w, of)
 		s.again(w)
 	default:
@@ -218,7 +220,7 @@ func (s *State) report(w *work, of Finished) {
 	if wasWaiting {
 		s.unwait(w)
 	}
-	w.reported, w.success = of.Serial, of.Result.Outcome == Succeeded
+	w.reported, w.success = of.Serial, of.Result.Outcome == task.Succeeded
 	w.output, w.reason = of.Result.Output, of.Result.Reason
 	s.persists++
 	w.persist = s.persists
@@ -301,7 +303,7 @@ func (s *State) crashed(w *work, reason string) {
 		s.dropWork(w)
 		return
 	}
-	w.after = s.now.Add(s.opts.backoff(w.crashes))
+	w.after = s.now.Add(s.opts.Backoff(w.crashes))
 	if len(s.waits) == 0 || w.after.Before(s.first) {
 		s.first = w.after
 	}
@@ -354,10 +356,10 @@ func (s *State) merge(j *job) {
 }
 
 // changes returns what the datums of a job say about its output.
-func (j *job) changes() Delta {
-	d := Delta{Total: j.record.Counts.Total, Full: !j.delta, Removed: j.removed, Changed: make([]Output, len(j.items))}
+func (j *job) changes() output.Delta {
+	d := output.Delta{Total: j.record.Counts.Total, Full: !j.delta, Removed: j.removed, Changed: make([]output.Datum, len(j.items))}
 	for i, it := range j.items {
-		d.Changed[i] = Output{Identity: it.identity, Key: it.key, Tree: it.output}
+		d.Changed[i] = output.Datum{Identity: it.identity, Key: it.key, Tree: it.output}
 	}
 	return d
 }
@@ -425,7 +427,7 @@ func (s *State) attemptRecord(w *work, of Finished) history.Attempt {
 		Job: w.job, Identity: w.identity, Key: w.key, Attempt: of.Attempt, Outcome: string(r.Outcome), Exit: r.Exit,
 		Reason: firstLine(r.Reason), Log: r.Log, Started: commit.Stamp(r.Started), Ended: commit.Stamp(r.Ended), Stats: history.Stats(r.Stats),
 	}
-	if r.Outcome == Cancelled {
+	if r.Outcome == task.Cancelled {
 		a.By = w.by
 	}
 	return a

@@ -1,4 +1,4 @@
-package pipeline
+package engine
 
 import (
 	"time"
@@ -97,7 +97,7 @@ func (s *State) committed(j *job, of Swapped) {
 func (s *State) postpone() {
 	w := &s.swap
 	w.fails++
-	w.retryAt = s.now.Add(s.opts.backoff(w.fails))
+	w.retryAt = s.now.Add(s.opts.Backoff(w.fails))
 	w.force = true
 }
 

@@ -1,4 +1,4 @@
-package pipeline
+package engine
 
 import (
 	"slices"
@@ -188,7 +188,7 @@ func (s *State) lost(j *job, err error, final bool) {
 		return
 	}
 	j.record.Reason = firstLine(err.Error())
-	j.retryAt = s.now.Add(s.opts.backoff(j.fails))
+	j.retryAt = s.now.Add(s.opts.Backoff(j.fails))
 }
 
 // onMerged takes a job to its publication.

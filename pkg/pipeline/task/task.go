@@ -1,4 +1,4 @@
-package pipeline
+package task
 
 import (
 	"context"
@@ -35,19 +35,19 @@ type Task struct {
 	Transform spec.Transform
 	Params    map[string]string
 	Code      tree.Root // zero: no code
-	Inputs    []TaskInput
+	Inputs    []Input
 	Timeout   time.Duration // 0: none
 }
 
-// TaskInput is what a task sees under in/NAME.
-type TaskInput struct {
+// Input is what a task sees under in/NAME.
+type Input struct {
 	Name  string
 	URL   string // names content, for DVX_INPUT_<NAME>_URL
-	Items []TaskItem
+	Items []Item
 }
 
-// TaskItem is one selected file or directory, at Path below in/NAME.
-type TaskItem struct {
+// Item is one selected file or directory, at Path below in/NAME.
+type Item struct {
 	Path  string // without leading slash; empty for the whole tree
 	Entry tree.Entry
 }

@@ -1,4 +1,4 @@
-package pipeline
+package engine
 
 import (
 	"fmt"
@@ -21,13 +21,15 @@ type Options struct {
 	Trace             func(Transition)
 }
 
-func (o *Options) applyDefaults() {
+// Defaulted returns the options with every figure set.
+func (o Options) Defaulted() Options {
 	setDefault(&o.Slots, 1)
 	setDefault(&o.CheckpointEvery, 30*time.Second)
 	setDefault(&o.CheckpointRecords, 10_000)
 	setDefault(&o.CrashesMax, 20)
 	setDefault(&o.BackoffMin, time.Second)
 	setDefault(&o.BackoffMax, 5*time.Minute)
+	return o
 }
 
 func setDefault[T ~int | ~int64](v *T, d T) {
@@ -36,8 +38,8 @@ func setDefault[T ~int | ~int64](v *T, d T) {
 	}
 }
 
-// backoff returns how long to wait after the n-th failure, from 1.
-func (o *Options) backoff(n int) time.Duration {
+// Backoff returns how long to wait after the n-th failure, from 1.
+func (o *Options) Backoff(n int) time.Duration {
 	d := o.BackoffMin
 	for ; n > 1 && d < o.BackoffMax; n-- {
 		d *= 2
@@ -149,9 +151,8 @@ type owner struct {
 // NewState returns the state of an engine that starts. open are the jobs that
 // history says were under way when the last one stopped.
 func NewState(o Options, l Ledger, open []history.Job) *State {
-	o.applyDefaults()
 	s := &State{
-		opts: o, jobsM: jobEdges(), datumM: datumEdges(), ledger: l.Clone(),
+		opts: o.Defaulted(), jobsM: jobEdges(), datumM: datumEdges(), ledger: l.Clone(),
 		open: map[JobID]history.Job{}, jobs: map[JobID]*job{}, work: map[memo.Key]*work{}, busy: map[ref]int{},
 	}
 	if s.ledger.Ended == nil {
@@ -272,3 +273,13 @@ func (s *State) Datums(id JobID) []DatumStatus {
 	}
 	return out
 }
+
+// Current reports whether a job is over and of the newest heads.
+func (s *State) Current(id JobID) bool {
+	return s.jobs[id] == nil && slices.ContainsFunc(s.snap.Pipelines, func(p PipelineHead) bool {
+		return p.Ready() && s.ledger.current(p).ID == id
+	})
+}
+
+// UnderWay reports whether a job is.
+func (s *State) UnderWay(id JobID) bool { return s.jobs[id] != nil }

@@ -1,4 +1,4 @@
-package pipeline
+package engine
 
 import (
 	"testing"
@@ -10,7 +10,6 @@ import (
 	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
-	"github.com/dvx-io/dvx/pkg/repo"
 )
 
 func testID(s string) commit.ID { return commit.ID(chunk.Commit.Sum([]byte(s))) }
@@ -160,29 +159,8 @@ func TestSettle(t *testing.T) {
 func TestMarkCycles(t *testing.T) {
 	s := chain()
 	s.Pipelines[0].Inputs[0] = InputHead{Name: "b", Repo: "b", Branch: "main", Head: headAt("b", 1)}
-	markCycles(s.Pipelines)
+	MarkCycles(s.Pipelines)
 	if s.Pipelines[0].Ready() || s.Pipelines[1].Ready() || !s.Pipelines[2].Ready() {
 		t.Errorf("problems: %q, %q, %q", s.Pipelines[0].Problem, s.Pipelines[1].Problem, s.Pipelines[2].Problem)
-	}
-}
-
-func TestResolveInput(t *testing.T) {
-	view := &repo.View{Repos: map[string]repo.Repo{
-		"src": {Branches: map[string]repo.Branch{"main": {}, "v2": {}}},
-		"out": {Branches: map[string]repo.Branch{"staging": {Fork: "v2"}}, Specs: map[string]repo.Branch{"try": {Fork: "staging"}, "lost": {}}},
-	}}
-	for _, c := range []struct{ repo, set, branch, want string }{
-		{"src", "", "main", "main"},
-		{"src", "", "staging", "v2"},
-		{"src", "", "try", "v2"},
-		{"src", "main", "try", "main"},
-		{"src", "none", "try", ""},
-		{"src", "", "lost", ""},
-		{"none", "", "main", ""},
-	} {
-		got, problem := ResolveInput(view, spec.Input{Repo: c.repo, Branch: c.set}, c.branch)
-		if (problem == "") != (c.want != "") || c.want != "" && got != c.want {
-			t.Errorf("%+v: got %q, %q", c, got, problem)
-		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"time"
 
 	"github.com/dvx-io/dvx/pkg/auth"
@@ -69,18 +70,35 @@ func (d *Draft) Attrs() tree.Attrs { return tree.Attrs{Time: d.Time, Op: tree.Op
 // keep the attributes that they had.
 func (d *Draft) Apply(ctx context.Context, edits []tree.Edit) (tree.Root, error) {
 	for i := range edits {
-		a := &edits[i].Entry.Attrs
-		if edits[i].Op != tree.Put || edits[i].Entry.Kind == tree.Dir {
-			continue
-		}
-		if a.Time.IsZero() {
-			a.Time = d.Time
-		}
-		if a.Op == (tree.OpID{}) {
-			a.Op = tree.OpID(d.Op)
-		}
+		d.stamp(&edits[i])
 	}
 	return tree.Apply(ctx, d, d.Base, edits)
+}
+
+// ApplySorted makes edits that come in order of path, as [tree.ApplySorted]
+// wants them, and holds few of them in memory. In all else it is Apply.
+func (d *Draft) ApplySorted(ctx context.Context, edits iter.Seq2[tree.Edit, error]) (tree.Root, error) {
+	return tree.ApplySorted(ctx, d, d.Base, func(yield func(tree.Edit, error) bool) {
+		for e, err := range edits {
+			d.stamp(&e)
+			if !yield(e, err) {
+				return
+			}
+		}
+	})
+}
+
+// stamp completes the attributes of a file or link that is put.
+func (d *Draft) stamp(e *tree.Edit) {
+	if e.Op != tree.Put || e.Entry.Kind == tree.Dir {
+		return
+	}
+	if e.Entry.Attrs.Time.IsZero() {
+		e.Entry.Attrs.Time = d.Time
+	}
+	if e.Entry.Attrs.Op == (tree.OpID{}) {
+		e.Entry.Attrs.Op = tree.OpID(d.Op)
+	}
 }
 
 // CommitResult is what [Commit] made, or found made.

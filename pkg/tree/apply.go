@@ -24,8 +24,12 @@ func Apply(ctx context.Context, s chunk.Store, base Root, edits []Edit) (Root, e
 }
 
 func applyPlan(ctx context.Context, s chunk.Store, base Root, d dirEdit) (Root, error) {
+	return applyItems(ctx, s, base, d.sorted())
+}
+
+func applyItems(ctx context.Context, s chunk.Store, base Root, edits *itemEdits) (Root, error) {
 	a := &applier{s: s, w: newWriter(s)}
-	root, err := a.dir(ctx, base, d)
+	root, err := a.dir(ctx, base, edits)
 	if err != nil {
 		return Root{}, fmt.Errorf("edit directory: %w", err)
 	}
@@ -41,26 +45,43 @@ type applier struct {
 // dir applies the edits of one directory: level by level, from the entries
 // up. At each level only the runs that hold an edit are cut anew; the nodes
 // that come and go are the edits of the level above.
-func (a *applier) dir(ctx context.Context, base Root, d dirEdit) (Root, error) {
-	edits := d.sorted()
-	var items []item
+func (a *applier) dir(ctx context.Context, base Root, edits *itemEdits) (Root, error) {
 	build := &dirBuilder{w: a.w}
-	if !base.ID.IsZero() {
-		root, err := loadRoot(ctx, a.s, base)
+	add := func(it item) error { return build.add(ctx, it) }
+	if base.ID.IsZero() {
+		if err := a.merge(ctx, nil, edits, add); err != nil {
+			return Root{}, err
+		}
+		return build.finish(ctx)
+	}
+	root, err := loadRoot(ctx, a.s, base)
+	if err != nil {
+		return Root{}, err
+	}
+	upper := upperNodes{r: a.s, root: root, nodes: map[ID]*node{}}
+	for level := range root.level {
+		above, err := a.level(ctx, &upper, level, edits)
 		if err != nil {
 			return Root{}, err
 		}
-		upper := upperNodes{r: a.s, root: root, nodes: map[ID]*node{}}
-		for level := range root.level {
-			if edits, err = a.level(ctx, &upper, level, edits); err != nil {
-				return Root{}, err
-			}
-			if len(edits) == 0 {
-				return base, nil
-			}
+		if len(above) == 0 {
+			return base, nil
 		}
-		items, build.base = root.items, root.level
+		edits = listed(above)
 	}
+	build.base = root.level
+	if root.level > 0 {
+		return a.top(ctx, root.items, edits, build)
+	}
+	if err := a.merge(ctx, root.items, edits, add); err != nil {
+		return Root{}, err
+	}
+	return build.finish(ctx)
+}
+
+// top applies the edits of a root's level above the lowest, and builds what is
+// above it.
+func (a *applier) top(ctx context.Context, items []item, edits *itemEdits, build *dirBuilder) (Root, error) {
 	var merged []item
 	err := a.merge(ctx, items, edits, func(it item) error {
 		merged = append(merged, it)
@@ -69,7 +90,7 @@ func (a *applier) dir(ctx context.Context, base Root, d dirEdit) (Root, error) {
 	if err != nil {
 		return Root{}, err
 	}
-	if build.base > 0 && len(merged) < 2 {
+	if len(merged) < 2 {
 		return a.collapse(ctx, merged)
 	}
 	for _, it := range merged {
@@ -98,10 +119,10 @@ func (a *applier) collapse(ctx context.Context, items []item) (Root, error) {
 
 // level applies edits to the items of a level below the root and returns the
 // edits of the level above.
-func (a *applier) level(ctx context.Context, upper *upperNodes, level int, edits []itemEdit) ([]itemEdit, error) {
+func (a *applier) level(ctx context.Context, upper *upperNodes, level int, edits *itemEdits) ([]itemEdit, error) {
 	var above []itemEdit
-	for len(edits) > 0 {
-		at, err := upper.seek(ctx, level, edits[0].key)
+	for edits.head != nil {
+		at, err := upper.seek(ctx, level, edits.head.key)
 		if err != nil {
 			return nil, err
 		}
@@ -110,8 +131,7 @@ func (a *applier) level(ctx context.Context, upper *upperNodes, level int, edits
 				return nil, err
 			}
 		}
-		var old, fresh []*item
-		old, fresh, edits, err = a.recut(ctx, at, level, edits)
+		old, fresh, err := a.recut(ctx, at, level, edits)
 		if err != nil {
 			return nil, err
 		}
@@ -127,39 +147,36 @@ func (a *applier) ends(key string, level int) bool {
 
 // recut applies edits from the node at on, which a natural end precedes, to
 // the next natural end where the nodes before and after the edits meet again.
-// It returns the pointers to the old nodes and to those that take their place,
-// and the edits that lie further on.
-func (a *applier) recut(ctx context.Context, at *spot, level int, edits []itemEdit) (old, fresh []*item, rest []itemEdit, err error) {
+// It returns the pointers to the old nodes and to those that take their place.
+func (a *applier) recut(ctx context.Context, at *spot, level int, edits *itemEdits) (old, fresh []*item, err error) {
 	cut := a.w.cutter(ctx, level, func(ptr item) error {
 		fresh = append(fresh, &ptr)
 		return nil
 	})
+	add := func(it item) error { return cut.add(it, a.w.keys.sum(it.key)) }
 	for {
 		n, err := at.node(ctx)
 		if err != nil {
-			return nil, nil, nil, err
+			return nil, nil, err
 		}
 		old = append(old, at.pointer())
 		last := at.last()
-		here := 0
-		for here < len(edits) && (last || edits[here].key <= n.last()) {
-			here++
-		}
-		err = a.merge(ctx, n.items, edits[:here], func(it item) error {
-			return cut.add(it, a.w.keys.sum(it.key))
-		})
-		if err != nil {
-			return nil, nil, nil, err
-		}
-		edits = edits[here:]
 		if last {
-			return old, fresh, edits, cut.flush()
+			err = a.merge(ctx, n.items, edits, add)
+		} else {
+			err = a.mergeItems(ctx, n.items, edits, add)
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		if last {
+			return old, fresh, cut.flush()
 		}
 		if cut.empty() && a.ends(n.last(), level) {
-			return old, fresh, edits, nil
+			return old, fresh, nil
 		}
 		if err := at.move(ctx, 1); err != nil {
-			return nil, nil, nil, err
+			return nil, nil, err
 		}
 	}
 }
@@ -185,35 +202,59 @@ func appendSwap(edits []itemEdit, old, fresh []*item) []itemEdit {
 	return edits
 }
 
-// merge gives items with edits made to them to out, in order of key.
-func (a *applier) merge(ctx context.Context, items []item, edits []itemEdit, out func(item) error) error {
-	for len(items) > 0 || len(edits) > 0 {
-		if len(edits) == 0 || (len(items) > 0 && items[0].key < edits[0].key) {
-			if err := out(items[0]); err != nil {
-				return err
-			}
-			items = items[1:]
-			continue
-		}
-		var old *item
-		if len(items) > 0 && items[0].key == edits[0].key {
-			old, items = &items[0], items[1:]
-		}
-		it := edits[0].put
-		if k := edits[0].user; k != nil {
-			var err error
-			if it, err = a.resolve(ctx, old, k); err != nil {
-				return fmt.Errorf("%.200q: %w", edits[0].key, err)
-			}
-		}
-		edits = edits[1:]
-		if it != nil {
-			if err := out(*it); err != nil {
-				return err
-			}
+// merge gives items with all edits made to them to out, in order of key.
+func (a *applier) merge(ctx context.Context, items []item, edits *itemEdits, out func(item) error) error {
+	if err := a.mergeItems(ctx, items, edits, out); err != nil {
+		return err
+	}
+	for edits.head != nil {
+		if err := a.edit(ctx, nil, edits, out); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// mergeItems gives items with the edits up to the last item's key made to them
+// to out, in order of key.
+func (a *applier) mergeItems(ctx context.Context, items []item, edits *itemEdits, out func(item) error) error {
+	for i := range items {
+		it := &items[i]
+		for edits.head != nil && edits.head.key < it.key {
+			if err := a.edit(ctx, nil, edits, out); err != nil {
+				return err
+			}
+		}
+		var err error
+		if edits.head != nil && edits.head.key == it.key {
+			err = a.edit(ctx, it, edits, out)
+		} else {
+			err = out(*it)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// edit makes the next edit to old, nil for none, and gives what comes of it to
+// out.
+func (a *applier) edit(ctx context.Context, old *item, edits *itemEdits, out func(item) error) error {
+	e := edits.head
+	it := e.put
+	if e.user != nil {
+		var err error
+		if it, err = a.resolve(ctx, old, e.user); err != nil {
+			return fmt.Errorf("%.200q: %w", e.key, err)
+		}
+	}
+	if it != nil {
+		if err := out(*it); err != nil {
+			return err
+		}
+	}
+	return edits.advance()
 }
 
 // resolve returns the entry that an edit makes of old, nil for none.
@@ -256,7 +297,7 @@ func (a *applier) entry(ctx context.Context, old *Entry, k *keyEdit) (*Entry, er
 			return nil, err
 		}
 	}
-	if len(k.inner) > 0 {
+	if len(k.inner) > 0 || k.below != nil {
 		if now, err = a.inner(ctx, now, k); err != nil {
 			return nil, err
 		}
@@ -337,7 +378,11 @@ func (a *applier) inner(ctx context.Context, now *Entry, k *keyEdit) (*Entry, er
 	if now != nil {
 		base = now.Dir
 	}
-	root, err := a.dir(ctx, base, k.inner)
+	edits, err := k.edits()
+	if err != nil {
+		return nil, err
+	}
+	root, err := a.dir(ctx, base, edits)
 	if err != nil {
 		return nil, err
 	}

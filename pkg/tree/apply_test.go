@@ -61,7 +61,10 @@ func (m model) history(t *testing.T, s chunk.Store, rng *rand.Rand) Root {
 	rng.Shuffle(len(edits), func(i, j int) { edits[i], edits[j] = edits[j], edits[i] })
 	for len(edits) > 0 {
 		n := min(len(edits), 1+rng.IntN(1+rng.IntN(100)))
-		root = apply(t, s, root, edits[:n]...)
+		var err error
+		if root, err = Apply(t.Context(), s, root, edits[:n]); err != nil {
+			t.Fatal(err)
+		}
 		edits = edits[n:]
 	}
 	return apply(t, s, root, made...)

@@ -57,7 +57,10 @@ func TestCostFollowsChange(t *testing.T) {
 			t.Logf("built %d entries in %v", tt.n, time.Since(start))
 
 			reads0, writes0 := s.Counts()
-			b := apply(t, s, a, Edit{Op: Put, Path: tt.path, Entry: Entry{Kind: File, Exec: true}})
+			b, err := Apply(ctx, s, a, []Edit{{Op: Put, Path: tt.path, Entry: Entry{Kind: File, Exec: true}}})
+			if err != nil {
+				t.Fatal(err)
+			}
 			reads1, writes1 := s.Counts()
 			logN := int(math.Log2(float64(tt.n))) // nodes hold 256 entries, so the depth is far less
 			if got := reads1 - reads0; got > logN {

@@ -51,6 +51,7 @@ type keyEdit struct {
 	marker   *Marker
 	markSet  bool // the marker's Attrs replace equal content's too
 	inner    dirEdit
+	below    func() (*itemEdits, error) // instead of inner, if they come one by one
 }
 
 // plan sorts a sequence of edits into a tree of directories. Of edits that
@@ -66,15 +67,11 @@ func plan(edits []Edit) (dirEdit, error) {
 }
 
 func (d dirEdit) include(e *Edit) error {
-	names, err := splitPath(e.Path)
+	names, isDir, err := e.place()
 	if err != nil {
 		return err
 	}
 	last := len(names) - 1
-	isDir := e.Op == DeleteDir || e.Op == Mark || e.Op == MakeDir || (e.Op == Put && e.Entry.Kind == Dir)
-	if !isDir && strings.HasSuffix(e.Path, "/") {
-		return fmt.Errorf("path %.200q: names a directory: %w", e.Path, fs.ErrInvalid)
-	}
 	for _, name := range names[:last] {
 		k := d.at(name, true)
 		if k.inner == nil {
@@ -82,23 +79,40 @@ func (d dirEdit) include(e *Edit) error {
 		}
 		d = k.inner
 	}
-	k := d.at(names[last], isDir)
+	return d.at(names[last], isDir).include(e)
+}
+
+// place returns the names of the edit's path, and whether it is about a
+// directory.
+func (e *Edit) place() (names []string, isDir bool, err error) {
+	if names, err = splitPath(e.Path); err != nil {
+		return nil, false, err
+	}
+	isDir = e.Op == DeleteDir || e.Op == Mark || e.Op == MakeDir || (e.Op == Put && e.Entry.Kind == Dir)
+	if !isDir && strings.HasSuffix(e.Path, "/") {
+		return nil, false, fmt.Errorf("path %.200q: names a directory: %w", e.Path, fs.ErrInvalid)
+	}
+	return names, isDir, nil
+}
+
+// include adds an edit of the key to those before.
+func (k *keyEdit) include(e *Edit) (err error) {
 	switch e.Op {
 	case Put:
-		*k = keyEdit{name: names[last], op: Put, entry: e.Entry, setAttrs: e.SetAttrs}
-		k.entry.Name = names[last]
+		*k = keyEdit{name: k.name, op: Put, entry: e.Entry, setAttrs: e.SetAttrs}
+		k.entry.Name = k.name
 		err = CheckEntry(k.entry)
 	case Delete, DeleteDir:
-		*k = keyEdit{name: names[last], op: e.Op}
+		*k = keyEdit{name: k.name, op: e.Op}
 	case Mark:
 		k.mark, k.marker, k.markSet = true, e.Marker, e.SetAttrs
-		err = CheckEntry(Entry{Name: names[last], Kind: Dir, Dir: placeholder(), Marker: e.Marker})
+		err = CheckEntry(Entry{Name: k.name, Kind: Dir, Dir: placeholder(), Marker: e.Marker})
 	case MakeDir:
 		k.made, k.madeWith = true, e.Entry.Attrs
 		if e.Entry.Marker != nil {
 			k.mark, k.marker, k.markSet = true, e.Entry.Marker, e.SetAttrs
 		}
-		err = CheckEntry(Entry{Name: names[last], Kind: Dir, Dir: placeholder(), Marker: e.Entry.Marker, Attrs: e.Entry.Attrs})
+		err = CheckEntry(Entry{Name: k.name, Kind: Dir, Dir: placeholder(), Marker: e.Entry.Marker, Attrs: e.Entry.Attrs})
 	default:
 		err = fmt.Errorf("unknown edit %d: %w", e.Op, fs.ErrInvalid)
 	}
@@ -122,6 +136,14 @@ func (d dirEdit) at(name string, isDir bool) *keyEdit {
 	return k
 }
 
+// edits opens the edits of the directory's own keys.
+func (k *keyEdit) edits() (*itemEdits, error) {
+	if k.below != nil {
+		return k.below()
+	}
+	return k.inner.sorted(), nil
+}
+
 // placeholder returns a Root that passes the checks of an entry's form.
 func placeholder() Root { return Root{ID: emptyID, Content: ContentID(emptyID)} }
 
@@ -133,12 +155,43 @@ type itemEdit struct {
 	user *keyEdit
 }
 
+// itemEdits hands out the edits of one level in order of key.
+type itemEdits struct {
+	head *itemEdit // the next one, nil at the end
+	pull func() (*itemEdit, error)
+}
+
+// openEdits returns the edits that pull returns, up to the first nil.
+func openEdits(pull func() (*itemEdit, error)) (*itemEdits, error) {
+	e := &itemEdits{pull: pull}
+	return e, e.advance()
+}
+
+func (e *itemEdits) advance() (err error) {
+	e.head, err = e.pull()
+	return err
+}
+
+// listed returns edits that are in memory and in order.
+func listed(edits []itemEdit) *itemEdits {
+	e := &itemEdits{pull: func() (*itemEdit, error) {
+		if len(edits) == 0 {
+			return nil, nil
+		}
+		head := &edits[0]
+		edits = edits[1:]
+		return head, nil
+	}}
+	_ = e.advance() // never fails
+	return e
+}
+
 // sorted returns the directory's edits in order of key.
-func (d dirEdit) sorted() []itemEdit {
+func (d dirEdit) sorted() *itemEdits {
 	edits := make([]itemEdit, 0, len(d))
 	for key, k := range d {
 		edits = append(edits, itemEdit{key: key, user: k})
 	}
 	slices.SortFunc(edits, func(a, b itemEdit) int { return cmp.Compare(a.key, b.key) })
-	return edits
+	return listed(edits)
 }

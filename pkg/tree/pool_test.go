@@ -109,6 +109,7 @@ func (m model) build(t testing.TB, s chunk.Store, paths []string) Root {
 
 func apply(t testing.TB, s chunk.Store, base Root, edits ...Edit) Root {
 	t.Helper()
+	checkSorted(t, s, base, edits)
 	root, err := Apply(context.Background(), s, base, edits)
 	if err != nil {
 		t.Fatal(err)

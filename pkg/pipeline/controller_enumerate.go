@@ -10,6 +10,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/memo"
+	"github.com/dvx-io/dvx/pkg/pipeline/datum"
 	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 	"github.com/dvx-io/dvx/pkg/pipeline/output"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
@@ -20,7 +21,7 @@ import (
 // assignment is what it takes to run a datum.
 type assignment struct {
 	plan  *keying
-	datum Datum
+	datum datum.Datum
 }
 
 // keying is what the datums of a job have in common.
@@ -30,8 +31,8 @@ type keying struct {
 	platform string
 }
 
-func (k *keying) work(d Datum) memo.Work {
-	return WorkOf(k.version.Spec, k.runtime, k.version.Code.Content, k.platform, d)
+func (k *keying) work(d datum.Datum) memo.Work {
+	return datum.Work(k.version.Spec, k.runtime, k.version.Code.Content, k.platform, d)
 }
 
 // enumerate lists the datums of a job, or what changed since its pipeline's
@@ -122,7 +123,7 @@ func (l *listing) previous(ctx context.Context) (old tree.Root, ok bool, err err
 	if err != nil {
 		return old, false, err
 	}
-	for d, err := range Datums(ctx, l.r, in.Tree, now) {
+	for d, err := range datum.List(ctx, l.r, in.Tree, now) {
 		if err != nil {
 			return old, false, err
 		}
@@ -152,7 +153,7 @@ func (l *listing) loadSpec(ctx context.Context, id commit.ID) (spec.Input, error
 }
 
 func (l *listing) all(ctx context.Context) error {
-	for d, err := range Datums(ctx, l.r, l.input(), l.keys.version.Spec.Input) {
+	for d, err := range datum.List(ctx, l.r, l.input(), l.keys.version.Spec.Input) {
 		if err == nil {
 			err = l.add(ctx, d)
 		}
@@ -169,7 +170,7 @@ func (l *listing) input() tree.Root { return l.job.Head.Inputs[0].Head.Commit.Tr
 func (l *listing) changes(ctx context.Context, old tree.Root) error {
 	l.answer.Delta = true
 	l.answer.Total, _ = engine.CountOf(l.job.Head.Output.Commit)
-	for x, err := range DatumChanges(ctx, l.r, old, l.r, l.input(), l.keys.version.Spec.Input) {
+	for x, err := range datum.Changes(ctx, l.r, old, l.r, l.input(), l.keys.version.Spec.Input) {
 		if err != nil {
 			return err
 		}
@@ -190,7 +191,7 @@ func (l *listing) changes(ctx context.Context, old tree.Root) error {
 }
 
 // add lists a datum, with its result if there is one.
-func (l *listing) add(ctx context.Context, d Datum) error {
+func (l *listing) add(ctx context.Context, d datum.Datum) error {
 	it := engine.Item{Identity: d.Identity, Key: l.keys.work(d).Key()}
 	r, ok, err := l.c.memo.Lookup(ctx, it.Key, l.c.o.Scope)
 	if err != nil {

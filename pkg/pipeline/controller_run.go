@@ -10,6 +10,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/memo"
+	"github.com/dvx-io/dvx/pkg/pipeline/datum"
 	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
 	"github.com/dvx-io/dvx/pkg/pipeline/task"
@@ -44,7 +45,7 @@ func (c *Controller) attempt(ctx context.Context, a *assignment, e engine.Start)
 	if a == nil {
 		return task.Result{Outcome: task.Crashed, Reason: "dvx: bug: a datum was started that nobody enumerated"}
 	}
-	t, err := TaskOf(a.plan.version, a.datum, e.Key, e.Attempt)
+	t, err := datum.Task(a.plan.version.Spec, a.plan.version.Code, a.datum, e.Key, e.Attempt)
 	if err != nil {
 		return task.Result{Outcome: task.Failed, Reason: err.Error()}
 	}

@@ -17,7 +17,7 @@ func (w *Worker) environ(t task.Task) []string {
 		"DVX_DATUM_ID": t.Key.String(), "DVX_ATTEMPT_KEY": attemptKey(t.Key),
 	}
 	for _, in := range t.Inputs {
-		env["DVX_INPUT_"+envName(in.Name)+"_URL"] = in.URL
+		env["DVX_INPUT_"+envName(in.Name)+"_URL"] = in.URL()
 	}
 	for name, value := range t.Transform.Env {
 		env[name] = value

@@ -8,11 +8,13 @@ import (
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/memo"
 	"github.com/dvx-io/dvx/pkg/pipeline/task"
+	"github.com/dvx-io/dvx/pkg/tree"
 )
 
 func TestEnvironmentIsExactlyTheDeclaredOne(t *testing.T) {
 	t.Setenv("DVX_SECRET_OF_THE_DAEMON", "leak")
 	key := memo.Key(chunk.Data.Sum([]byte("work")))
+	id := chunk.ID{0xab}
 	cases := []struct {
 		name    string
 		env     map[string]string
@@ -29,8 +31,8 @@ func TestEnvironmentIsExactlyTheDeclaredOne(t *testing.T) {
 		},
 		{
 			"inputs", nil,
-			[]task.Input{{Name: "raw-images.v2", URL: "dvx://content/ab"}, {Name: "b"}},
-			map[string]string{"DVX_INPUT_RAW_IMAGES_V2_URL": "dvx://content/ab", "DVX_INPUT_B_URL": ""},
+			[]task.Input{{Name: "raw-images.v2", Items: []task.Item{{Path: "a", Entry: tree.Entry{Kind: tree.File, Content: chunk.Content{ID: id}}}}}, {Name: "b"}},
+			map[string]string{"DVX_INPUT_RAW_IMAGES_V2_URL": "dvx://content/" + id.String(), "DVX_INPUT_B_URL": ""},
 		},
 	}
 	for _, c := range cases {

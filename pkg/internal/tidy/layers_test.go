@@ -60,6 +60,9 @@ var layers = []layer{
 	{"L5c what must run", []string{
 		"pkg/pipeline/engine",
 	}},
+	{"L5b2 which runs there are", []string{
+		"pkg/pipeline/datum",
+	}},
 	{"L5b one run, and what comes of many", []string{
 		"pkg/pipeline/output",
 		"pkg/pipeline/task",

@@ -42,8 +42,22 @@ type Task struct {
 // Input is what a task sees under in/NAME.
 type Input struct {
 	Name  string
-	URL   string // names content, for DVX_INPUT_<NAME>_URL
-	Items []Item
+	Items []Item // sorted by path; their Attrs and markers have no meaning
+}
+
+// URL names what an input selects by its content alone, for
+// DVX_INPUT_<NAME>_URL, so that a program that reads it does not see where the
+// content comes from: the content ID of a directory, the ID of a file's bytes.
+// It is empty for an input of several items.
+func (in Input) URL() string {
+	if len(in.Items) != 1 {
+		return ""
+	}
+	e := in.Items[0].Entry
+	if e.Kind == tree.Dir {
+		return "dvx://content/" + e.Dir.Content.String()
+	}
+	return "dvx://content/" + e.Content.ID.String()
 }
 
 // Item is one selected file or directory, at Path below in/NAME.

@@ -1,4 +1,4 @@
-package pipeline
+package datum
 
 import (
 	"context"
@@ -17,13 +17,7 @@ type Datum struct {
 	// the path that it selects, "images:/2026/a.png", a directory's with "/" at
 	// the end. No two datums of a job have the same.
 	Identity string
-	Inputs   []DatumInput // in order of the spec
-}
-
-// DatumInput is what a datum selects of one input.
-type DatumInput struct {
-	Name  string
-	Items []task.Item // sorted by path; their Attrs and markers have no meaning
+	Inputs   []task.Input // in order of the spec
 }
 
 // newDatum returns the datum of what an input selects.
@@ -32,13 +26,13 @@ func newDatum(in spec.Input, s spec.Selected) Datum {
 	if s.Entry.Kind == tree.Dir && s.Path != "" {
 		id += "/"
 	}
-	return Datum{Identity: id, Inputs: []DatumInput{{Name: in.Name, Items: []task.Item{task.Item(s)}}}}
+	return Datum{Identity: id, Inputs: []task.Input{{Name: in.Name, Items: []task.Item{task.Item(s)}}}}
 }
 
-// Datums yields the datums of an input at root, in order of path, as it finds
+// List yields the datums of an input at root, in order of path, as it finds
 // them: it reads no more of the tree than the glob can select from. A zero
 // root has none. The sequence ends after an error.
-func Datums(ctx context.Context, r chunk.Reader, root tree.Root, in spec.Input) iter.Seq2[Datum, error] {
+func List(ctx context.Context, r chunk.Reader, root tree.Root, in spec.Input) iter.Seq2[Datum, error] {
 	return func(yield func(Datum, error) bool) {
 		fail := func(err error) { yield(Datum{}, fmt.Errorf("list datums of input %s: %w", in.Name, err)) }
 		g, err := spec.CompileGlob(in.Glob)
@@ -58,19 +52,19 @@ func Datums(ctx context.Context, r chunk.Reader, root tree.Root, in spec.Input) 
 	}
 }
 
-// DatumChange is a datum that was added, removed, or has other content.
-type DatumChange struct {
+// Change is a datum that was added, removed, or has other content.
+type Change struct {
 	Kind  tree.ChangeKind
 	Datum Datum // with the new content; the old of a removed one
 }
 
-// DatumChanges yields how the datums of an input differ from the tree old,
+// Changes yields how the datums of an input differ from the tree old,
 // read through ro, to the tree now, read through rn, in order of path. A zero
 // root has no datums. The cost follows the differences between the trees, not
 // their size. The sequence ends after an error.
-func DatumChanges(ctx context.Context, ro chunk.Reader, old tree.Root, rn chunk.Reader, now tree.Root, in spec.Input) iter.Seq2[DatumChange, error] {
-	return func(yield func(DatumChange, error) bool) {
-		fail := func(err error) { yield(DatumChange{}, fmt.Errorf("compare datums of input %s: %w", in.Name, err)) }
+func Changes(ctx context.Context, ro chunk.Reader, old tree.Root, rn chunk.Reader, now tree.Root, in spec.Input) iter.Seq2[Change, error] {
+	return func(yield func(Change, error) bool) {
+		fail := func(err error) { yield(Change{}, fmt.Errorf("compare datums of input %s: %w", in.Name, err)) }
 		g, err := spec.CompileGlob(in.Glob)
 		if err != nil {
 			fail(err)
@@ -81,7 +75,7 @@ func DatumChanges(ctx context.Context, ro chunk.Reader, old tree.Root, rn chunk.
 				fail(err)
 				return
 			}
-			if !yield(DatumChange{Kind: c.Kind, Datum: newDatum(in, c.Selected)}, nil) {
+			if !yield(Change{Kind: c.Kind, Datum: newDatum(in, c.Selected)}, nil) {
 				return
 			}
 		}

@@ -1,4 +1,4 @@
-package pipeline
+package datum
 
 import (
 	"context"
@@ -47,7 +47,7 @@ func plant(t interface{ Fatal(...any) }, s chunk.Store, files map[string]string)
 
 func datumsOf(t interface{ Fatal(...any) }, s chunk.Store, root tree.Root, in spec.Input) []Datum {
 	var all []Datum
-	for d, err := range Datums(context.Background(), s, root, in) {
+	for d, err := range List(context.Background(), s, root, in) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +105,7 @@ func TestDatumsStop(t *testing.T) {
 	var s chunk.Mem
 	root := plant(t, &s, map[string]string{"a/1": "", "a/2": "", "b/3": ""})
 	n := 0
-	for _, err := range Datums(t.Context(), &s, root, spec.Input{Name: "in", Glob: "**"}) {
+	for _, err := range List(t.Context(), &s, root, spec.Input{Name: "in", Glob: "**"}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,7 +113,7 @@ func TestDatumsStop(t *testing.T) {
 			break
 		}
 	}
-	for c, err := range DatumChanges(t.Context(), &s, tree.Root{}, &s, root, spec.Input{Name: "in", Glob: "/*/*"}) {
+	for c, err := range Changes(t.Context(), &s, tree.Root{}, &s, root, spec.Input{Name: "in", Glob: "/*/*"}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,17 +130,17 @@ func TestDatumsReportErrors(t *testing.T) {
 	var s chunk.Mem
 	root := plant(t, &s, map[string]string{"a/1": ""})
 	in := spec.Input{Name: "in", Glob: "/*/*"}
-	for _, err := range Datums(t.Context(), &chunk.Mem{}, root, in) {
+	for _, err := range List(t.Context(), &chunk.Mem{}, root, in) {
 		if err == nil || !strings.Contains(err.Error(), "input in") {
 			t.Errorf("missing nodes: error %v", err)
 		}
 	}
-	for _, err := range DatumChanges(t.Context(), &s, root, &chunk.Mem{}, tree.Root{ID: tree.ID{1}}, in) {
+	for _, err := range Changes(t.Context(), &s, root, &chunk.Mem{}, tree.Root{ID: tree.ID{1}}, in) {
 		if err == nil {
 			t.Error("missing nodes: no error")
 		}
 	}
-	for _, err := range Datums(t.Context(), &s, root, spec.Input{Name: "in", Glob: "/["}) {
+	for _, err := range List(t.Context(), &s, root, spec.Input{Name: "in", Glob: "/["}) {
 		if err == nil {
 			t.Error("bad glob: no error")
 		}
@@ -192,9 +192,9 @@ func TestDatumsAgreeWithMatch(t *testing.T) {
 	})
 }
 
-// TestDatumChangesAgreeWithDatums: the changes are the difference of the full
+// TestChangesAgreeWithDatums: the changes are the difference of the full
 // lists, in the same order.
-func TestDatumChangesAgreeWithDatums(t *testing.T) {
+func TestChangesAgreeWithDatums(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var s chunk.Mem
 		in := spec.Input{Name: "in", Glob: drawTreeGlob(t)}
@@ -229,7 +229,7 @@ func TestDatumChangesAgreeWithDatums(t *testing.T) {
 			}
 		}
 		got, order := map[string]tree.ChangeKind{}, []string{}
-		for c, err := range DatumChanges(context.Background(), &s, old, &s, now, in) {
+		for c, err := range Changes(context.Background(), &s, old, &s, now, in) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -253,14 +253,14 @@ func TestDatumChangesAgreeWithDatums(t *testing.T) {
 func keysOf(ds []Datum) map[string]string {
 	m := map[string]string{}
 	for _, d := range ds {
-		m[d.Identity] = fmt.Sprint(d.Inputs[0].work())
+		m[d.Identity] = fmt.Sprint(workOn(d.Inputs[0]))
 	}
 	return m
 }
 
-// TestDatumChangesCostFollowsChange: ten files more beside 100,000 take a few
+// TestChangesCostFollowsChange: ten files more beside 100,000 take a few
 // node reads, and one file deep in one of 300 directories likewise.
-func TestDatumChangesCostFollowsChange(t *testing.T) {
+func TestChangesCostFollowsChange(t *testing.T) {
 	var s chunk.Mem
 	e := fileOf(t, &s, "x")
 	build := func(n int) tree.Root {
@@ -288,7 +288,7 @@ func TestDatumChangesCostFollowsChange(t *testing.T) {
 	for _, glob := range []string{"/*", "/**/*.csv"} {
 		before, _ := s.Counts()
 		n := 0
-		for c, err := range DatumChanges(t.Context(), &s, old, &s, now, spec.Input{Name: "in", Glob: glob}) {
+		for c, err := range Changes(t.Context(), &s, old, &s, now, spec.Input{Name: "in", Glob: glob}) {
 			if err != nil || c.Kind != tree.Added {
 				t.Fatal(c, err)
 			}

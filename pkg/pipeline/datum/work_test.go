@@ -1,4 +1,4 @@
-package pipeline
+package datum
 
 import (
 	"os"
@@ -10,7 +10,6 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/memo"
-	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/pipeline/task"
 	"github.com/dvx-io/dvx/pkg/tree"
@@ -20,7 +19,7 @@ import (
 // built whether it is in the key, and what else is.
 func keyTable(t *testing.T) (fields map[string]string, others []string) {
 	t.Helper()
-	b, err := os.ReadFile("spec/testdata/key_table.golden")
+	b, err := os.ReadFile("../spec/testdata/key_table.golden")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +50,7 @@ func keyTable(t *testing.T) (fields map[string]string, others []string) {
 // fullSpec returns a spec that uses every field.
 func fullSpec(t testing.TB) spec.Spec {
 	t.Helper()
-	b, err := os.ReadFile("spec/testdata/full.json")
+	b, err := os.ReadFile("../spec/testdata/full.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +84,7 @@ func newScene(t testing.TB) scene {
 }
 
 func (s scene) work() memo.Work {
-	return WorkOf(s.spec.WithDefaults(), s.runtime, s.code, s.platform, s.datum)
+	return Work(s.spec.WithDefaults(), s.runtime, s.code, s.platform, s.datum)
 }
 
 func (s scene) item() *task.Item { return &s.datum.Inputs[0].Items[0] }
@@ -186,28 +185,28 @@ func TestWorkOfGolden(t *testing.T) {
 	}
 }
 
-func TestTaskOf(t *testing.T) {
+func TestTask(t *testing.T) {
 	s := newScene(t)
-	v := engine.Version{Spec: s.spec, Code: tree.Root{ID: tree.ID{7}}}
-	task, err := TaskOf(v, s.datum, memo.Key{5}, 2)
+	code := tree.Root{ID: tree.ID{7}}
+	task, err := Task(s.spec, code, s.datum, memo.Key{5}, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if task.Key != (memo.Key{5}) || task.Attempt != 2 || task.Code != v.Code || task.Timeout != 90*time.Second || task.Transform.Cmd[3] != "0.50" {
+	if task.Key != (memo.Key{5}) || task.Attempt != 2 || task.Code != code || task.Timeout != 90*time.Second || task.Transform.Cmd[3] != "0.50" {
 		t.Errorf("task %+v", task)
 	}
 	in := task.Inputs[0]
-	if want := "dvx://content/" + s.item().Entry.Content.ID.String(); in.Name != "in" || in.URL != want || len(in.Items) != 1 {
+	if want := "dvx://content/" + s.item().Entry.Content.ID.String(); in.Name != "in" || in.URL() != want || len(in.Items) != 1 {
 		t.Errorf("input %+v, want URL %s", in, want)
 	}
 	dir := newDatum(spec.Input{Name: "in"}, spec.Selected{
 		Entry: tree.Entry{Kind: tree.Dir, Dir: tree.Root{ID: tree.ID{8}, Content: tree.ContentID{3}}},
 	})
-	if task, err = TaskOf(v, dir, memo.Key{}, 1); err != nil || task.Inputs[0].URL != "dvx://content/"+(tree.ContentID{3}).String() {
+	if task, err = Task(s.spec, code, dir, memo.Key{}, 1); err != nil || task.Inputs[0].URL() != "dvx://content/"+(tree.ContentID{3}).String() {
 		t.Errorf("directory: %+v, %v", task.Inputs, err)
 	}
-	v.Spec.Parameters = nil
-	if _, err := TaskOf(v, s.datum, memo.Key{}, 1); err == nil {
+	s.spec.Parameters = nil
+	if _, err := Task(s.spec, code, s.datum, memo.Key{}, 1); err == nil {
 		t.Error("a spec with unknown parameters gives a task")
 	}
 }

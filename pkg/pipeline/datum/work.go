@@ -1,0 +1,60 @@
+package datum
+
+import (
+	"github.com/dvx-io/dvx/pkg/memo"
+	"github.com/dvx-io/dvx/pkg/pipeline/spec"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
+	"github.com/dvx-io/dvx/pkg/tree"
+)
+
+// Work returns the complete description of the run of a valid spec on a
+// datum: what its memo key covers. rt is what the runner says would execute
+// the expanded transform, code the content ID of the code tree (zero without),
+// platform as in "linux/amd64". It is a pure function; the table of
+// package spec says of every field whether it plays a part.
+func Work(s spec.Spec, rt memo.Runtime, code tree.ContentID, platform string, d Datum) memo.Work {
+	t, _ := s.Expand() // valid, so it expands
+	w := memo.Work{
+		ABI:      memo.ABI,
+		Salt:     s.Reprocess,
+		Platform: platform,
+		Runtime:  rt,
+		Command:  t.Cmd,
+		Stdin:    t.Stdin,
+		Env:      t.Env,
+		Params:   s.Parameters,
+		Dir:      t.WorkingDir,
+		Code:     code,
+	}
+	for _, in := range d.Inputs {
+		w.Inputs = append(w.Inputs, workOn(in))
+	}
+	return w
+}
+
+// workOn returns what user code can see of an input.
+func workOn(in task.Input) memo.Input {
+	out := memo.Input{Name: in.Name, Items: make([]memo.Item, len(in.Items))}
+	for i, it := range in.Items {
+		item := memo.Item{Path: it.Path, Kind: it.Entry.Kind}
+		if it.Entry.Kind == tree.Dir {
+			item.Dir = it.Entry.Dir.Content
+		} else {
+			item.Exec, item.Content = it.Entry.Exec, it.Entry.Content
+		}
+		out.Items[i] = item
+	}
+	return out
+}
+
+// Task returns the task that runs a datum for the given attempt, from 1. It
+// fails if the spec is not valid.
+func Task(s spec.Spec, code tree.Root, d Datum, key memo.Key, attempt int) (task.Task, error) {
+	x, err := s.Expand()
+	if err != nil {
+		return task.Task{}, err
+	}
+	return task.Task{
+		Key: key, Attempt: attempt, Transform: x, Params: s.Parameters, Code: code, Inputs: d.Inputs, Timeout: s.DatumTimeout(),
+	}, nil
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -49,8 +50,14 @@ func TestListRefs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ids, err := ListRefs(raw); err != nil || len(ids) != 3 || ids[0] != a || ids[1] != b || ids[2] != a {
-		t.Errorf("%v, %v", ids, err)
+	if refs, err := ListRefs(raw); err != nil || !slices.Equal(refs, []Ref{{Data, a}, {Data, b}, {Data, a}}) {
+		t.Errorf("%v, %v", refs, err)
+	}
+	if raw, err = encodeList(2, []listEntry{{ID: a, Size: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if refs, err := ListRefs(raw); err != nil || !slices.Equal(refs, []Ref{{List, a}}) {
+		t.Errorf("%v, %v", refs, err)
 	}
 	if _, err := ListRefs(raw[1:]); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("got %v", err)

@@ -23,6 +23,7 @@ type Env struct {
 	Add       []Segment      // index segments with the session's chunks, and merged ones
 	Drop      []string       // keys of index segments that merged ones replace; they must be in the base
 	Attachments
+	Collection *Collection // nil unless garbage collection makes the change
 }
 
 // Attachments are changes of a root below the level of names, for the layers
@@ -111,7 +112,13 @@ func (e *Env) check(base *Root) error {
 	if err := dropAll("memo", base.Memo, e.DropMemo); err != nil {
 		return err
 	}
-	return dropAll("history", base.History, e.DropHistory)
+	if err := dropAll("history", base.History, e.DropHistory); err != nil {
+		return err
+	}
+	if err := checkAttached(slices.Concat(e.AddMemo, e.AddHistory), base.Floor); err != nil || e.Collection == nil {
+		return err
+	}
+	return e.Collection.check(base)
 }
 
 func dropAll(what string, have, drop []string) error {
@@ -138,6 +145,9 @@ func (e *Env) apply(next *Root) {
 	if e.Lead != "" {
 		next.Term++
 		next.Leader = e.Lead
+	}
+	if e.Collection != nil {
+		e.Collection.apply(next)
 	}
 }
 

@@ -15,8 +15,9 @@ import (
 	"github.com/dvx-io/dvx/pkg/commit"
 )
 
-// sessionPrefix is where objects say which sessions are at work.
-const sessionPrefix = "sessions/"
+// SessionPrefix is where objects say which sessions are at work: each is empty
+// and has the name of its session.
+const SessionPrefix = "sessions/"
 
 // closeTimeout is how long Close waits for the session's object to go.
 const closeTimeout = 10 * time.Second
@@ -62,7 +63,7 @@ func (d *Direct) Session(ctx context.Context, s Scope) (Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := putNew(ctx, d.objects, sessionPrefix+name, nil); err != nil {
+	if err := putNew(ctx, d.objects, SessionPrefix+name, nil); err != nil {
 		return nil, fmt.Errorf("open session: %w", err)
 	}
 	ps, err := d.packs.Session(ctx, snap, name)
@@ -164,7 +165,7 @@ func (s *session) Close() error {
 		// Best effort: GC takes a session that stays for a dead one.
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()
-		_ = s.d.objects.Delete(ctx, sessionPrefix+s.Name())
+		_ = s.d.objects.Delete(ctx, SessionPrefix+s.Name())
 	}
 	return err
 }

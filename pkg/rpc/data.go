@@ -181,12 +181,20 @@ func named(kind chunk.Kind, b []byte) ([]chunk.ID, error) {
 		}
 		return ids, nil
 	case chunk.Node:
-		return tree.NodeRefs(b)
+		return idsOf(tree.NodeRefs(b))
 	case chunk.List:
-		return chunk.ListRefs(b)
+		return idsOf(chunk.ListRefs(b))
 	default:
 		return nil, nil
 	}
+}
+
+func idsOf(refs []chunk.Ref, err error) ([]chunk.ID, error) {
+	ids := make([]chunk.ID, len(refs))
+	for i, r := range refs {
+		ids[i] = r.ID
+	}
+	return ids, err
 }
 
 // sendPieces sends one chunk in pieces that fit a message.

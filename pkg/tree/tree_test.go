@@ -250,10 +250,10 @@ func TestVisitNamesEveryChunk(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, ref := range refs {
-			if !seen[ref] {
-				t.Errorf("node %v points to %v, which was not visited", id, ref)
+			if _, err := s.Get(ctx, ref.Kind, ref.ID); err != nil || !seen[ref.ID] {
+				t.Errorf("node %v points to %v, which was not visited: %v", id, ref, err)
 			}
-			delete(unnamed, ref)
+			delete(unnamed, ref.ID)
 		}
 	}
 	if _, ok := unnamed[content.ID]; ok || len(unnamed) == len(seen) {

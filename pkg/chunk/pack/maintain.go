@@ -32,35 +32,38 @@ func (st *Store) MergeSegments(ctx context.Context, session string, n int, in []
 	if err != nil {
 		return "", fmt.Errorf("merge index segments: %w", err)
 	}
+	return key, st.putSegment(ctx, key, snap, m.writeTo)
+}
+
+// putSegment writes a segment that is at most as large as those of snap
+// together.
+func (st *Store) putSegment(ctx context.Context, key string, snap *Snapshot, write func(io.Writer) error) error {
 	size := int64(0)
 	for _, s := range snap.segs {
 		size += int64(len(s.data))
 	}
 	if size > mergeMemoryMax {
-		return key, st.mergeInFile(ctx, key, m)
+		return st.putSegmentFile(ctx, key, write)
 	}
 	var out bytes.Buffer
-	if err := m.writeTo(&out); err != nil {
-		return "", fmt.Errorf("merge index segments: %w", err)
+	if err := write(&out); err != nil {
+		return fmt.Errorf("merge index segments: %w", err)
 	}
-	if err := st.putNew(ctx, key, objstore.Bytes(out.Bytes())); err != nil {
-		return "", err
-	}
-	return key, nil
+	return st.putNew(ctx, key, objstore.Bytes(out.Bytes()))
 }
 
 // mergeMemoryMax is the size up to which a merged segment is prepared in
 // memory.
 const mergeMemoryMax = 32 << 20
 
-// mergeInFile prepares a merged segment in a temporary file.
-func (st *Store) mergeInFile(ctx context.Context, key string, m *merger) (err error) {
+// putSegmentFile prepares a segment in a temporary file.
+func (st *Store) putSegmentFile(ctx context.Context, key string, write func(io.Writer) error) (err error) {
 	f, err := os.CreateTemp(st.opts.TempDir, "dvx-merge-*")
 	if err != nil {
 		return fmt.Errorf("merge index segments: %w", err)
 	}
 	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
-	if err := m.writeTo(f); err != nil {
+	if err := write(f); err != nil {
 		return fmt.Errorf("merge index segments: %w", err)
 	}
 	size, err := f.Seek(0, io.SeekEnd)

@@ -459,7 +459,7 @@ func TestMergeInFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := st.mergeInFile(t.Context(), mergedKey(name2, 0), m); err != nil {
+	if err := st.putSegmentFile(t.Context(), mergedKey(name2, 0), m.writeTo); err != nil {
 		t.Fatal(err)
 	}
 	wantText(t, snapshot(t, st, mergedKey(name2, 0)), chunk.Data, "x")

@@ -241,16 +241,20 @@ func (m *merger) Pop() any {
 }
 
 // writeTo writes the union as a segment.
-func (m *merger) writeTo(out io.Writer) error {
+func (m *merger) writeTo(out io.Writer) error { return writeMerged(out, m.packs, m.each) }
+
+// writeMerged writes the segment of the packs, whose entries each yields in
+// order; it is called twice.
+func writeMerged(out io.Writer, packs []PackInfo, each func(func(*indexEntry)) error) error {
 	var counts fanoutCounts
 	n := 0
-	if err := m.each(func(e *indexEntry) {
+	if err := each(func(e *indexEntry) {
 		counts[binary.BigEndian.Uint16(e.ID[:])]++
 		n++
 	}); err != nil {
 		return err
 	}
 	var w segmentWriter
-	w.start(out, m.packs, &counts, n)
-	return errors.Join(m.each(w.add), w.finish())
+	w.start(out, packs, &counts, n)
+	return errors.Join(each(w.add), w.finish())
 }

@@ -32,7 +32,7 @@ type app struct {
 	server  string
 	keyFile string
 	dir     string
-	netFS   bool
+	place   place.Options
 	copy    string // the working copy that named the store, if one did
 
 	client *rpc.Client
@@ -90,7 +90,7 @@ images@main, images@main~3, images@v1.2 or images@<commit>, and a file in it as 
 	f.StringVar(&a.keyFile, "key-file", "", "key for --server (DVX_KEY_FILE; default: owner.key in dvx's configuration folder)")
 	f.StringVarP(&a.dir, "directory", "C", "", "run as if started in this folder")
 	f.BoolVar(&a.json, "json", false, "print JSON")
-	f.BoolVar(&a.netFS, "allow-network-fs", false, "accept a store on NFS, SMB or FUSE")
+	a.place.AddFlags(cmd)
 	cmd.SetOut(a.out)
 	cmd.SetErr(a.err)
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
@@ -145,7 +145,7 @@ func (a *app) openDirect(ctx context.Context) (*repo.Direct, error) {
 	if a.direct != nil {
 		return a.direct, nil
 	}
-	d, err := place.Open(ctx, a.store, place.Options{AllowNetworkFS: a.netFS})
+	d, err := place.Open(ctx, a.store, a.place)
 	if errors.Is(err, repo.ErrNoStore) && a.copy != "" {
 		text := fmt.Sprintf("the store of this working copy is not at %s; if it was moved, say where in %s", a.store, filepath.Join(a.copy, ".dvx", "config"))
 		return nil, kindError{text, repo.ErrNoStore}

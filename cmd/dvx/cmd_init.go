@@ -61,12 +61,12 @@ what dvx needs of it, conditional writes above all.`,
 func (a *app) createStore(ctx context.Context, location string, reuse bool) (*repo.Direct, bool, error) {
 	ctx = auth.With(ctx, auth.Owner)
 	if reuse {
-		d, err := place.Open(ctx, location, place.Options{AllowNetworkFS: a.netFS})
+		d, err := place.Open(ctx, location, a.place)
 		if err == nil || !errors.Is(err, repo.ErrNoStore) {
 			return d, false, err
 		}
 	}
-	objects, err := place.Objects(ctx, location, true, place.Options{AllowNetworkFS: a.netFS})
+	objects, err := place.Objects(ctx, location, true, a.place)
 	if err != nil {
 		return nil, false, err
 	}

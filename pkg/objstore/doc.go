@@ -22,7 +22,8 @@
 // this, and the probe package asks a running store for it.
 //
 // Stores: mem, disk, s3. Decorators: retry (back-off), fault (errors, lost
-// acknowledgements and crashes on purpose).
+// acknowledgements and crashes on purpose). The limit package keeps an S3
+// client's requests within rates.
 //
 // # Caveats
 //

@@ -68,7 +68,7 @@ half done becomes visible, and the next start goes on where this one was.`,
 	f.DurationVar(&o.CheckpointEvery, "checkpoint", 0, "write finished datums to the store at least this often (default 30s)")
 	f.BoolVar(&o.Plaintext, "plaintext", false, "listen beyond this machine although nothing is encrypted: keys and data can be read on the way")
 	f.BoolVar(&o.NoPipelines, "no-pipelines", false, "serve only; run no pipelines")
-	f.BoolVar(&o.AllowNetworkFS, "allow-network-fs", false, "accept a store on NFS, SMB or FUSE")
+	o.Place.AddFlags(cmd)
 	f.StringVar(&ready, "ready-file", "", "write the addresses as JSON to this file once both edges listen")
 	f.BoolVarP(&verbose, "verbose", "v", false, "log more")
 	return cmd

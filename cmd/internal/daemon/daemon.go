@@ -36,7 +36,7 @@ type Options struct {
 	CheckpointEvery time.Duration // how often finished datums are written to the store at least
 	NoPipelines     bool          // serve only
 	Plaintext       bool          // listen beyond this machine, unencrypted
-	AllowNetworkFS  bool
+	Place           place.Options
 	Log             *slog.Logger
 }
 

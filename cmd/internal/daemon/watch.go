@@ -14,7 +14,7 @@ import (
 // when its root may have moved. The hints only make the daemon faster: where
 // the system has no watches left, it looks by itself.
 func watched(ctx context.Context, o Options) (objstore.Store, <-chan struct{}, error) {
-	objects, err := place.Objects(ctx, o.Store, false, place.Options{AllowNetworkFS: o.AllowNetworkFS})
+	objects, err := place.Objects(ctx, o.Store, false, o.Place)
 	if err != nil || place.IsURL(o.Store) {
 		return objects, nil, err
 	}

@@ -21,11 +21,6 @@ import (
 	"github.com/dvx-io/dvx/pkg/repo"
 )
 
-// Options says how to open a place.
-type Options struct {
-	AllowNetworkFS bool // accept a folder on NFS, SMB or FUSE
-}
-
 // IsURL reports whether location is a bucket rather than a folder.
 func IsURL(location string) bool { return strings.HasPrefix(location, "s3://") }
 
@@ -33,7 +28,7 @@ func IsURL(location string) bool { return strings.HasPrefix(location, "s3://") }
 // set, which makes it; a bucket must exist.
 func Objects(ctx context.Context, location string, create bool, o Options) (objstore.Store, error) {
 	if IsURL(location) {
-		return openBucket(ctx, location)
+		return openBucket(ctx, location, o)
 	}
 	if strings.Contains(location, "://") {
 		return nil, fmt.Errorf("store %s: only folders and s3://BUCKET/PREFIX can hold a store: %w", location, fs.ErrInvalid)
@@ -56,13 +51,17 @@ func Objects(ctx context.Context, location string, create bool, o Options) (objs
 // openBucket opens a bucket with the usual credentials: environment, shared
 // configuration file, instance role. AWS_ENDPOINT_URL names another service
 // than Amazon's.
-func openBucket(ctx context.Context, location string) (objstore.Store, error) {
+func openBucket(ctx context.Context, location string, o Options) (objstore.Store, error) {
 	bucket, prefix, err := s3.ParseURL(location)
 	if err != nil {
 		return nil, err
 	}
+	limiter, err := o.limiter()
+	if err != nil {
+		return nil, err
+	}
 	s, err := s3.Open(ctx, s3.Options{
-		Bucket: bucket, Prefix: prefix,
+		Bucket: bucket, Prefix: prefix, Wrap: limiter.Transport,
 		Endpoint:  os.Getenv("AWS_ENDPOINT_URL"),
 		Region:    os.Getenv("AWS_REGION"),
 		PathStyle: os.Getenv("AWS_ENDPOINT_URL") != "",

@@ -100,6 +100,7 @@ var layers = []layer{
 		"pkg/objstore/mem",
 		"pkg/objstore/fault",
 		"pkg/objstore/retry",
+		"pkg/objstore/limit",
 		"pkg/objstore/probe",
 		"pkg/s3proxy/s3mem",
 	}},

@@ -56,6 +56,32 @@ func (p *prober) ifAbsent(ctx context.Context) error {
 	return p.want(ctx, key, "first")
 }
 
+// damage checks that a body which is not the one that was sent is refused, if
+// the store, or what it wraps, is a [Damager].
+func (p *prober) damage(ctx context.Context) error {
+	var d Damager
+	for s := p.s; d == nil; {
+		switch t := s.(type) {
+		case Damager:
+			d = t
+		case interface{ Unwrap() objstore.Store }:
+			s = t.Unwrap()
+		default:
+			return nil
+		}
+	}
+	key := p.key("damaged")
+	err := d.PutDamaged(ctx, key)
+	switch objstore.OutcomeOf(err) {
+	case objstore.OutcomeOK:
+		return defect("a body that was damaged on its way was accepted")
+	case objstore.OutcomeFailed:
+		return p.wantAbsent(ctx, key, "a body that was damaged on its way was kept, although it was refused")
+	default:
+		return fmt.Errorf("send a damaged body: %w", err)
+	}
+}
+
 // ifVersion checks replacement without competition, and on an absent key.
 func (p *prober) ifVersion(ctx context.Context) error {
 	key := p.key("version")

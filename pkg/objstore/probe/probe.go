@@ -24,6 +24,13 @@ type Options struct {
 	Rounds int
 }
 
+// Damager is implemented by stores that send bodies over a network.
+type Damager interface {
+	// PutDamaged sends a body that is not the one its checksums were made of. It
+	// succeeds only if the other end took it all the same.
+	PutDamaged(ctx context.Context, key string) error
+}
+
 // prober is one run.
 type prober struct {
 	s      objstore.Store
@@ -66,6 +73,7 @@ func (p *prober) run(ctx context.Context) error {
 		check func(context.Context) error
 	}{
 		{"read after write", p.readAfterWrite},
+		{"damage on the way", p.damage},
 		{"create only if absent", p.ifAbsent},
 		{"replace only a known version", p.ifVersion},
 		{"ranges", p.ranges},

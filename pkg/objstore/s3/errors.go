@@ -34,6 +34,15 @@ func (s *Store) mapError(op, key string, err error) error {
 // failure of no kind.
 func responseKind(resp minio.ErrorResponse) error {
 	switch resp.Code {
+	case "PreconditionFailed":
+		return objstore.ErrPrecondition
+	case "NoSuchUpload":
+		return objstore.ErrNotFound
+	}
+	if resp.StatusCode < http.StatusMultipleChoices { // a failure in the body of a success
+		return objstore.ErrUnknownOutcome
+	}
+	switch resp.Code {
 	case "SlowDown", "SlowDownRead", "SlowDownWrite", "Throttling", "ThrottlingException", "RequestThrottled",
 		"RequestLimitExceeded", "TooManyRequests", "RequestTimeout", "ConditionalRequestConflict", "OperationAborted":
 		return objstore.ErrThrottled

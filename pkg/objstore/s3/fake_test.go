@@ -38,7 +38,10 @@ func modTimeOfAll() time.Time { return time.Unix(1_800_000_000, 0).UTC() }
 type fake struct {
 	mu       sync.Mutex
 	objects  map[string][]byte
+	uploads  map[string]map[int][]byte // parts by upload and number
 	requests []*http.Request
+	// ignoresSHA256 makes it a service from before the checksum headers.
+	ignoresSHA256 bool
 	// before may answer a request itself, and then returns true.
 	before func(w http.ResponseWriter, r *http.Request) bool
 	// after is called when the answer is ready and may spoil it.
@@ -47,7 +50,7 @@ type fake struct {
 
 func newFake(t *testing.T) (*fake, string) {
 	t.Helper()
-	f := &fake{objects: map[string][]byte{}}
+	f := &fake{objects: map[string][]byte{}, uploads: map[string]map[int][]byte{}}
 	srv := httptest.NewServer(f)
 	t.Cleanup(srv.Close)
 	return f, srv.URL
@@ -94,6 +97,8 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(rec, http.StatusNotFound, "NoSuchBucket")
 	case key == "" && r.Method == http.MethodGet && r.URL.Query().Get("list-type") == "2":
 		f.list(rec, r)
+	case r.URL.Query().Has("uploads") || r.URL.Query().Has("uploadId"):
+		f.multipart(rec, r, key)
 	case key != "" && r.Method == http.MethodPut:
 		f.put(rec, r, key)
 	case key != "" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
@@ -127,20 +132,40 @@ func fail(w http.ResponseWriter, status int, code string) {
 // etag is quoted, as in headers.
 func etag(b []byte) string { return fmt.Sprintf(`"%x"`, md5.Sum(b)) }
 
-func (f *fake) put(w http.ResponseWriter, r *http.Request, key string) {
+// body reads and checks the body of a request, and answers it if it is bad.
+func (f *fake) body(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 	b, err := io.ReadAll(r.Body)
-	sum := sha256.Sum256(b)
+	sum, md5Sum := sha256.Sum256(b), md5.Sum(b)
+	wantMD5 := r.Header.Get("Content-Md5")
+	wantSHA256 := r.Header.Get("X-Amz-Checksum-Sha256")
 	switch {
 	case err != nil || r.ContentLength != int64(len(b)):
 		fail(w, http.StatusBadRequest, "IncompleteBody")
-		return
-	case r.Header.Get("X-Amz-Content-Sha256") != hex.EncodeToString(sum[:]):
+	case !f.ignoresSHA256 && r.Header.Get("X-Amz-Content-Sha256") != hex.EncodeToString(sum[:]):
 		fail(w, http.StatusBadRequest, "XAmzContentSHA256Mismatch")
-		return
-	case r.Header.Get("X-Amz-Checksum-Sha256") != base64.StdEncoding.EncodeToString(sum[:]):
+	case wantMD5 == "" && wantSHA256 == "":
+		fail(w, http.StatusBadRequest, "MissingDigest")
+	case wantMD5 != "" && wantMD5 != base64.StdEncoding.EncodeToString(md5Sum[:]):
 		fail(w, http.StatusBadRequest, "BadDigest")
-		return
+	case !f.ignoresSHA256 && wantSHA256 != "" && wantSHA256 != base64.StdEncoding.EncodeToString(sum[:]):
+		fail(w, http.StatusBadRequest, "BadDigest")
+	default:
+		if !f.ignoresSHA256 {
+			w.Header().Set("X-Amz-Checksum-Sha256", wantSHA256)
+		}
+		return b, true
 	}
+	return nil, false
+}
+
+func (f *fake) put(w http.ResponseWriter, r *http.Request, key string) {
+	if b, ok := f.body(w, r); ok && f.store(w, r, key, b) {
+		w.Header().Set("ETag", etag(b))
+	}
+}
+
+// store keeps an object if the request's conditions hold.
+func (f *fake) store(w http.ResponseWriter, r *http.Request, key string, b []byte) bool {
 	f.mu.Lock() // one write at a time makes conditions atomic
 	defer f.mu.Unlock()
 	old, ok := f.objects[key]
@@ -149,13 +174,13 @@ func (f *fake) put(w http.ResponseWriter, r *http.Request, key string) {
 	switch {
 	case match != "" && absent: // as Amazon does
 		fail(w, http.StatusNotFound, "NoSuchKey")
-		return
+		return false
 	case match != "" && match != etag(old), r.Header.Get("If-None-Match") == "*" && !absent:
 		fail(w, http.StatusPreconditionFailed, "PreconditionFailed")
-		return
+		return false
 	}
 	f.objects[key] = b
-	w.Header().Set("ETag", etag(b))
+	return true
 }
 
 func (f *fake) get(w http.ResponseWriter, r *http.Request, key string) {

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/minio/minio-go/v7"
-	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"github.com/dvx-io/dvx/pkg/objstore"
 )
@@ -37,15 +36,22 @@ type Options struct {
 	PathStyle bool
 
 	// AccessKey, SecretKey and SessionToken are the credentials. Without them the
-	// usual places are asked: AWS_* in the environment, the shared credentials
-	// file, the machine's role.
+	// usual places are asked: AWS_* in the environment, the shared credentials and
+	// configuration files, the machine's role (see the package comment).
 	AccessKey, SecretKey, SessionToken string
 	// CredentialsFile and Profile select from shared credentials files; "" means
-	// the usual ones.
+	// the usual files, and the profile that AWS_PROFILE names.
 	CredentialsFile, Profile string
+
+	// PartBytes is the size in bytes of the parts in which a body of more than
+	// two of them is sent, at least 5 MiB (S3's limit); 0 means 32 MiB, by which a
+	// lost connection costs seconds and bodies of 64 MiB still go in one request.
+	PartBytes int64
 
 	// Transport carries the requests; nil means a default with timeouts.
 	Transport http.RoundTripper
+	// Wrap, if not nil, is put around the transport: limits, say.
+	Wrap func(http.RoundTripper) http.RoundTripper
 }
 
 // ParseURL takes a store's URL apart: s3://BUCKET or s3://BUCKET/PREFIX. The
@@ -75,6 +81,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open s3://%s/%s: %w", o.Bucket, o.Prefix, err)
 	}
+	if err := s.checkCredentials(); err != nil {
+		return nil, fmt.Errorf("open %s: %w", s, err)
+	}
 	for _, err := range s.List(ctx, "", "") {
 		if err != nil {
 			return nil, fmt.Errorf("open %s at %s: %w", s, s.client.EndpointURL(), err)
@@ -94,6 +103,20 @@ func newStore(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.PartBytes == 0 {
+		o.PartBytes = partBytesDefault
+	}
+	if o.PartBytes < partBytesMin {
+		return nil, fmt.Errorf("parts of %d bytes, S3 takes none below %d: %w", o.PartBytes, partBytesMin, fs.ErrInvalid)
+	}
+	if o.Transport == nil {
+		if o.Transport, err = minio.DefaultTransport(secure); err != nil {
+			return nil, err
+		}
+	}
+	if o.Wrap != nil {
+		o.Transport = o.Wrap(o.Transport)
+	}
 	mo := &minio.Options{
 		Creds: creds(o), Secure: secure, Region: o.Region, Transport: o.Transport,
 		MaxRetries: 1, // that is, none
@@ -108,7 +131,7 @@ func newStore(o Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{client: core, bucket: o.Bucket}
+	s := &Store{client: core, bucket: o.Bucket, partBytes: o.PartBytes}
 	if o.Prefix != "" {
 		s.prefix = o.Prefix + "/"
 	}
@@ -130,15 +153,4 @@ func parseEndpoint(endpoint string) (host string, secure bool, err error) {
 		return "", false, fmt.Errorf("endpoint %q is no http(s)://HOST[:PORT]: %w", endpoint, fs.ErrInvalid)
 	}
 	return u.Host, u.Scheme == "https", nil
-}
-
-func creds(o Options) *credentials.Credentials {
-	if o.AccessKey != "" || o.SecretKey != "" {
-		return credentials.NewStaticV4(o.AccessKey, o.SecretKey, o.SessionToken)
-	}
-	return credentials.NewChainCredentials([]credentials.Provider{
-		&credentials.EnvAWS{},
-		&credentials.FileAWSCredentials{Filename: o.CredentialsFile, Profile: o.Profile},
-		&credentials.IAM{},
-	})
 }

@@ -3,9 +3,6 @@ package s3
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -15,14 +12,12 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/minio/minio-go/v7"
 
 	"github.com/dvx-io/dvx/pkg/objstore"
 )
-
-// putBytesMax is the largest body of one PUT request, S3's limit.
-const putBytesMax = 5 << 30
 
 // attemptsMax bounds how often an object is read anew because it was replaced
 // under the reader.
@@ -30,9 +25,14 @@ const attemptsMax = 10
 
 // Store is an objstore.Store in a bucket.
 type Store struct {
-	client *minio.Core
-	bucket string
-	prefix string // "" or ends in a slash
+	client    *minio.Core
+	bucket    string
+	prefix    string // "" or ends in a slash
+	partBytes int64
+
+	// byMD5 is set once the service turned out not to check SHA-256 checksums:
+	// from then on bodies go with a Content-MD5.
+	byMD5 atomic.Bool
 }
 
 var _ objstore.Store = (*Store)(nil)
@@ -160,48 +160,6 @@ func (s *Store) Stat(ctx context.Context, key string) (objstore.Info, error) {
 		return objstore.Info{}, s.mapError("stat", key, err)
 	}
 	return objstore.Info{Key: key, Size: oi.Size, Version: objstore.Version(oi.ETag), ModTime: oi.LastModified}, nil
-}
-
-// Put implements objstore.Store. The body is read twice: for its digest, then
-// for the request.
-func (s *Store) Put(ctx context.Context, key string, body *io.SectionReader, c objstore.Condition) (objstore.Info, error) {
-	if err := objstore.CheckPut(key, body, c); err != nil {
-		return objstore.Info{}, err
-	}
-	if err := begin(ctx, "put", key); err != nil {
-		return objstore.Info{}, err
-	}
-	size := body.Size()
-	if size > putBytesMax {
-		return objstore.Info{}, fmt.Errorf("put %s: %d bytes are more than S3 takes in one request: %w", key, size, fs.ErrInvalid)
-	}
-	hash := sha256.New()
-	if n, err := io.Copy(hash, io.NewSectionReader(body, 0, size)); err != nil || n < size {
-		if err == nil {
-			err = io.ErrUnexpectedEOF
-		}
-		return objstore.Info{}, fmt.Errorf("put %s: read the body: %w", key, err)
-	}
-	sum := hash.Sum(nil)
-	o := minio.PutObjectOptions{
-		DisableContentSha256: true, // of the streamed kind: the digest is known
-		UserMetadata:         map[string]string{"x-amz-checksum-sha256": base64.StdEncoding.EncodeToString(sum)},
-	}
-	switch {
-	case c.IfAbsent:
-		o.SetMatchETagExcept("*")
-	case c.IfVersion != "":
-		o.SetMatchETag(string(c.IfVersion))
-	}
-	ui, err := s.client.PutObject(ctx, s.bucket, s.prefix+key, io.NewSectionReader(body, 0, size), size, "", hex.EncodeToString(sum), o)
-	if err != nil {
-		err = s.mapError("put", key, err)
-		if c.IfVersion != "" && errors.Is(err, objstore.ErrNotFound) { // how Amazon refuses If-Match on an absent key
-			err = fmt.Errorf("put %s: the key does not exist: %w", key, objstore.ErrPrecondition)
-		}
-		return objstore.Info{}, err
-	}
-	return objstore.Info{Key: key, Size: size, Version: objstore.Version(ui.ETag), ModTime: ui.LastModified}, nil
 }
 
 // Delete implements objstore.Store.

@@ -15,6 +15,7 @@ func cmdCommit(a *app) *cobra.Command {
 	var flags commitFlags
 	var scan scanFlags
 	var empty bool
+	var resume string
 	cmd := &cobra.Command{
 		Use:   "commit [PATH…]",
 		Short: "Commit the working copy, or some paths of it",
@@ -23,17 +24,25 @@ Files that the stat index knows are not read again; only new and changed chunks 
 
 If the branch has moved since the working copy was made from it, the change is applied to the newest version, and
 what others committed is brought into the working copy. Paths that both changed are conflicts: nothing is committed
-then (exit code 5), unless --on-conflict mine keeps those of the working copy.`,
+then (exit code 5), unless --on-conflict mine keeps those of the working copy.
+
+A commit whose answer was lost exits with 6 and names its operation. --resume OPERATION makes its outcome certain,
+also that of dvx put, rm, branch and all other changes: it was made, or it was not and never will be (exit code 1).`,
 		Example: `  dvx commit -m "images of November"
   dvx commit 2026/11 -m "only these"
-  dvx commit -m "mine is right" --on-conflict mine`,
+  dvx commit -m "mine is right" --on-conflict mine
+  dvx commit --resume 01980000-0000-7000-8000-000000000001`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if resume != "" {
+				return a.resume(cmd.Context(), resume)
+			}
 			return a.commit(cmd.Context(), args, flags, scan, empty)
 		},
 	}
-	flags.add(cmd, "rebase, if other paths changed; mine, always: of paths that both changed keep the working copy's; fail")
+	flags.add(cmd, "rebase (or rebase-disjoint), if other paths changed; mine, always: of paths that both changed keep the working copy's; fail")
 	scan.add(cmd)
 	cmd.Flags().BoolVar(&empty, "allow-empty", false, "make a version also if nothing changed")
+	cmd.Flags().StringVar(&resume, "resume", "", "tell how an operation (its ID) ended, and commit nothing")
 	return cmd
 }
 
@@ -73,6 +82,12 @@ func (a *app) commit(ctx context.Context, args []string, flags commitFlags, scan
 	o.AllowEmpty = empty
 	if o.Policy == repo.ExpectParent {
 		o.Expect = &c.base
+	}
+	if o.Policy == repo.Overwrite {
+		return usagef("--on-conflict overwrite would undo what others committed; mine keeps your side of what both changed")
+	}
+	if o.Policy == repo.RebaseDisjoint { // what the change does by itself
+		o.Policy = repo.Rebase
 	}
 	if c.scan, err = wc.scanOptions(s, args, scan); err != nil {
 		return err

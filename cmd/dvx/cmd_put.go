@@ -28,6 +28,11 @@ func (f *commitFlags) add(cmd *cobra.Command, policies string) {
 	cmd.Flags().StringVar(&f.policy, "on-conflict", "rebase", "if the branch moved meanwhile: "+policies)
 }
 
+// putPolicies are the values of --on-conflict for a change without a working
+// copy.
+const putPolicies = "rebase, make the change on the new version; rebase-disjoint, only if other paths changed; " +
+	"fail; overwrite, put this version as a whole on top, undoing what others did"
+
 // options turns the flags into options for a commit to name@branch.
 func (f *commitFlags) options(name, branch, message string) (repo.CommitOptions, error) {
 	op, err := opID(f.op)
@@ -39,10 +44,14 @@ func (f *commitFlags) options(name, branch, message string) (repo.CommitOptions,
 		o.Message = message
 	}
 	switch f.policy {
-	case "fail":
+	case "fail", "expect-parent":
 		o.Policy = repo.ExpectParent
+	case "rebase-disjoint":
+		o.Policy = repo.RebaseDisjoint
 	case "rebase":
 		o.Policy = repo.Rebase
+	case "overwrite":
+		o.Policy = repo.Overwrite
 	default:
 		return o, usagef("--on-conflict %q: it is none of those that --help lists", f.policy)
 	}
@@ -98,7 +107,7 @@ that are there and not in the directory stay.`,
 	cmd.Flags().BoolVarP(&flags.recursive, "recursive", "r", false, "put a directory with all below it")
 	cmd.Flags().BoolVar(&flags.nonportable, "allow-nonportable", false, "accept names that some systems can't hold")
 	cmd.Flags().BoolVar(&flags.skipSpecial, "skip-special", false, "leave out devices, sockets and pipes")
-	flags.commit.add(cmd, "rebase, make the change on the new version; fail")
+	flags.commit.add(cmd, putPolicies)
 	return cmd
 }
 

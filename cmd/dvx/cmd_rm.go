@@ -24,7 +24,7 @@ func cmdRm(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVarP(&recursive, "recursive", "r", false, "also a directory with all below it")
-	flags.add(cmd, "rebase, make the change on the new version; fail")
+	flags.add(cmd, putPolicies)
 	return cmd
 }
 

@@ -7,7 +7,7 @@ func commands() []func(*app) *cobra.Command {
 	return []func(*app) *cobra.Command{
 		cmdDemo, cmdInit, cmdStatus, cmdCommit, cmdLog, cmdShow, cmdDiff, cmdCheckout,
 		cmdLs, cmdCat, cmdPut, cmdGet, cmdRm,
-		cmdRepo, cmdBranch, cmdTag,
+		cmdRepo, cmdBranch, cmdTag, cmdReflog, cmdUndo,
 		cmdPipeline, cmdJob, cmdDatum, cmdLogs, cmdWait, cmdRun,
 		cmdServe, cmdAuth, cmdVersion,
 	}

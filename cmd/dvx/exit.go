@@ -24,18 +24,20 @@ const (
 	exitDamage      = 3   // stored data is damaged
 	exitNotFound    = 4   // no such repo, ref, path, pipeline or job
 	exitConflict    = 5   // a branch moved meanwhile, or the thing exists already; nothing was changed
-	exitUnknown     = 6   // the outcome is unknown; repeat with the same --op-id to learn it
+	exitUnknown     = 6   // the outcome is unknown; repeat with the same --op-id, or ask with dvx commit --resume
 	exitDenied      = 7   // not allowed
 	exitNoSpace     = 8   // the disk is full or failed
 	exitUnreachable = 9   // the daemon does not answer
 	exitNoStore     = 10  // there is no store at that place
+	exitForgotten   = 11  // --resume: the operation is older than what the store remembers
 	exitInterrupted = 130 // Ctrl-C
 )
 
 // exitHelp is the part of the help that lists them.
 const exitHelp = `Exit codes: 0 done, 1 failed, 2 wrong usage or bad input, 3 damaged data, 4 not found,
-5 conflict (nothing was changed), 6 outcome unknown (repeat with the same --op-id), 7 not allowed,
-8 disk full or failing, 9 daemon unreachable, 10 no store, 130 interrupted.`
+5 conflict (nothing was changed), 6 outcome unknown (repeat with the same --op-id, or ask dvx commit --resume),
+7 not allowed, 8 disk full or failing, 9 daemon unreachable, 10 no store, 130 interrupted,
+11 too long ago (the outcome of an operation is not remembered).`
 
 // usageError is a mistake in the command line.
 type usageError struct{ error }
@@ -67,6 +69,8 @@ func exitCode(ctx context.Context, err error) int {
 		return exitUsage
 	case errors.Is(err, repo.ErrUnknown):
 		return exitUnknown
+	case errors.Is(err, repo.ErrForgotten):
+		return exitForgotten
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return exitInterrupted
 	case errors.Is(err, rpc.ErrUnreachable):

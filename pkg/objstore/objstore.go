@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"syscall"
 	"time"
 )
 
@@ -160,6 +161,19 @@ func OutcomeOf(err error) Outcome {
 	default:
 		return OutcomeFailed
 	}
+}
+
+// DiskFailure returns the cause (syscall.EIO, ENOSPC or EDQUOT) if err says that
+// a disk did not take what was written, else nil. Writing it again, or reading
+// it back, would meet a system that has forgotten the failure and calls the
+// bytes safe.
+func DiskFailure(err error) error {
+	for _, cause := range []error{syscall.EIO, syscall.ENOSPC, syscall.EDQUOT} {
+		if errors.Is(err, cause) {
+			return cause
+		}
+	}
+	return nil
 }
 
 // FileOpener is implemented by stores whose objects are local files.

@@ -26,6 +26,9 @@ const (
 	// Overwrite puts the tree as it is on top of the commit that was faster,
 	// and so undoes what that one changed.
 	Overwrite
+	// RebaseDisjoint joins the change with what was faster if the two touch
+	// different paths, and fails with an *OverlapError else.
+	RebaseDisjoint
 )
 
 // CommitOptions describe a commit.
@@ -44,8 +47,8 @@ type CommitOptions struct {
 	Prov      *commit.Provenance
 
 	// Expect, if not nil, is where the branch must be (zero: empty), else
-	// ErrConflict under ExpectParent. Under Overwrite it is the commit on which
-	// the change is made; Rebase does not look at it.
+	// ErrConflict under ExpectParent. Under Overwrite and RebaseDisjoint it is the
+	// commit on which the change is made; Rebase does not look at it.
 	Expect     *commit.ID
 	Merged     []commit.ID // further parents
 	AllowEmpty bool        // commit also if the content does not change
@@ -111,7 +114,7 @@ type CommitResult struct {
 }
 
 // attemptsMax is how often a commit is made anew because of others.
-const attemptsMax = 100
+const attemptsMax = 1000
 
 // Commit makes a commit on a branch: change gets the tree and returns what
 // it shall be. change may be called several times, and must then do the same.
@@ -131,7 +134,7 @@ type committer struct {
 	s      Store
 	o      CommitOptions
 	change func(context.Context, *Draft) (tree.Root, error)
-	kept   *tree.Root // under Overwrite: the tree of the first attempt
+	kept   *tree.Root // under Overwrite and RebaseDisjoint: the tree of the first attempt in the session
 }
 
 func (c *committer) run(ctx context.Context) (CommitResult, error) {
@@ -164,7 +167,7 @@ func (c *committer) run(ctx context.Context) (CommitResult, error) {
 // late reports whether the operation may be one that the root has forgotten: a
 // fresh one is not, and the root remembers the last OpsMax.
 func (c *committer) late() bool {
-	return c.o.Expect == nil && (c.o.Op[6]>>4 != 7 || c.o.Time.Sub(c.o.Op.time()) > opFresh)
+	return c.o.Expect == nil && (!c.o.Op.isUUIDv7() || c.o.Time.Sub(c.o.Op.time()) > opFresh)
 }
 
 // fill completes the options.
@@ -257,12 +260,14 @@ func (c *committer) inSession(ctx context.Context) (CommitResult, error) {
 		return CommitResult{}, err
 	}
 	defer func() { _ = s.Close() }()
+	c.kept = nil // its chunks are in the session before
 	for n := 1; ; n++ {
 		if c.o.Policy == Rebase {
 			base = head
 		}
 		res, err := c.attempt(ctx, s, head, base)
-		if !errors.Is(err, ErrConflict) || c.o.Policy == ExpectParent || n >= attemptsMax {
+		var overlap *OverlapError
+		if !errors.Is(err, ErrConflict) || errors.As(err, &overlap) || c.o.Policy == ExpectParent || n >= attemptsMax {
 			return res, err
 		}
 		if head, err = c.head(ctx); err != nil {
@@ -289,6 +294,9 @@ func (c *committer) attempt(ctx context.Context, s Session, head, base commit.ID
 		d.Base, d.Parent = b.Tree, base
 	}
 	root, err := c.makeTree(ctx, d)
+	if err == nil && base != head && c.o.Policy == RebaseDisjoint {
+		root, err = join(ctx, d, head, root, parent.Tree)
+	}
 	if err != nil {
 		return CommitResult{}, err
 	}
@@ -314,7 +322,7 @@ func (c *committer) attempt(ctx context.Context, s Session, head, base commit.ID
 	return c.outcome(ctx, res, id, v)
 }
 
-// makeTree calls change, and under Overwrite only once.
+// makeTree calls change, and under Overwrite and RebaseDisjoint only once.
 func (c *committer) makeTree(ctx context.Context, d *Draft) (tree.Root, error) {
 	if c.kept != nil {
 		return *c.kept, nil
@@ -328,7 +336,7 @@ func (c *committer) makeTree(ctx context.Context, d *Draft) (tree.Root, error) {
 			return tree.Root{}, err
 		}
 	}
-	if c.o.Policy == Overwrite {
+	if c.o.Policy == Overwrite || c.o.Policy == RebaseDisjoint {
 		c.kept = &root
 	}
 	return root, nil

@@ -33,6 +33,9 @@ func (o OpID) time() time.Time {
 	return time.UnixMilli(ms)
 }
 
+// isUUIDv7 reports whether the ID says when it was made.
+func (o OpID) isUUIDv7() bool { return o[6]>>4 == 7 && o[8]>>6 == 2 }
+
 // IsZero reports whether there is none.
 func (o OpID) IsZero() bool { return o == OpID{} }
 

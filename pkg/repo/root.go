@@ -136,6 +136,16 @@ func (r *Root) FindOp(op OpID) (OpRecord, bool) {
 	return OpRecord{}, false
 }
 
+// unbroken returns the index of the first of r's operations from which on none
+// is left out.
+func (r *Root) unbroken() int {
+	i := max(0, len(r.Ops)-1)
+	for i > 0 && r.Ops[i-1].Gen+1 == r.Ops[i].Gen {
+		i--
+	}
+	return i
+}
+
 // rootKey is where the copy of the root gen that op made is kept.
 func rootKey(gen uint64, op OpID) string { return fmt.Sprintf("roots/%016x-%v", gen, op) }
 

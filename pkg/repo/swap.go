@@ -90,6 +90,11 @@ func (d *Direct) tryRoot(ctx context.Context, base *loaded, next *Root, p *pause
 		default:
 			unknown = err
 		}
+		if objstore.DiskFailure(err) != nil {
+			// A folder that could not be synced shows what it may lose, and a second
+			// sync would call it safe: reading the root back proves nothing.
+			return Result{}, nil, fmt.Errorf("transaction %v: %w: %w", next.Op, ErrUnknown, err)
+		}
 		now, found, lerr := d.seek(ctx, next.Op, base)
 		switch {
 		case lerr == nil && found != nil:
@@ -126,6 +131,9 @@ func (d *Direct) putCopy(ctx context.Context, next *Root, b []byte, p *pauser) (
 		case objstore.OutcomePrecondition:
 			return d.carryOn(ctx, key, next, b)
 		case objstore.OutcomeThrottled, objstore.OutcomeUnknown:
+			if cause := objstore.DiskFailure(err); cause != nil { // nothing depends on the copy yet
+				return nil, nil, fmt.Errorf("put %s: %w", key, cause)
+			}
 			if perr := p.pause(ctx); perr != nil {
 				return nil, nil, fmt.Errorf("put %s: %w", key, errors.Join(err, perr))
 			}
@@ -159,23 +167,18 @@ func (d *Direct) seek(ctx context.Context, op OpID, base *loaded) (now *loaded, 
 	if now, err = d.load(ctx); err != nil {
 		return nil, nil, err
 	}
-	r := now.root
-	for {
+	for r := now.root; ; {
 		if rec, ok := r.FindOp(op); ok {
 			return now, &Root{Ops: []OpRecord{rec}}, nil
 		}
-		if len(r.Ops) == 0 || r.Ops[0].Gen <= base.root.Gen+1 {
+		first := r.unbroken()
+		if first >= len(r.Ops) || r.Ops[first].Gen <= base.root.Gen+1 {
 			return now, nil, nil
 		}
 		// More operations came after base than a root remembers: go on with
 		// the oldest root that this one knows.
-		key := rootKey(r.Ops[0].Gen, r.Ops[0].Op)
-		b, _, err := objstore.ReadAll(ctx, d.objects, key, objstore.Range{}, RootSizeMax)
-		if err != nil {
-			return nil, nil, fmt.Errorf("follow the chain of roots: %w", err)
-		}
-		if r, err = DecodeRoot(b); err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", key, err)
+		if r, err = d.rootCopy(ctx, r.Ops[first].Gen, r.Ops[first].Op); err != nil {
+			return nil, nil, err
 		}
 	}
 }

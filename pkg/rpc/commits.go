@@ -231,8 +231,16 @@ func (c *commitService) WriteFile(stream grpc.ClientStreamingServer[dvxv1.WriteF
 	if !ref.HasPath || ref.Path == "" || len(ref.Steps) > 0 || !ref.At.IsZero() {
 		return fmt.Errorf("%s: want REPO@BRANCH:/PATH: %w", first.GetRef(), fs.ErrInvalid)
 	}
-	o := repo.CommitOptions{
-		Repo: ref.Repo, Branch: ref.Name, Message: first.GetMessage(), Time: c.s.opts.Now(), Policy: repo.Rebase,
+	o := repo.CommitOptions{Repo: ref.Repo, Branch: ref.Name, Message: first.GetMessage(), Time: c.s.opts.Now()}
+	if o.Policy, err = policyFrom(first.GetOnConflict()); err != nil {
+		return err
+	}
+	if len(first.GetExpect()) > 0 {
+		id, err := idFrom(first.GetExpect())
+		if err != nil {
+			return err
+		}
+		o.Expect = &id
 	}
 	if err := c.s.allow(ctx, auth.Write, auth.Resource{Repo: o.Repo, Branch: o.Branch}); err != nil {
 		return err
@@ -256,4 +264,19 @@ func (c *commitService) WriteFile(stream grpc.ClientStreamingServer[dvxv1.WriteF
 		return err
 	}
 	return stream.SendAndClose(&dvxv1.WriteFileResponse{Commit: idBytes(res.ID), Unchanged: res.Unchanged})
+}
+
+func policyFrom(p dvxv1.ConflictPolicy) (repo.Policy, error) {
+	switch p {
+	case dvxv1.ConflictPolicy_CONFLICT_POLICY_UNSPECIFIED, dvxv1.ConflictPolicy_CONFLICT_POLICY_REBASE:
+		return repo.Rebase, nil
+	case dvxv1.ConflictPolicy_CONFLICT_POLICY_EXPECT_PARENT:
+		return repo.ExpectParent, nil
+	case dvxv1.ConflictPolicy_CONFLICT_POLICY_REBASE_DISJOINT:
+		return repo.RebaseDisjoint, nil
+	case dvxv1.ConflictPolicy_CONFLICT_POLICY_OVERWRITE:
+		return repo.Overwrite, nil
+	default:
+		return 0, fmt.Errorf("conflict policy %d is not known: %w", p, fs.ErrInvalid)
+	}
 }

@@ -40,6 +40,7 @@ func kinds() []kind {
 	return []kind{
 		{"conflict", repo.ErrConflict, codes.Aborted},
 		{"unknown-outcome", repo.ErrUnknown, codes.Unknown},
+		{"forgotten", repo.ErrForgotten, codes.OutOfRange},
 		{"protected", repo.ErrProtected, codes.PermissionDenied},
 		{"repo-not-found", repo.ErrRepoNotFound, codes.NotFound},
 		{"ref-not-found", repo.ErrRefNotFound, codes.NotFound},

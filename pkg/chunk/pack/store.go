@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"sync"
-	"syscall"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/objstore"
@@ -148,7 +147,7 @@ func (st *Store) putNew(ctx context.Context, key string, body *io.SectionReader)
 		case objstore.OutcomePrecondition:
 			return st.compare(ctx, key, body)
 		case objstore.OutcomeUnknown:
-			if try < putTriesMax && ctx.Err() == nil && !diskFailed(err) {
+			if try < putTriesMax && ctx.Err() == nil && objstore.DiskFailure(err) == nil {
 				continue
 			}
 			return fmt.Errorf("write %s: %w", key, err)
@@ -156,12 +155,6 @@ func (st *Store) putNew(ctx context.Context, key string, body *io.SectionReader)
 			return fmt.Errorf("write %s: %w", key, err)
 		}
 	}
-}
-
-// diskFailed reports whether a disk did not take what was written. Another try
-// would meet a system that has forgotten the failure and calls the bytes safe.
-func diskFailed(err error) bool {
-	return errors.Is(err, syscall.EIO) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 // compare fails with objstore.ErrPrecondition unless the object has the bytes

@@ -75,6 +75,68 @@ func (EntryKind) EnumDescriptor() ([]byte, []int) {
 	return file_dvx_v1_commits_proto_rawDescGZIP(), []int{0}
 }
 
+// ConflictPolicy says what happens when a branch is moved by somebody else
+// meanwhile.
+type ConflictPolicy int32
+
+const (
+	// REBASE.
+	ConflictPolicy_CONFLICT_POLICY_UNSPECIFIED ConflictPolicy = 0
+	// Fail with ABORTED.
+	ConflictPolicy_CONFLICT_POLICY_EXPECT_PARENT ConflictPolicy = 1
+	// Join the two changes if they touch different paths, else fail with ABORTED.
+	ConflictPolicy_CONFLICT_POLICY_REBASE_DISJOINT ConflictPolicy = 2
+	// Make the change on the new version.
+	ConflictPolicy_CONFLICT_POLICY_REBASE ConflictPolicy = 3
+	// Put the whole version on top, undoing what the other changed.
+	ConflictPolicy_CONFLICT_POLICY_OVERWRITE ConflictPolicy = 4
+)
+
+// Enum value maps for ConflictPolicy.
+var (
+	ConflictPolicy_name = map[int32]string{
+		0: "CONFLICT_POLICY_UNSPECIFIED",
+		1: "CONFLICT_POLICY_EXPECT_PARENT",
+		2: "CONFLICT_POLICY_REBASE_DISJOINT",
+		3: "CONFLICT_POLICY_REBASE",
+		4: "CONFLICT_POLICY_OVERWRITE",
+	}
+	ConflictPolicy_value = map[string]int32{
+		"CONFLICT_POLICY_UNSPECIFIED":     0,
+		"CONFLICT_POLICY_EXPECT_PARENT":   1,
+		"CONFLICT_POLICY_REBASE_DISJOINT": 2,
+		"CONFLICT_POLICY_REBASE":          3,
+		"CONFLICT_POLICY_OVERWRITE":       4,
+	}
+)
+
+func (x ConflictPolicy) Enum() *ConflictPolicy {
+	p := new(ConflictPolicy)
+	*p = x
+	return p
+}
+
+func (x ConflictPolicy) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ConflictPolicy) Descriptor() protoreflect.EnumDescriptor {
+	return file_dvx_v1_commits_proto_enumTypes[1].Descriptor()
+}
+
+func (ConflictPolicy) Type() protoreflect.EnumType {
+	return &file_dvx_v1_commits_proto_enumTypes[1]
+}
+
+func (x ConflictPolicy) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ConflictPolicy.Descriptor instead.
+func (ConflictPolicy) EnumDescriptor() ([]byte, []int) {
+	return file_dvx_v1_commits_proto_rawDescGZIP(), []int{1}
+}
+
 // ChangeKind says how a path changed.
 type ChangeKind int32
 
@@ -112,11 +174,11 @@ func (x ChangeKind) String() string {
 }
 
 func (ChangeKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_dvx_v1_commits_proto_enumTypes[1].Descriptor()
+	return file_dvx_v1_commits_proto_enumTypes[2].Descriptor()
 }
 
 func (ChangeKind) Type() protoreflect.EnumType {
-	return &file_dvx_v1_commits_proto_enumTypes[1]
+	return &file_dvx_v1_commits_proto_enumTypes[2]
 }
 
 func (x ChangeKind) Number() protoreflect.EnumNumber {
@@ -125,7 +187,7 @@ func (x ChangeKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ChangeKind.Descriptor instead.
 func (ChangeKind) EnumDescriptor() ([]byte, []int) {
-	return file_dvx_v1_commits_proto_rawDescGZIP(), []int{1}
+	return file_dvx_v1_commits_proto_rawDescGZIP(), []int{2}
 }
 
 type GetCommitRequest struct {
@@ -701,8 +763,13 @@ type WriteFileRequest struct {
 	Ref     string `protobuf:"bytes,1,opt,name=ref,proto3" json:"ref,omitempty"`
 	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
 	// 16 bytes, optional: the same operation ID commits once.
-	OpId          []byte `protobuf:"bytes,3,opt,name=op_id,json=opId,proto3" json:"op_id,omitempty"`
-	Data          []byte `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
+	OpId []byte `protobuf:"bytes,3,opt,name=op_id,json=opId,proto3" json:"op_id,omitempty"`
+	Data []byte `protobuf:"bytes,4,opt,name=data,proto3" json:"data,omitempty"`
+	// In the first message only.
+	OnConflict ConflictPolicy `protobuf:"varint,5,opt,name=on_conflict,json=onConflict,proto3,enum=dvx.v1.ConflictPolicy" json:"on_conflict,omitempty"`
+	// The commit that the change is made on, 32 bytes; empty for the present one.
+	// In the first message only.
+	Expect        []byte `protobuf:"bytes,6,opt,name=expect,proto3" json:"expect,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -761,6 +828,20 @@ func (x *WriteFileRequest) GetOpId() []byte {
 func (x *WriteFileRequest) GetData() []byte {
 	if x != nil {
 		return x.Data
+	}
+	return nil
+}
+
+func (x *WriteFileRequest) GetOnConflict() ConflictPolicy {
+	if x != nil {
+		return x.OnConflict
+	}
+	return ConflictPolicy_CONFLICT_POLICY_UNSPECIFIED
+}
+
+func (x *WriteFileRequest) GetExpect() []byte {
+	if x != nil {
+		return x.Expect
 	}
 	return nil
 }
@@ -980,12 +1061,15 @@ const file_dvx_v1_commits_proto_rawDesc = "" +
 	"\x06offset\x18\x02 \x01(\x03R\x06offset\x12\x16\n" +
 	"\x06length\x18\x03 \x01(\x03R\x06length\"&\n" +
 	"\x10ReadFileResponse\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data\"g\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"\xb8\x01\n" +
 	"\x10WriteFileRequest\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\tR\x03ref\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x13\n" +
 	"\x05op_id\x18\x03 \x01(\fR\x04opId\x12\x12\n" +
-	"\x04data\x18\x04 \x01(\fR\x04data\"I\n" +
+	"\x04data\x18\x04 \x01(\fR\x04data\x127\n" +
+	"\von_conflict\x18\x05 \x01(\x0e2\x16.dvx.v1.ConflictPolicyR\n" +
+	"onConflict\x12\x16\n" +
+	"\x06expect\x18\x06 \x01(\fR\x06expect\"I\n" +
 	"\x11WriteFileResponse\x12\x16\n" +
 	"\x06commit\x18\x01 \x01(\fR\x06commit\x12\x1c\n" +
 	"\tunchanged\x18\x02 \x01(\bR\tunchanged\"1\n" +
@@ -1001,7 +1085,13 @@ const file_dvx_v1_commits_proto_rawDesc = "" +
 	"\x16ENTRY_KIND_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fENTRY_KIND_FILE\x10\x01\x12\x16\n" +
 	"\x12ENTRY_KIND_SYMLINK\x10\x02\x12\x12\n" +
-	"\x0eENTRY_KIND_DIR\x10\x03*s\n" +
+	"\x0eENTRY_KIND_DIR\x10\x03*\xb4\x01\n" +
+	"\x0eConflictPolicy\x12\x1f\n" +
+	"\x1bCONFLICT_POLICY_UNSPECIFIED\x10\x00\x12!\n" +
+	"\x1dCONFLICT_POLICY_EXPECT_PARENT\x10\x01\x12#\n" +
+	"\x1fCONFLICT_POLICY_REBASE_DISJOINT\x10\x02\x12\x1a\n" +
+	"\x16CONFLICT_POLICY_REBASE\x10\x03\x12\x1d\n" +
+	"\x19CONFLICT_POLICY_OVERWRITE\x10\x04*s\n" +
 	"\n" +
 	"ChangeKind\x12\x1b\n" +
 	"\x17CHANGE_KIND_UNSPECIFIED\x10\x00\x12\x15\n" +
@@ -1028,53 +1118,55 @@ func file_dvx_v1_commits_proto_rawDescGZIP() []byte {
 	return file_dvx_v1_commits_proto_rawDescData
 }
 
-var file_dvx_v1_commits_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_dvx_v1_commits_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
 var file_dvx_v1_commits_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_dvx_v1_commits_proto_goTypes = []any{
 	(EntryKind)(0),                // 0: dvx.v1.EntryKind
-	(ChangeKind)(0),               // 1: dvx.v1.ChangeKind
-	(*GetCommitRequest)(nil),      // 2: dvx.v1.GetCommitRequest
-	(*GetCommitResponse)(nil),     // 3: dvx.v1.GetCommitResponse
-	(*ListCommitsRequest)(nil),    // 4: dvx.v1.ListCommitsRequest
-	(*ListCommitsResponse)(nil),   // 5: dvx.v1.ListCommitsResponse
-	(*CommitInfo)(nil),            // 6: dvx.v1.CommitInfo
-	(*ListEntriesRequest)(nil),    // 7: dvx.v1.ListEntriesRequest
-	(*ListEntriesResponse)(nil),   // 8: dvx.v1.ListEntriesResponse
-	(*Entry)(nil),                 // 9: dvx.v1.Entry
-	(*ReadFileRequest)(nil),       // 10: dvx.v1.ReadFileRequest
-	(*ReadFileResponse)(nil),      // 11: dvx.v1.ReadFileResponse
-	(*WriteFileRequest)(nil),      // 12: dvx.v1.WriteFileRequest
-	(*WriteFileResponse)(nil),     // 13: dvx.v1.WriteFileResponse
-	(*DiffRequest)(nil),           // 14: dvx.v1.DiffRequest
-	(*DiffResponse)(nil),          // 15: dvx.v1.DiffResponse
-	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(ConflictPolicy)(0),           // 1: dvx.v1.ConflictPolicy
+	(ChangeKind)(0),               // 2: dvx.v1.ChangeKind
+	(*GetCommitRequest)(nil),      // 3: dvx.v1.GetCommitRequest
+	(*GetCommitResponse)(nil),     // 4: dvx.v1.GetCommitResponse
+	(*ListCommitsRequest)(nil),    // 5: dvx.v1.ListCommitsRequest
+	(*ListCommitsResponse)(nil),   // 6: dvx.v1.ListCommitsResponse
+	(*CommitInfo)(nil),            // 7: dvx.v1.CommitInfo
+	(*ListEntriesRequest)(nil),    // 8: dvx.v1.ListEntriesRequest
+	(*ListEntriesResponse)(nil),   // 9: dvx.v1.ListEntriesResponse
+	(*Entry)(nil),                 // 10: dvx.v1.Entry
+	(*ReadFileRequest)(nil),       // 11: dvx.v1.ReadFileRequest
+	(*ReadFileResponse)(nil),      // 12: dvx.v1.ReadFileResponse
+	(*WriteFileRequest)(nil),      // 13: dvx.v1.WriteFileRequest
+	(*WriteFileResponse)(nil),     // 14: dvx.v1.WriteFileResponse
+	(*DiffRequest)(nil),           // 15: dvx.v1.DiffRequest
+	(*DiffResponse)(nil),          // 16: dvx.v1.DiffResponse
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
 }
 var file_dvx_v1_commits_proto_depIdxs = []int32{
-	6,  // 0: dvx.v1.GetCommitResponse.commit:type_name -> dvx.v1.CommitInfo
-	6,  // 1: dvx.v1.ListCommitsResponse.commit:type_name -> dvx.v1.CommitInfo
-	16, // 2: dvx.v1.CommitInfo.time:type_name -> google.protobuf.Timestamp
-	9,  // 3: dvx.v1.ListEntriesResponse.entry:type_name -> dvx.v1.Entry
+	7,  // 0: dvx.v1.GetCommitResponse.commit:type_name -> dvx.v1.CommitInfo
+	7,  // 1: dvx.v1.ListCommitsResponse.commit:type_name -> dvx.v1.CommitInfo
+	17, // 2: dvx.v1.CommitInfo.time:type_name -> google.protobuf.Timestamp
+	10, // 3: dvx.v1.ListEntriesResponse.entry:type_name -> dvx.v1.Entry
 	0,  // 4: dvx.v1.Entry.kind:type_name -> dvx.v1.EntryKind
-	1,  // 5: dvx.v1.DiffResponse.kind:type_name -> dvx.v1.ChangeKind
-	9,  // 6: dvx.v1.DiffResponse.old:type_name -> dvx.v1.Entry
-	9,  // 7: dvx.v1.DiffResponse.new:type_name -> dvx.v1.Entry
-	2,  // 8: dvx.v1.CommitService.GetCommit:input_type -> dvx.v1.GetCommitRequest
-	4,  // 9: dvx.v1.CommitService.ListCommits:input_type -> dvx.v1.ListCommitsRequest
-	7,  // 10: dvx.v1.CommitService.ListEntries:input_type -> dvx.v1.ListEntriesRequest
-	10, // 11: dvx.v1.CommitService.ReadFile:input_type -> dvx.v1.ReadFileRequest
-	12, // 12: dvx.v1.CommitService.WriteFile:input_type -> dvx.v1.WriteFileRequest
-	14, // 13: dvx.v1.CommitService.Diff:input_type -> dvx.v1.DiffRequest
-	3,  // 14: dvx.v1.CommitService.GetCommit:output_type -> dvx.v1.GetCommitResponse
-	5,  // 15: dvx.v1.CommitService.ListCommits:output_type -> dvx.v1.ListCommitsResponse
-	8,  // 16: dvx.v1.CommitService.ListEntries:output_type -> dvx.v1.ListEntriesResponse
-	11, // 17: dvx.v1.CommitService.ReadFile:output_type -> dvx.v1.ReadFileResponse
-	13, // 18: dvx.v1.CommitService.WriteFile:output_type -> dvx.v1.WriteFileResponse
-	15, // 19: dvx.v1.CommitService.Diff:output_type -> dvx.v1.DiffResponse
-	14, // [14:20] is the sub-list for method output_type
-	8,  // [8:14] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	1,  // 5: dvx.v1.WriteFileRequest.on_conflict:type_name -> dvx.v1.ConflictPolicy
+	2,  // 6: dvx.v1.DiffResponse.kind:type_name -> dvx.v1.ChangeKind
+	10, // 7: dvx.v1.DiffResponse.old:type_name -> dvx.v1.Entry
+	10, // 8: dvx.v1.DiffResponse.new:type_name -> dvx.v1.Entry
+	3,  // 9: dvx.v1.CommitService.GetCommit:input_type -> dvx.v1.GetCommitRequest
+	5,  // 10: dvx.v1.CommitService.ListCommits:input_type -> dvx.v1.ListCommitsRequest
+	8,  // 11: dvx.v1.CommitService.ListEntries:input_type -> dvx.v1.ListEntriesRequest
+	11, // 12: dvx.v1.CommitService.ReadFile:input_type -> dvx.v1.ReadFileRequest
+	13, // 13: dvx.v1.CommitService.WriteFile:input_type -> dvx.v1.WriteFileRequest
+	15, // 14: dvx.v1.CommitService.Diff:input_type -> dvx.v1.DiffRequest
+	4,  // 15: dvx.v1.CommitService.GetCommit:output_type -> dvx.v1.GetCommitResponse
+	6,  // 16: dvx.v1.CommitService.ListCommits:output_type -> dvx.v1.ListCommitsResponse
+	9,  // 17: dvx.v1.CommitService.ListEntries:output_type -> dvx.v1.ListEntriesResponse
+	12, // 18: dvx.v1.CommitService.ReadFile:output_type -> dvx.v1.ReadFileResponse
+	14, // 19: dvx.v1.CommitService.WriteFile:output_type -> dvx.v1.WriteFileResponse
+	16, // 20: dvx.v1.CommitService.Diff:output_type -> dvx.v1.DiffResponse
+	15, // [15:21] is the sub-list for method output_type
+	9,  // [9:15] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_dvx_v1_commits_proto_init() }
@@ -1087,7 +1179,7 @@ func file_dvx_v1_commits_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dvx_v1_commits_proto_rawDesc), len(file_dvx_v1_commits_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      3,
 			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,

@@ -360,6 +360,368 @@ func (x *MoveResponse) GetResult() *Result {
 	return nil
 }
 
+type SettleRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 16 bytes.
+	OpId          []byte `protobuf:"bytes,1,opt,name=op_id,json=opId,proto3" json:"op_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SettleRequest) Reset() {
+	*x = SettleRequest{}
+	mi := &file_dvx_v1_refs_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SettleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SettleRequest) ProtoMessage() {}
+
+func (x *SettleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dvx_v1_refs_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SettleRequest.ProtoReflect.Descriptor instead.
+func (*SettleRequest) Descriptor() ([]byte, []int) {
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *SettleRequest) GetOpId() []byte {
+	if x != nil {
+		return x.OpId
+	}
+	return nil
+}
+
+type SettleResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// If not, it never will be.
+	Applied bool `protobuf:"varint,1,opt,name=applied,proto3" json:"applied,omitempty"`
+	// Of the root that it made; 0 if it is known by a commit only.
+	Generation uint64 `protobuf:"varint,2,opt,name=generation,proto3" json:"generation,omitempty"`
+	// The branches that it set, as far as the caller may read them.
+	Moved         []*Moved `protobuf:"bytes,3,rep,name=moved,proto3" json:"moved,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SettleResponse) Reset() {
+	*x = SettleResponse{}
+	mi := &file_dvx_v1_refs_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SettleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SettleResponse) ProtoMessage() {}
+
+func (x *SettleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dvx_v1_refs_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SettleResponse.ProtoReflect.Descriptor instead.
+func (*SettleResponse) Descriptor() ([]byte, []int) {
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *SettleResponse) GetApplied() bool {
+	if x != nil {
+		return x.Applied
+	}
+	return false
+}
+
+func (x *SettleResponse) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *SettleResponse) GetMoved() []*Moved {
+	if x != nil {
+		return x.Moved
+	}
+	return nil
+}
+
+// Moved is a branch with the commit to which an operation set it.
+type Moved struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Repo          string                 `protobuf:"bytes,1,opt,name=repo,proto3" json:"repo,omitempty"`
+	Branch        string                 `protobuf:"bytes,2,opt,name=branch,proto3" json:"branch,omitempty"`
+	Commit        []byte                 `protobuf:"bytes,3,opt,name=commit,proto3" json:"commit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Moved) Reset() {
+	*x = Moved{}
+	mi := &file_dvx_v1_refs_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Moved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Moved) ProtoMessage() {}
+
+func (x *Moved) ProtoReflect() protoreflect.Message {
+	mi := &file_dvx_v1_refs_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Moved.ProtoReflect.Descriptor instead.
+func (*Moved) Descriptor() ([]byte, []int) {
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *Moved) GetRepo() string {
+	if x != nil {
+		return x.Repo
+	}
+	return ""
+}
+
+func (x *Moved) GetBranch() string {
+	if x != nil {
+		return x.Branch
+	}
+	return ""
+}
+
+func (x *Moved) GetCommit() []byte {
+	if x != nil {
+		return x.Commit
+	}
+	return nil
+}
+
+type ListMovesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Repo          string                 `protobuf:"bytes,1,opt,name=repo,proto3" json:"repo,omitempty"`
+	Branch        string                 `protobuf:"bytes,2,opt,name=branch,proto3" json:"branch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMovesRequest) Reset() {
+	*x = ListMovesRequest{}
+	mi := &file_dvx_v1_refs_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMovesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMovesRequest) ProtoMessage() {}
+
+func (x *ListMovesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dvx_v1_refs_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMovesRequest.ProtoReflect.Descriptor instead.
+func (*ListMovesRequest) Descriptor() ([]byte, []int) {
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ListMovesRequest) GetRepo() string {
+	if x != nil {
+		return x.Repo
+	}
+	return ""
+}
+
+func (x *ListMovesRequest) GetBranch() string {
+	if x != nil {
+		return x.Branch
+	}
+	return ""
+}
+
+type ListMovesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Move          *RefMove               `protobuf:"bytes,1,opt,name=move,proto3" json:"move,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMovesResponse) Reset() {
+	*x = ListMovesResponse{}
+	mi := &file_dvx_v1_refs_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMovesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMovesResponse) ProtoMessage() {}
+
+func (x *ListMovesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dvx_v1_refs_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMovesResponse.ProtoReflect.Descriptor instead.
+func (*ListMovesResponse) Descriptor() ([]byte, []int) {
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ListMovesResponse) GetMove() *RefMove {
+	if x != nil {
+		return x.Move
+	}
+	return nil
+}
+
+// RefMove is one change of where a branch points.
+type RefMove struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Generation uint64                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
+	OpId       []byte                 `protobuf:"bytes,2,opt,name=op_id,json=opId,proto3" json:"op_id,omitempty"`
+	// When the operation ID was made, if it tells.
+	Time *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
+	// Empty: the branch was empty or not there.
+	From []byte `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`
+	To   []byte `protobuf:"bytes,5,opt,name=to,proto3" json:"to,omitempty"`
+	// The branch was not there before.
+	Made bool `protobuf:"varint,6,opt,name=made,proto3" json:"made,omitempty"`
+	// It is not there afterwards.
+	Removed       bool `protobuf:"varint,7,opt,name=removed,proto3" json:"removed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RefMove) Reset() {
+	*x = RefMove{}
+	mi := &file_dvx_v1_refs_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RefMove) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RefMove) ProtoMessage() {}
+
+func (x *RefMove) ProtoReflect() protoreflect.Message {
+	mi := &file_dvx_v1_refs_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RefMove.ProtoReflect.Descriptor instead.
+func (*RefMove) Descriptor() ([]byte, []int) {
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *RefMove) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *RefMove) GetOpId() []byte {
+	if x != nil {
+		return x.OpId
+	}
+	return nil
+}
+
+func (x *RefMove) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *RefMove) GetFrom() []byte {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *RefMove) GetTo() []byte {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *RefMove) GetMade() bool {
+	if x != nil {
+		return x.Made
+	}
+	return false
+}
+
+func (x *RefMove) GetRemoved() bool {
+	if x != nil {
+		return x.Removed
+	}
+	return false
+}
+
 // View is every name of a store as of one root.
 type View struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -371,7 +733,7 @@ type View struct {
 
 func (x *View) Reset() {
 	*x = View{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[8]
+	mi := &file_dvx_v1_refs_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -383,7 +745,7 @@ func (x *View) String() string {
 func (*View) ProtoMessage() {}
 
 func (x *View) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[8]
+	mi := &file_dvx_v1_refs_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -396,7 +758,7 @@ func (x *View) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use View.ProtoReflect.Descriptor instead.
 func (*View) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{8}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *View) GetGeneration() uint64 {
@@ -430,7 +792,7 @@ type Repo struct {
 
 func (x *Repo) Reset() {
 	*x = Repo{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[9]
+	mi := &file_dvx_v1_refs_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -442,7 +804,7 @@ func (x *Repo) String() string {
 func (*Repo) ProtoMessage() {}
 
 func (x *Repo) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[9]
+	mi := &file_dvx_v1_refs_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -455,7 +817,7 @@ func (x *Repo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Repo.ProtoReflect.Descriptor instead.
 func (*Repo) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{9}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Repo) GetName() string {
@@ -523,7 +885,7 @@ type Branch struct {
 
 func (x *Branch) Reset() {
 	*x = Branch{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[10]
+	mi := &file_dvx_v1_refs_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -535,7 +897,7 @@ func (x *Branch) String() string {
 func (*Branch) ProtoMessage() {}
 
 func (x *Branch) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[10]
+	mi := &file_dvx_v1_refs_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -548,7 +910,7 @@ func (x *Branch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Branch.ProtoReflect.Descriptor instead.
 func (*Branch) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{10}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Branch) GetName() string {
@@ -607,7 +969,7 @@ type Tag struct {
 
 func (x *Tag) Reset() {
 	*x = Tag{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[11]
+	mi := &file_dvx_v1_refs_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -619,7 +981,7 @@ func (x *Tag) String() string {
 func (*Tag) ProtoMessage() {}
 
 func (x *Tag) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[11]
+	mi := &file_dvx_v1_refs_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -632,7 +994,7 @@ func (x *Tag) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tag.ProtoReflect.Descriptor instead.
 func (*Tag) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{11}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Tag) GetName() string {
@@ -683,7 +1045,7 @@ type Txn struct {
 
 func (x *Txn) Reset() {
 	*x = Txn{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[12]
+	mi := &file_dvx_v1_refs_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -695,7 +1057,7 @@ func (x *Txn) String() string {
 func (*Txn) ProtoMessage() {}
 
 func (x *Txn) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[12]
+	mi := &file_dvx_v1_refs_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -708,7 +1070,7 @@ func (x *Txn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Txn.ProtoReflect.Descriptor instead.
 func (*Txn) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{12}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Txn) GetOpId() []byte {
@@ -736,7 +1098,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[13]
+	mi := &file_dvx_v1_refs_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -748,7 +1110,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[13]
+	mi := &file_dvx_v1_refs_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -761,7 +1123,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{13}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Result) GetGeneration() uint64 {
@@ -799,7 +1161,7 @@ type Op struct {
 
 func (x *Op) Reset() {
 	*x = Op{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[14]
+	mi := &file_dvx_v1_refs_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -811,7 +1173,7 @@ func (x *Op) String() string {
 func (*Op) ProtoMessage() {}
 
 func (x *Op) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[14]
+	mi := &file_dvx_v1_refs_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -824,7 +1186,7 @@ func (x *Op) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Op.ProtoReflect.Descriptor instead.
 func (*Op) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{14}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Op) GetOp() isOp_Op {
@@ -985,7 +1347,7 @@ type CreateRepo struct {
 
 func (x *CreateRepo) Reset() {
 	*x = CreateRepo{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[15]
+	mi := &file_dvx_v1_refs_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -997,7 +1359,7 @@ func (x *CreateRepo) String() string {
 func (*CreateRepo) ProtoMessage() {}
 
 func (x *CreateRepo) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[15]
+	mi := &file_dvx_v1_refs_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1010,7 +1372,7 @@ func (x *CreateRepo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRepo.ProtoReflect.Descriptor instead.
 func (*CreateRepo) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{15}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CreateRepo) GetRepo() string {
@@ -1044,7 +1406,7 @@ type DeleteRepo struct {
 
 func (x *DeleteRepo) Reset() {
 	*x = DeleteRepo{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[16]
+	mi := &file_dvx_v1_refs_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1056,7 +1418,7 @@ func (x *DeleteRepo) String() string {
 func (*DeleteRepo) ProtoMessage() {}
 
 func (x *DeleteRepo) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[16]
+	mi := &file_dvx_v1_refs_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1069,7 +1431,7 @@ func (x *DeleteRepo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRepo.ProtoReflect.Descriptor instead.
 func (*DeleteRepo) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{16}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *DeleteRepo) GetRepo() string {
@@ -1092,7 +1454,7 @@ type CreateBranch struct {
 
 func (x *CreateBranch) Reset() {
 	*x = CreateBranch{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[17]
+	mi := &file_dvx_v1_refs_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1104,7 +1466,7 @@ func (x *CreateBranch) String() string {
 func (*CreateBranch) ProtoMessage() {}
 
 func (x *CreateBranch) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[17]
+	mi := &file_dvx_v1_refs_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1117,7 +1479,7 @@ func (x *CreateBranch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateBranch.ProtoReflect.Descriptor instead.
 func (*CreateBranch) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{17}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CreateBranch) GetRepo() string {
@@ -1162,7 +1524,7 @@ type MoveBranch struct {
 
 func (x *MoveBranch) Reset() {
 	*x = MoveBranch{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[18]
+	mi := &file_dvx_v1_refs_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1174,7 +1536,7 @@ func (x *MoveBranch) String() string {
 func (*MoveBranch) ProtoMessage() {}
 
 func (x *MoveBranch) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[18]
+	mi := &file_dvx_v1_refs_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1187,7 +1549,7 @@ func (x *MoveBranch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveBranch.ProtoReflect.Descriptor instead.
 func (*MoveBranch) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{18}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *MoveBranch) GetRepo() string {
@@ -1237,7 +1599,7 @@ type DeleteBranch struct {
 
 func (x *DeleteBranch) Reset() {
 	*x = DeleteBranch{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[19]
+	mi := &file_dvx_v1_refs_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1249,7 +1611,7 @@ func (x *DeleteBranch) String() string {
 func (*DeleteBranch) ProtoMessage() {}
 
 func (x *DeleteBranch) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[19]
+	mi := &file_dvx_v1_refs_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1262,7 +1624,7 @@ func (x *DeleteBranch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteBranch.ProtoReflect.Descriptor instead.
 func (*DeleteBranch) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{19}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *DeleteBranch) GetRepo() string {
@@ -1298,7 +1660,7 @@ type CreateTag struct {
 
 func (x *CreateTag) Reset() {
 	*x = CreateTag{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[20]
+	mi := &file_dvx_v1_refs_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1310,7 +1672,7 @@ func (x *CreateTag) String() string {
 func (*CreateTag) ProtoMessage() {}
 
 func (x *CreateTag) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[20]
+	mi := &file_dvx_v1_refs_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1323,7 +1685,7 @@ func (x *CreateTag) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTag.ProtoReflect.Descriptor instead.
 func (*CreateTag) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{20}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CreateTag) GetRepo() string {
@@ -1358,7 +1720,7 @@ type DeleteTag struct {
 
 func (x *DeleteTag) Reset() {
 	*x = DeleteTag{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[21]
+	mi := &file_dvx_v1_refs_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1370,7 +1732,7 @@ func (x *DeleteTag) String() string {
 func (*DeleteTag) ProtoMessage() {}
 
 func (x *DeleteTag) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[21]
+	mi := &file_dvx_v1_refs_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1383,7 +1745,7 @@ func (x *DeleteTag) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTag.ProtoReflect.Descriptor instead.
 func (*DeleteTag) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{21}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DeleteTag) GetRepo() string {
@@ -1413,7 +1775,7 @@ type MoveSpec struct {
 
 func (x *MoveSpec) Reset() {
 	*x = MoveSpec{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[22]
+	mi := &file_dvx_v1_refs_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1425,7 +1787,7 @@ func (x *MoveSpec) String() string {
 func (*MoveSpec) ProtoMessage() {}
 
 func (x *MoveSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[22]
+	mi := &file_dvx_v1_refs_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1438,7 +1800,7 @@ func (x *MoveSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveSpec.ProtoReflect.Descriptor instead.
 func (*MoveSpec) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{22}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *MoveSpec) GetRepo() string {
@@ -1481,7 +1843,7 @@ type Protect struct {
 
 func (x *Protect) Reset() {
 	*x = Protect{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[23]
+	mi := &file_dvx_v1_refs_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1493,7 +1855,7 @@ func (x *Protect) String() string {
 func (*Protect) ProtoMessage() {}
 
 func (x *Protect) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[23]
+	mi := &file_dvx_v1_refs_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1506,7 +1868,7 @@ func (x *Protect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Protect.ProtoReflect.Descriptor instead.
 func (*Protect) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{23}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Protect) GetRepo() string {
@@ -1550,7 +1912,34 @@ const file_dvx_v1_refs_proto_rawDesc = "" +
 	"\vMoveRequest\x12\x1d\n" +
 	"\x03txn\x18\x01 \x01(\v2\v.dvx.v1.TxnR\x03txn\"6\n" +
 	"\fMoveResponse\x12&\n" +
-	"\x06result\x18\x01 \x01(\v2\x0e.dvx.v1.ResultR\x06result\"J\n" +
+	"\x06result\x18\x01 \x01(\v2\x0e.dvx.v1.ResultR\x06result\"$\n" +
+	"\rSettleRequest\x12\x13\n" +
+	"\x05op_id\x18\x01 \x01(\fR\x04opId\"o\n" +
+	"\x0eSettleResponse\x12\x18\n" +
+	"\aapplied\x18\x01 \x01(\bR\aapplied\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x02 \x01(\x04R\n" +
+	"generation\x12#\n" +
+	"\x05moved\x18\x03 \x03(\v2\r.dvx.v1.MovedR\x05moved\"K\n" +
+	"\x05Moved\x12\x12\n" +
+	"\x04repo\x18\x01 \x01(\tR\x04repo\x12\x16\n" +
+	"\x06branch\x18\x02 \x01(\tR\x06branch\x12\x16\n" +
+	"\x06commit\x18\x03 \x01(\fR\x06commit\">\n" +
+	"\x10ListMovesRequest\x12\x12\n" +
+	"\x04repo\x18\x01 \x01(\tR\x04repo\x12\x16\n" +
+	"\x06branch\x18\x02 \x01(\tR\x06branch\"8\n" +
+	"\x11ListMovesResponse\x12#\n" +
+	"\x04move\x18\x01 \x01(\v2\x0f.dvx.v1.RefMoveR\x04move\"\xc0\x01\n" +
+	"\aRefMove\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x01 \x01(\x04R\n" +
+	"generation\x12\x13\n" +
+	"\x05op_id\x18\x02 \x01(\fR\x04opId\x12.\n" +
+	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n" +
+	"\x04from\x18\x04 \x01(\fR\x04from\x12\x0e\n" +
+	"\x02to\x18\x05 \x01(\fR\x02to\x12\x12\n" +
+	"\x04made\x18\x06 \x01(\bR\x04made\x12\x18\n" +
+	"\aremoved\x18\a \x01(\bR\aremoved\"J\n" +
 	"\x04View\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
@@ -1647,13 +2036,15 @@ const file_dvx_v1_refs_proto_rawDesc = "" +
 	"\x06branch\x18\x02 \x01(\tR\x06branch\x12\x1e\n" +
 	"\n" +
 	"principals\x18\x03 \x03(\tR\n" +
-	"principals2\x81\x02\n" +
+	"principals2\xfe\x02\n" +
 	"\n" +
 	"RefService\x12@\n" +
 	"\tGetConfig\x12\x18.dvx.v1.GetConfigRequest\x1a\x19.dvx.v1.GetConfigResponse\x12:\n" +
 	"\aGetView\x12\x16.dvx.v1.GetViewRequest\x1a\x17.dvx.v1.GetViewResponse\x12B\n" +
 	"\tWatchView\x12\x18.dvx.v1.WatchViewRequest\x1a\x19.dvx.v1.WatchViewResponse0\x01\x121\n" +
-	"\x04Move\x12\x13.dvx.v1.MoveRequest\x1a\x14.dvx.v1.MoveResponseB*Z(github.com/dvx-io/dvx/proto/dvx/v1;dvxv1b\x06proto3"
+	"\x04Move\x12\x13.dvx.v1.MoveRequest\x1a\x14.dvx.v1.MoveResponse\x127\n" +
+	"\x06Settle\x12\x15.dvx.v1.SettleRequest\x1a\x16.dvx.v1.SettleResponse\x12B\n" +
+	"\tListMoves\x12\x18.dvx.v1.ListMovesRequest\x1a\x19.dvx.v1.ListMovesResponse0\x01B*Z(github.com/dvx-io/dvx/proto/dvx/v1;dvxv1b\x06proto3"
 
 var (
 	file_dvx_v1_refs_proto_rawDescOnce sync.Once
@@ -1667,7 +2058,7 @@ func file_dvx_v1_refs_proto_rawDescGZIP() []byte {
 	return file_dvx_v1_refs_proto_rawDescData
 }
 
-var file_dvx_v1_refs_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_dvx_v1_refs_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_dvx_v1_refs_proto_goTypes = []any{
 	(*GetConfigRequest)(nil),      // 0: dvx.v1.GetConfigRequest
 	(*GetConfigResponse)(nil),     // 1: dvx.v1.GetConfigResponse
@@ -1677,56 +2068,69 @@ var file_dvx_v1_refs_proto_goTypes = []any{
 	(*WatchViewResponse)(nil),     // 5: dvx.v1.WatchViewResponse
 	(*MoveRequest)(nil),           // 6: dvx.v1.MoveRequest
 	(*MoveResponse)(nil),          // 7: dvx.v1.MoveResponse
-	(*View)(nil),                  // 8: dvx.v1.View
-	(*Repo)(nil),                  // 9: dvx.v1.Repo
-	(*Branch)(nil),                // 10: dvx.v1.Branch
-	(*Tag)(nil),                   // 11: dvx.v1.Tag
-	(*Txn)(nil),                   // 12: dvx.v1.Txn
-	(*Result)(nil),                // 13: dvx.v1.Result
-	(*Op)(nil),                    // 14: dvx.v1.Op
-	(*CreateRepo)(nil),            // 15: dvx.v1.CreateRepo
-	(*DeleteRepo)(nil),            // 16: dvx.v1.DeleteRepo
-	(*CreateBranch)(nil),          // 17: dvx.v1.CreateBranch
-	(*MoveBranch)(nil),            // 18: dvx.v1.MoveBranch
-	(*DeleteBranch)(nil),          // 19: dvx.v1.DeleteBranch
-	(*CreateTag)(nil),             // 20: dvx.v1.CreateTag
-	(*DeleteTag)(nil),             // 21: dvx.v1.DeleteTag
-	(*MoveSpec)(nil),              // 22: dvx.v1.MoveSpec
-	(*Protect)(nil),               // 23: dvx.v1.Protect
-	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
+	(*SettleRequest)(nil),         // 8: dvx.v1.SettleRequest
+	(*SettleResponse)(nil),        // 9: dvx.v1.SettleResponse
+	(*Moved)(nil),                 // 10: dvx.v1.Moved
+	(*ListMovesRequest)(nil),      // 11: dvx.v1.ListMovesRequest
+	(*ListMovesResponse)(nil),     // 12: dvx.v1.ListMovesResponse
+	(*RefMove)(nil),               // 13: dvx.v1.RefMove
+	(*View)(nil),                  // 14: dvx.v1.View
+	(*Repo)(nil),                  // 15: dvx.v1.Repo
+	(*Branch)(nil),                // 16: dvx.v1.Branch
+	(*Tag)(nil),                   // 17: dvx.v1.Tag
+	(*Txn)(nil),                   // 18: dvx.v1.Txn
+	(*Result)(nil),                // 19: dvx.v1.Result
+	(*Op)(nil),                    // 20: dvx.v1.Op
+	(*CreateRepo)(nil),            // 21: dvx.v1.CreateRepo
+	(*DeleteRepo)(nil),            // 22: dvx.v1.DeleteRepo
+	(*CreateBranch)(nil),          // 23: dvx.v1.CreateBranch
+	(*MoveBranch)(nil),            // 24: dvx.v1.MoveBranch
+	(*DeleteBranch)(nil),          // 25: dvx.v1.DeleteBranch
+	(*CreateTag)(nil),             // 26: dvx.v1.CreateTag
+	(*DeleteTag)(nil),             // 27: dvx.v1.DeleteTag
+	(*MoveSpec)(nil),              // 28: dvx.v1.MoveSpec
+	(*Protect)(nil),               // 29: dvx.v1.Protect
+	(*timestamppb.Timestamp)(nil), // 30: google.protobuf.Timestamp
 }
 var file_dvx_v1_refs_proto_depIdxs = []int32{
-	8,  // 0: dvx.v1.GetViewResponse.view:type_name -> dvx.v1.View
-	12, // 1: dvx.v1.MoveRequest.txn:type_name -> dvx.v1.Txn
-	13, // 2: dvx.v1.MoveResponse.result:type_name -> dvx.v1.Result
-	9,  // 3: dvx.v1.View.repos:type_name -> dvx.v1.Repo
-	24, // 4: dvx.v1.Repo.created:type_name -> google.protobuf.Timestamp
-	10, // 5: dvx.v1.Repo.branches:type_name -> dvx.v1.Branch
-	11, // 6: dvx.v1.Repo.tags:type_name -> dvx.v1.Tag
-	10, // 7: dvx.v1.Repo.specs:type_name -> dvx.v1.Branch
-	14, // 8: dvx.v1.Txn.ops:type_name -> dvx.v1.Op
-	15, // 9: dvx.v1.Op.create_repo:type_name -> dvx.v1.CreateRepo
-	16, // 10: dvx.v1.Op.delete_repo:type_name -> dvx.v1.DeleteRepo
-	17, // 11: dvx.v1.Op.create_branch:type_name -> dvx.v1.CreateBranch
-	18, // 12: dvx.v1.Op.move_branch:type_name -> dvx.v1.MoveBranch
-	19, // 13: dvx.v1.Op.delete_branch:type_name -> dvx.v1.DeleteBranch
-	20, // 14: dvx.v1.Op.create_tag:type_name -> dvx.v1.CreateTag
-	21, // 15: dvx.v1.Op.delete_tag:type_name -> dvx.v1.DeleteTag
-	22, // 16: dvx.v1.Op.move_spec:type_name -> dvx.v1.MoveSpec
-	23, // 17: dvx.v1.Op.protect:type_name -> dvx.v1.Protect
-	0,  // 18: dvx.v1.RefService.GetConfig:input_type -> dvx.v1.GetConfigRequest
-	2,  // 19: dvx.v1.RefService.GetView:input_type -> dvx.v1.GetViewRequest
-	4,  // 20: dvx.v1.RefService.WatchView:input_type -> dvx.v1.WatchViewRequest
-	6,  // 21: dvx.v1.RefService.Move:input_type -> dvx.v1.MoveRequest
-	1,  // 22: dvx.v1.RefService.GetConfig:output_type -> dvx.v1.GetConfigResponse
-	3,  // 23: dvx.v1.RefService.GetView:output_type -> dvx.v1.GetViewResponse
-	5,  // 24: dvx.v1.RefService.WatchView:output_type -> dvx.v1.WatchViewResponse
-	7,  // 25: dvx.v1.RefService.Move:output_type -> dvx.v1.MoveResponse
-	22, // [22:26] is the sub-list for method output_type
-	18, // [18:22] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	14, // 0: dvx.v1.GetViewResponse.view:type_name -> dvx.v1.View
+	18, // 1: dvx.v1.MoveRequest.txn:type_name -> dvx.v1.Txn
+	19, // 2: dvx.v1.MoveResponse.result:type_name -> dvx.v1.Result
+	10, // 3: dvx.v1.SettleResponse.moved:type_name -> dvx.v1.Moved
+	13, // 4: dvx.v1.ListMovesResponse.move:type_name -> dvx.v1.RefMove
+	30, // 5: dvx.v1.RefMove.time:type_name -> google.protobuf.Timestamp
+	15, // 6: dvx.v1.View.repos:type_name -> dvx.v1.Repo
+	30, // 7: dvx.v1.Repo.created:type_name -> google.protobuf.Timestamp
+	16, // 8: dvx.v1.Repo.branches:type_name -> dvx.v1.Branch
+	17, // 9: dvx.v1.Repo.tags:type_name -> dvx.v1.Tag
+	16, // 10: dvx.v1.Repo.specs:type_name -> dvx.v1.Branch
+	20, // 11: dvx.v1.Txn.ops:type_name -> dvx.v1.Op
+	21, // 12: dvx.v1.Op.create_repo:type_name -> dvx.v1.CreateRepo
+	22, // 13: dvx.v1.Op.delete_repo:type_name -> dvx.v1.DeleteRepo
+	23, // 14: dvx.v1.Op.create_branch:type_name -> dvx.v1.CreateBranch
+	24, // 15: dvx.v1.Op.move_branch:type_name -> dvx.v1.MoveBranch
+	25, // 16: dvx.v1.Op.delete_branch:type_name -> dvx.v1.DeleteBranch
+	26, // 17: dvx.v1.Op.create_tag:type_name -> dvx.v1.CreateTag
+	27, // 18: dvx.v1.Op.delete_tag:type_name -> dvx.v1.DeleteTag
+	28, // 19: dvx.v1.Op.move_spec:type_name -> dvx.v1.MoveSpec
+	29, // 20: dvx.v1.Op.protect:type_name -> dvx.v1.Protect
+	0,  // 21: dvx.v1.RefService.GetConfig:input_type -> dvx.v1.GetConfigRequest
+	2,  // 22: dvx.v1.RefService.GetView:input_type -> dvx.v1.GetViewRequest
+	4,  // 23: dvx.v1.RefService.WatchView:input_type -> dvx.v1.WatchViewRequest
+	6,  // 24: dvx.v1.RefService.Move:input_type -> dvx.v1.MoveRequest
+	8,  // 25: dvx.v1.RefService.Settle:input_type -> dvx.v1.SettleRequest
+	11, // 26: dvx.v1.RefService.ListMoves:input_type -> dvx.v1.ListMovesRequest
+	1,  // 27: dvx.v1.RefService.GetConfig:output_type -> dvx.v1.GetConfigResponse
+	3,  // 28: dvx.v1.RefService.GetView:output_type -> dvx.v1.GetViewResponse
+	5,  // 29: dvx.v1.RefService.WatchView:output_type -> dvx.v1.WatchViewResponse
+	7,  // 30: dvx.v1.RefService.Move:output_type -> dvx.v1.MoveResponse
+	9,  // 31: dvx.v1.RefService.Settle:output_type -> dvx.v1.SettleResponse
+	12, // 32: dvx.v1.RefService.ListMoves:output_type -> dvx.v1.ListMovesResponse
+	27, // [27:33] is the sub-list for method output_type
+	21, // [21:27] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_dvx_v1_refs_proto_init() }
@@ -1734,7 +2138,7 @@ func file_dvx_v1_refs_proto_init() {
 	if File_dvx_v1_refs_proto != nil {
 		return
 	}
-	file_dvx_v1_refs_proto_msgTypes[14].OneofWrappers = []any{
+	file_dvx_v1_refs_proto_msgTypes[20].OneofWrappers = []any{
 		(*Op_CreateRepo)(nil),
 		(*Op_DeleteRepo)(nil),
 		(*Op_CreateBranch)(nil),
@@ -1751,7 +2155,7 @@ func file_dvx_v1_refs_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dvx_v1_refs_proto_rawDesc), len(file_dvx_v1_refs_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   24,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

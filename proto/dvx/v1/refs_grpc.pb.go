@@ -23,6 +23,8 @@ const (
 	RefService_GetView_FullMethodName   = "/dvx.v1.RefService/GetView"
 	RefService_WatchView_FullMethodName = "/dvx.v1.RefService/WatchView"
 	RefService_Move_FullMethodName      = "/dvx.v1.RefService/Move"
+	RefService_Settle_FullMethodName    = "/dvx.v1.RefService/Settle"
+	RefService_ListMoves_FullMethodName = "/dvx.v1.RefService/ListMoves"
 )
 
 // RefServiceClient is the client API for RefService service.
@@ -41,6 +43,11 @@ type RefServiceClient interface {
 	WatchView(ctx context.Context, in *WatchViewRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchViewResponse], error)
 	// Move applies operations that need no new chunks.
 	Move(ctx context.Context, in *MoveRequest, opts ...grpc.CallOption) (*MoveResponse, error)
+	// Settle makes the outcome of an operation certain: it was applied, or it was
+	// not and can't be any more. OUT_OF_RANGE if it is too old to be remembered.
+	Settle(ctx context.Context, in *SettleRequest, opts ...grpc.CallOption) (*SettleResponse, error)
+	// ListMoves sends where a branch was, newest move first.
+	ListMoves(ctx context.Context, in *ListMovesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListMovesResponse], error)
 }
 
 type refServiceClient struct {
@@ -100,6 +107,35 @@ func (c *refServiceClient) Move(ctx context.Context, in *MoveRequest, opts ...gr
 	return out, nil
 }
 
+func (c *refServiceClient) Settle(ctx context.Context, in *SettleRequest, opts ...grpc.CallOption) (*SettleResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SettleResponse)
+	err := c.cc.Invoke(ctx, RefService_Settle_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *refServiceClient) ListMoves(ctx context.Context, in *ListMovesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListMovesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &RefService_ServiceDesc.Streams[1], RefService_ListMoves_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ListMovesRequest, ListMovesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RefService_ListMovesClient = grpc.ServerStreamingClient[ListMovesResponse]
+
 // RefServiceServer is the server API for RefService service.
 // All implementations must embed UnimplementedRefServiceServer
 // for forward compatibility.
@@ -116,6 +152,11 @@ type RefServiceServer interface {
 	WatchView(*WatchViewRequest, grpc.ServerStreamingServer[WatchViewResponse]) error
 	// Move applies operations that need no new chunks.
 	Move(context.Context, *MoveRequest) (*MoveResponse, error)
+	// Settle makes the outcome of an operation certain: it was applied, or it was
+	// not and can't be any more. OUT_OF_RANGE if it is too old to be remembered.
+	Settle(context.Context, *SettleRequest) (*SettleResponse, error)
+	// ListMoves sends where a branch was, newest move first.
+	ListMoves(*ListMovesRequest, grpc.ServerStreamingServer[ListMovesResponse]) error
 	mustEmbedUnimplementedRefServiceServer()
 }
 
@@ -137,6 +178,12 @@ func (UnimplementedRefServiceServer) WatchView(*WatchViewRequest, grpc.ServerStr
 }
 func (UnimplementedRefServiceServer) Move(context.Context, *MoveRequest) (*MoveResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Move not implemented")
+}
+func (UnimplementedRefServiceServer) Settle(context.Context, *SettleRequest) (*SettleResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Settle not implemented")
+}
+func (UnimplementedRefServiceServer) ListMoves(*ListMovesRequest, grpc.ServerStreamingServer[ListMovesResponse]) error {
+	return status.Error(codes.Unimplemented, "method ListMoves not implemented")
 }
 func (UnimplementedRefServiceServer) mustEmbedUnimplementedRefServiceServer() {}
 func (UnimplementedRefServiceServer) testEmbeddedByValue()                    {}
@@ -224,6 +271,35 @@ func _RefService_Move_Handler(srv interface{}, ctx context.Context, dec func(int
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RefService_Settle_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SettleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RefServiceServer).Settle(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RefService_Settle_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RefServiceServer).Settle(ctx, req.(*SettleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _RefService_ListMoves_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ListMovesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(RefServiceServer).ListMoves(m, &grpc.GenericServerStream[ListMovesRequest, ListMovesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type RefService_ListMovesServer = grpc.ServerStreamingServer[ListMovesResponse]
+
 // RefService_ServiceDesc is the grpc.ServiceDesc for RefService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -243,11 +319,20 @@ var RefService_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "Move",
 			Handler:    _RefService_Move_Handler,
 		},
+		{
+			MethodName: "Settle",
+			Handler:    _RefService_Settle_Handler,
+		},
 	},
 	Streams: []grpc.StreamDesc{
 		{
 			StreamName:    "WatchView",
 			Handler:       _RefService_WatchView_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ListMoves",
+			Handler:       _RefService_ListMoves_Handler,
 			ServerStreams: true,
 		},
 	},

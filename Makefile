@@ -12,7 +12,7 @@ SOAKTIME  ?= 10m
 # Where both binaries are built; windows has the command line only.
 PLATFORMS := linux/amd64 linux/arm64 darwin/arm64
 
-.PHONY: build test check fmt fmtcheck vet lint proto race seeds fuzz cross e2e bench soak generate golden tools clean help
+.PHONY: build test check fmt fmtcheck vet lint proto race seeds fuzz cross e2e bench microbench soak generate golden tools clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -74,7 +74,11 @@ e2e: build ## run the binaries end to end; installs what is missing if root
 	.ci/install awscli strace
 	DVX_BIN=$(BIN) $(GO) test -tags e2e -count=1 -timeout 20m -v ./test/e2e/...
 
-bench: ## run the benchmarks; the result is dist/bench.txt
+# BENCH holds flags of test/bench, such as "-only big -runs 3".
+bench: build ## compare dvx with restic, borg, git, cp and find
+	$(GO) run ./test/bench -dvx $(BIN)/dvx $(BENCH)
+
+microbench: ## run the benchmarks of the packages; the result is dist/bench.txt
 	@mkdir -p $(DIST)
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./... | tee $(DIST)/bench.txt
 

@@ -25,12 +25,12 @@ var ambientAllowed = map[string]string{
 	"pkg/rpc/scope.go": "the token of a scope must be unguessable, and no run depends on it",
 }
 
-// checkAmbient finds uses of the clock and of unseeded chance outside binaries
-// and tests, also as a value: a default is filled in where the program starts.
+// checkAmbient finds uses of the clock and of unseeded chance outside binaries,
+// benchmarks and tests, also as a value: a default is filled in where the program starts.
 func checkAmbient(t *tree) []string {
 	var found []string
 	for _, g := range t.gos {
-		if g.supportsTests() || g.generated || within(g.path, "cmd") {
+		if g.supportsTests() || g.generated || within(g.path, "cmd") || within(g.path, "test/bench") {
 			continue
 		}
 		uses := ambientUses(t, g)

@@ -2,6 +2,7 @@ package repo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
@@ -16,10 +17,11 @@ import (
 type closure struct {
 	root    *Root
 	base    *pack.Snapshot
-	r       chunk.Reader                    // over base and session
-	has     func(chunk.Kind, chunk.ID) bool // in base or session
-	owner   bool                            // the principal may name any stored commit
-	written func(commit.ID) bool            // through this session; nil without one
+	r       chunk.Reader                                              // over base and session
+	has     func(context.Context, chunk.Kind, chunk.ID) (bool, error) // in base or session
+	owner   bool                                                      // the principal may name any stored commit
+	written func(commit.ID) bool                                      // through this session; nil without one
+	own     func(chunk.Kind, chunk.ID) bool                           // new in this session, as far as is known without reading; nil without one
 	done    map[chunk.ID]bool
 }
 
@@ -89,9 +91,16 @@ func (c *closure) target(ctx context.Context, repo string, id commit.ID) error {
 // commit checks one commit and returns the parents that are to be checked too:
 // none if the commit is reachable already.
 func (c *closure) commit(ctx context.Context, repo string, id commit.ID) ([]commit.ID, error) {
-	known := c.base.Has(chunk.Commit, chunk.ID(id))
-	if !known && !c.has(chunk.Commit, chunk.ID(id)) {
-		return nil, ErrRefNotFound
+	known, err := c.base.Has(ctx, chunk.Commit, chunk.ID(id))
+	if err != nil {
+		return nil, err
+	}
+	if !known {
+		if ok, err := c.has(ctx, chunk.Commit, chunk.ID(id)); err != nil {
+			return nil, err
+		} else if !ok {
+			return nil, ErrRefNotFound
+		}
 	}
 	v, err := commit.Load(ctx, c.r, id)
 	if err != nil {
@@ -164,24 +173,50 @@ func (c *closure) reachable(ctx context.Context, repo string, id commit.ID, v co
 }
 
 // tree checks that all of a directory is stored, and that its digests and
-// totals are those of its entries: nobody's word is taken. Of what the base
-// has nothing is read, unless nothing reaches it.
+// totals are those of its entries: nobody's word is taken. Of what the parent
+// or the base has nothing is read, unless nothing reaches it.
 func (c *closure) tree(ctx context.Context, parent, root tree.Root, all bool) error {
+	var failed error
 	skip := func(id chunk.ID) bool {
-		if c.done[id] {
+		if c.done[id] || failed != nil {
 			return true
 		}
 		c.done[id] = true
-		return !all && (c.base.Has(chunk.Node, id) || c.base.Has(chunk.List, id))
-	}
-	err := tree.Visit(ctx, c.r, root, skip, func(kind chunk.Kind, id chunk.ID) error {
-		if !c.has(kind, id) {
-			return fmt.Errorf("%v %v was not stored: %w", kind, id.Short(), chunk.ErrNotFound)
+		known := false
+		if !all {
+			known, failed = c.stored(ctx, id)
 		}
-		return nil
+		return known || failed != nil
+	}
+	base := parent
+	if all {
+		base = tree.Root{}
+	}
+	err := tree.VisitChange(ctx, c.r, base, root, skip, func(kind chunk.Kind, id chunk.ID) error {
+		ok, err := c.has(ctx, kind, id)
+		if err == nil && !ok {
+			err = fmt.Errorf("%v %v was not stored: %w", kind, id.Short(), chunk.ErrNotFound)
+		}
+		return err
 	})
-	if err != nil {
+	if err = errors.Join(failed, err); err != nil {
 		return err
 	}
 	return tree.VerifyChange(ctx, c.r, parent, root)
+}
+
+// stored reports whether the base has a node or list, with all below it. What
+// the session itself added is not looked for.
+func (c *closure) stored(ctx context.Context, id chunk.ID) (bool, error) {
+	for _, kind := range []chunk.Kind{chunk.Node, chunk.List} {
+		if c.own != nil && c.own(kind, id) {
+			return false, nil
+		}
+	}
+	for _, kind := range []chunk.Kind{chunk.Node, chunk.List} {
+		if ok, err := c.base.Has(ctx, kind, id); ok || err != nil {
+			return ok, err
+		}
+	}
+	return false, nil
 }

@@ -98,7 +98,7 @@ func (s *session) Get(ctx context.Context, kind chunk.Kind, id chunk.ID) ([]byte
 	if lerr == nil && s.behind(now) {
 		var snap *pack.Snapshot
 		if snap, lerr = s.d.snapshot(ctx, now); lerr == nil {
-			lerr = s.rebase(now, snap)
+			lerr = s.rebase(ctx, now, snap)
 		}
 	}
 	if lerr != nil {
@@ -211,7 +211,7 @@ func (p *publication) ground(ctx context.Context, base *loaded) error {
 	if err != nil {
 		return err
 	}
-	if err := p.s.rebase(base, snap); err != nil {
+	if err := p.s.rebase(ctx, base, snap); err != nil {
 		return err
 	}
 	keys := base.root.segmentKeys()
@@ -222,7 +222,7 @@ func (p *publication) ground(ctx context.Context, base *loaded) error {
 	if err != nil {
 		return err
 	}
-	c := closure{root: base.root, base: snap, r: p.s, has: p.s.Has, owner: who == auth.Owner, written: p.s.wrote}
+	c := closure{root: base.root, base: snap, r: p.s, has: p.s.Has, own: p.s.Added, owner: who == auth.Owner, written: p.s.wrote}
 	if err := c.check(ctx, p.t); err != nil {
 		return err
 	}
@@ -246,18 +246,22 @@ func (s *session) wrote(id commit.ID) bool {
 }
 
 // rebase moves the session to a newer root, if what it relies on is there.
-func (s *session) rebase(base *loaded, snap *pack.Snapshot) error {
+func (s *session) rebase(ctx context.Context, base *loaded, snap *pack.Snapshot) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, key := range s.Reused() {
-		if !snap.HasPack(key) {
+		ok, err := snap.HasPack(ctx, key)
+		if err != nil {
+			return err
+		}
+		if !ok {
 			return fmt.Errorf("pack %s, which the session relies on, was collected: %w", key, ErrDoomed)
 		}
 	}
 	if s.base.root.Gen >= base.root.Gen {
 		return nil
 	}
-	if err := s.Rebase(snap, nil); err != nil {
+	if err := s.Rebase(ctx, snap, nil); err != nil {
 		return err
 	}
 	s.base = base
@@ -290,7 +294,7 @@ func (p *publication) settle(ctx context.Context, at *loaded) {
 	}
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
-	if err := p.s.Rebase(snap, p.s.Segments()); err == nil {
+	if err := p.s.Rebase(ctx, snap, p.s.Segments()); err == nil {
 		p.s.base = at
 	}
 }

@@ -83,6 +83,10 @@ func (n *node) search(key string) int {
 type cursor struct {
 	r     chunk.Reader
 	stack []frame
+
+	// visit, if there is one, is told of each node below the root before it is
+	// read, and says whether to enter or to skip it.
+	visit func(ID) (enter bool, err error)
 }
 
 type frame struct {
@@ -137,6 +141,12 @@ func (c *cursor) settle() {
 // enter makes the first item of the node that the head points to the head.
 func (c *cursor) enter(ctx context.Context) error {
 	top := &c.stack[len(c.stack)-1]
+	if c.visit != nil {
+		if enter, err := c.visit(top.n.items[top.i].Dir.ID); err != nil || !enter {
+			c.skip()
+			return err
+		}
+	}
 	n, err := loadChild(ctx, c.r, top.n, top.i)
 	if err != nil {
 		return err

@@ -24,6 +24,20 @@ func Visit(ctx context.Context, r chunk.Reader, root Root, skip func(chunk.ID) b
 	return v.node(ctx, root.ID, 0, func() (*node, error) { return loadRoot(ctx, r, root) })
 }
 
+// VisitChange is [Visit] for a directory that came of base, whose chunks r has
+// too: of what both have in the same place nothing is visited, and the cost
+// follows the differences. With a zero base it is Visit.
+func VisitChange(ctx context.Context, r chunk.Reader, base, root Root, skip func(chunk.ID) bool, fn func(kind chunk.Kind, id chunk.ID) error) error {
+	if base.ID.IsZero() || root.ID.IsZero() {
+		return Visit(ctx, r, root, skip, fn)
+	}
+	if skip == nil {
+		skip = func(chunk.ID) bool { return false }
+	}
+	v := &visitor{r: r, skip: skip, fn: fn}
+	return v.change(ctx, base, root, 0)
+}
+
 type visitor struct {
 	r    chunk.Reader
 	skip func(chunk.ID) bool
@@ -76,4 +90,60 @@ func (v *visitor) content(ctx context.Context, c chunk.Content) error {
 		}
 		return v.fn(kind, id)
 	})
+}
+
+// change visits what of a directory differs from base; depth counts
+// directories.
+func (v *visitor) change(ctx context.Context, base, root Root, depth int) error {
+	if base.ID == root.ID {
+		return nil
+	}
+	if depth > PathDepthMax {
+		return fmt.Errorf("%w: directories more than %d deep", errFormat, PathDepthMax)
+	}
+	visit := func(id ID) (bool, error) {
+		if v.skip(chunk.ID(id)) {
+			return false, nil
+		}
+		return true, v.fn(chunk.Node, chunk.ID(id))
+	}
+	if enter, err := visit(root.ID); err != nil || !enter {
+		return err
+	}
+	old, err := newCursor(ctx, v.r, base)
+	if err != nil {
+		return err
+	}
+	now, err := newCursor(ctx, v.r, root)
+	if err != nil {
+		return err
+	}
+	now.visit = visit
+	for {
+		was, is, err := step(ctx, old, now, true)
+		if err != nil || (was == nil && is == nil) {
+			return err
+		}
+		if is != nil {
+			if err := v.changed(ctx, was, is, depth); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// changed visits an entry that is new, or differs from what was there.
+func (v *visitor) changed(ctx context.Context, was, is *item, depth int) error {
+	if is.Kind != Dir {
+		return v.content(ctx, is.Content)
+	}
+	if is.Marker != nil {
+		if err := v.content(ctx, is.Marker.Content); err != nil {
+			return err
+		}
+	}
+	if was != nil {
+		return v.change(ctx, was.Dir, is.Dir, depth+1)
+	}
+	return v.node(ctx, is.Dir.ID, depth+1, func() (*node, error) { return loadRoot(ctx, v.r, is.Dir) })
 }

@@ -87,12 +87,13 @@ func (d *description) packs(root *repo.Root) {
 	}
 	snap, err := d.store.Packs().Snapshot(d.ctx, keys)
 	d.must(err)
-	for p := range snap.Packs() {
+	for p, err := range snap.Packs(d.ctx) {
+		d.must(err)
 		f, err := d.store.Packs().VerifyPack(d.ctx, p.Key)
 		d.must(err)
 		d.line("pack %s: %d bytes, %d chunks, metadata %v", p.Key, f.Size, len(f.Entries), f.Meta)
 	}
-	for l, err := range snap.Chunks() {
+	for l, err := range snap.Chunks(d.ctx) {
 		d.must(err)
 		_, err := snap.Get(d.ctx, l.Kind, l.ID)
 		d.must(err)

@@ -129,7 +129,7 @@ func TestEveryPutFails(t *testing.T) {
 			}
 			_, putErr := s.Put(t.Context(), chunk.Data, []byte("more"))
 			_, getErr := s.Get(t.Context(), chunk.Data, chunk.Data.Sum([]byte("more")))
-			for _, err := range []error{putErr, getErr, s.Flush(t.Context()), s.Rebase(snapshot(t, st), nil)} {
+			for _, err := range []error{putErr, getErr, s.Flush(t.Context()), s.Rebase(t.Context(), snapshot(t, st), nil)} {
 				if !errors.Is(err, fault) || !strings.Contains(err.Error(), "doomed") {
 					t.Fatalf("%s: later call: %v", name, err)
 				}
@@ -337,7 +337,10 @@ func TestPacksKeepTheirLimits(t *testing.T) {
 	}
 	flush(t, s)
 	n := 0
-	for p := range snapshot(t, s.st, s.Segments()...).Packs() {
+	for p, err := range snapshot(t, s.st, s.Segments()...).Packs(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		n++
 		if p.Size > PackSizeMax {
 			t.Errorf("pack of %d bytes", p.Size)

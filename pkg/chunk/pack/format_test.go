@@ -204,7 +204,7 @@ func TestSegmentNoticesEveryFlip(t *testing.T) {
 		}
 		snap := &Snapshot{segs: []*segment{s}}
 		for _, e := range entries {
-			if _, err := snap.Location(e.Kind, e.ID); errors.Is(err, chunk.ErrNotFound) {
+			if _, err := snap.Location(t.Context(), e.Kind, e.ID); errors.Is(err, chunk.ErrNotFound) {
 				t.Fatalf("byte %d: a chunk was said to be absent", i)
 			}
 		}

@@ -65,8 +65,9 @@ func TestInventoryAndFilter(t *testing.T) {
 	left := snapshot(t, st, key)
 	wantText(t, left, chunk.Data, "shared")
 	for i := range 3 {
-		if got, want := left.Has(chunk.Node, chunk.Node.Sum([]byte(fmt.Sprint("node ", i)))), i != 1; got != want {
-			t.Errorf("node %d: %v", i, got)
+		got, err := left.Has(t.Context(), chunk.Node, chunk.Node.Sum([]byte(fmt.Sprint("node ", i))))
+		if want := i != 1; got != want || err != nil {
+			t.Errorf("node %d: %v, %v", i, got, err)
 		}
 	}
 	key, err = st.FilterSegments(t.Context(), name1, 8, segs, func(string) bool { return true })

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
@@ -163,18 +164,26 @@ func TestSnapshotReadsWhatSessionsWrote(t *testing.T) {
 	if _, err := second.Get(t.Context(), chunk.Node, chunk.Node.Sum([]byte("node one"))); !errors.Is(err, chunk.ErrNotFound) {
 		t.Errorf("cached node of another segment: %v", err)
 	}
-	if l, err := snap.Location(chunk.Data, chunk.Data.Sum([]byte("two"))); err != nil || l.Pack != "packs/"+name1+"/00000002" || l.Offset != headerSize {
+	if l, err := snap.Location(t.Context(), chunk.Data, chunk.Data.Sum([]byte("two"))); err != nil || l.Pack != "packs/"+name1+"/00000002" || l.Offset != headerSize {
 		t.Errorf("location %+v, %v", l, err)
 	}
 	packs := 0
-	for p := range snap.Packs() {
+	for p, err := range snap.Packs(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		packs++
 		if p.Chunks != 1 || p.Meta != (p.Key == "packs/"+name1+"/00000001") {
 			t.Errorf("pack %+v", p)
 		}
 	}
-	if packs != 3 || !snap.HasPack("packs/"+name1+"/00000001") || snap.HasPack("packs/"+name1+"/00000003") {
+	if packs != 3 {
 		t.Errorf("%d packs", packs)
+	}
+	for n, want := range map[int]bool{1: true, 3: false} {
+		if ok, err := snap.HasPack(t.Context(), packKey(name1, n)); ok != want || err != nil {
+			t.Errorf("pack %d is named: %v, %v", n, ok, err)
+		}
 	}
 }
 
@@ -200,16 +209,9 @@ func TestSessionLeavesOutWhatTheBaseHas(t *testing.T) {
 	put(t, s2, chunk.Node, "also in the base")
 	wantNew := func(want ...chunk.ID) {
 		t.Helper()
-		got := map[chunk.ID]bool{}
-		for k, id := range s2.NewChunks() {
-			got[id] = k == chunk.Node
-		}
-		if len(got) != len(want) {
-			t.Errorf("%d new chunks, want %d", len(got), len(want))
-		}
-		for _, id := range want {
-			if !got[id] {
-				t.Errorf("%s is not among the new chunks", id.Short())
+		for _, id := range []chunk.ID{chunk.Node.Sum([]byte("new")), chunk.Node.Sum([]byte("newer")), chunk.Node.Sum([]byte("also in the base"))} {
+			if got := s2.Added(chunk.Node, id); got != slices.Contains(want, id) {
+				t.Errorf("%s was added by the session: %v", id.Short(), got)
 			}
 		}
 	}
@@ -223,13 +225,13 @@ func TestSessionLeavesOutWhatTheBaseHas(t *testing.T) {
 	// The first segment gets published; the session goes on.
 	segs := s2.Segments()
 	next := snapshot(t, st, append(base.Segments(), segs...)...)
-	if err := s2.Rebase(base, segs); err == nil {
+	if err := s2.Rebase(t.Context(), base, segs); err == nil {
 		t.Error("rebased on a base that lacks the segment")
 	}
-	if err := s2.Rebase(next, []string{"idx/" + name2 + "/00000009"}); err == nil {
+	if err := s2.Rebase(t.Context(), next, []string{"idx/" + name2 + "/00000009"}); err == nil {
 		t.Error("rebased on a segment that is not the session's")
 	}
-	if err := s2.Rebase(next, segs); err != nil {
+	if err := s2.Rebase(t.Context(), next, segs); err != nil {
 		t.Fatal(err)
 	}
 	if len(s2.Segments()) != 0 {
@@ -244,10 +246,12 @@ func TestSessionLeavesOutWhatTheBaseHas(t *testing.T) {
 	if got := fmt.Sprint(s2.Reused()); got != want {
 		t.Errorf("reused %s, want %s", got, want)
 	}
-	if !s2.Has(chunk.Data, chunk.Data.Sum([]byte("in the base"))) || s2.Has(chunk.Data, b) {
-		t.Error("Has is wrong")
+	for id, want := range map[chunk.ID]bool{chunk.Data.Sum([]byte("in the base")): true, b: false} {
+		if ok, err := s2.Has(t.Context(), chunk.Data, id); ok != want || err != nil {
+			t.Errorf("has %s: %v, %v", id.Short(), ok, err)
+		}
 	}
-	if err := s2.Rebase(base, nil); err == nil {
+	if err := s2.Rebase(t.Context(), base, nil); err == nil {
 		t.Error("rebased on a base that lacks a pack relied on")
 	}
 }
@@ -430,7 +434,7 @@ func TestMergeAndRebuild(t *testing.T) {
 		wantText(t, snap, chunk.Node, text)
 	}
 	n := 0
-	for l, err := range snap.Chunks() {
+	for l, err := range snap.Chunks(t.Context()) {
 		if err != nil || l.Kind.Sum(nil) == l.ID {
 			t.Fatal(l, err)
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
-	"iter"
 	"maps"
 	"runtime"
 	"slices"
@@ -49,12 +48,31 @@ func (s *Session) Get(ctx context.Context, kind chunk.Kind, id chunk.ID) ([]byte
 }
 
 // Has reports whether the base or the session has the chunk.
-func (s *Session) Has(kind chunk.Kind, id chunk.ID) bool {
+func (s *Session) Has(ctx context.Context, kind chunk.Kind, id chunk.ID) (bool, error) {
 	s.mu.Lock()
 	_, ok := s.pending[chunkKey{kind, id}]
 	all := Snapshot{segs: append(slices.Clip(s.own), s.base.segs...)}
 	s.mu.Unlock()
-	return ok || all.Has(kind, id)
+	if ok {
+		return true, nil
+	}
+	return all.Has(ctx, kind, id)
+}
+
+// Added reports whether the session stored the chunk itself since it began or
+// the last Rebase, as far as it knows without reading: false may be wrong.
+func (s *Session) Added(kind chunk.Kind, id chunk.ID) bool {
+	s.mu.Lock()
+	_, ok := s.pending[chunkKey{kind, id}]
+	own := s.own
+	s.mu.Unlock()
+	for _, seg := range own {
+		if ok {
+			break
+		}
+		_, ok = seg.find(kind, &id)
+	}
+	return ok
 }
 
 // Segments returns the keys of the segments written since the session began
@@ -86,43 +104,13 @@ func (s *Session) Reused() []string {
 	return slices.Compact(keys)
 }
 
-// NewChunks yields the metadata chunks that are new since the session began or
-// the last Rebase, in no particular order: what a closure check must look at.
-// It costs no memory to keep them: segments hold them all.
-func (s *Session) NewChunks() iter.Seq2[chunk.Kind, chunk.ID] {
-	return func(yield func(chunk.Kind, chunk.ID) bool) {
-		s.mu.Lock()
-		own := slices.Clone(s.own)
-		var keys []chunkKey
-		for key := range s.pending {
-			if key.kind.Meta() {
-				keys = append(keys, key)
-			}
-		}
-		s.mu.Unlock()
-		for _, key := range keys {
-			if !yield(key.kind, key.id) {
-				return
-			}
-		}
-		for _, seg := range own {
-			for i := range seg.count {
-				if e, _ := seg.entry(i); e.Kind.Meta() && !yield(e.Kind, e.ID) {
-					return
-				}
-			}
-		}
-	}
-}
-
 // Rebase makes base the session's base after a root has named segments, which
 // are those of Segments or the first of them: they are part of the base now,
-// and their packs are in Reused. NewChunks goes on without them. Without
-// segments it only moves the session to a newer base. It fails with
+// and their packs are in Reused. Without segments it only moves the session to a newer base. It fails with
 // fs.ErrInvalid, and changes nothing, if segments are not the session's first,
 // or if base lacks one of their packs or one of Reused: then what was found in
 // that pack must be put again, in a new session.
-func (s *Session) Rebase(base *Snapshot, segments []string) error {
+func (s *Session) Rebase(ctx context.Context, base *Snapshot, segments []string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.check(); err != nil {
@@ -146,7 +134,9 @@ func (s *Session) Rebase(base *Snapshot, segments []string) error {
 	}
 	need = slices.AppendSeq(need, maps.Keys(s.relied))
 	for _, p := range need {
-		if !base.HasPack(p) {
+		if ok, err := base.HasPack(ctx, p); err != nil {
+			return fmt.Errorf("rebase session %s: %w", s.name, err)
+		} else if !ok {
 			return fmt.Errorf("rebase session %s: the new base lacks %s: %w", s.name, p, fs.ErrInvalid)
 		}
 	}

@@ -70,32 +70,42 @@ func (s *Snapshot) Describe() []SegmentInfo {
 }
 
 // Has reports whether the segments name the chunk. It reads no pack.
-func (s *Snapshot) Has(kind chunk.Kind, id chunk.ID) bool {
+func (s *Snapshot) Has(ctx context.Context, kind chunk.Kind, id chunk.ID) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
 	for _, seg := range s.segs {
 		if _, ok := seg.find(kind, &id); ok {
-			return true
+			return true, nil
 		}
 	}
-	return false
+	return false, nil
 }
 
 // HasPack reports whether a segment names the pack.
-func (s *Snapshot) HasPack(key string) bool {
+func (s *Snapshot) HasPack(ctx context.Context, key string) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
 	for _, seg := range s.segs {
 		if seg.hasPack(key) {
-			return true
+			return true, nil
 		}
 	}
-	return false
+	return false, nil
 }
 
 // Packs yields the packs that the segments name; a pack that several name
-// comes once for each.
-func (s *Snapshot) Packs() iter.Seq[PackInfo] {
-	return func(yield func(PackInfo) bool) {
+// comes once for each. The sequence ends after an error.
+func (s *Snapshot) Packs(ctx context.Context) iter.Seq2[PackInfo, error] {
+	return func(yield func(PackInfo, error) bool) {
 		for _, seg := range s.segs {
+			if err := ctx.Err(); err != nil {
+				yield(PackInfo{}, err)
+				return
+			}
 			for i := range seg.packs {
-				if !yield(seg.pack(i)) {
+				if !yield(seg.pack(i), nil) {
 					return
 				}
 			}
@@ -104,11 +114,16 @@ func (s *Snapshot) Packs() iter.Seq[PackInfo] {
 }
 
 // Chunks yields the place of every chunk that the segments name; a chunk that
-// has several comes once for each. It is for GC and fsck.
-func (s *Snapshot) Chunks() iter.Seq2[Location, error] {
+// has several comes once for each. It is for GC and fsck. The sequence ends
+// after an error.
+func (s *Snapshot) Chunks(ctx context.Context) iter.Seq2[Location, error] {
 	return func(yield func(Location, error) bool) {
 		for _, seg := range s.segs {
-			if err := seg.check(); err != nil {
+			err := ctx.Err()
+			if err == nil {
+				err = seg.check()
+			}
+			if err != nil {
 				yield(Location{}, err)
 				return
 			}
@@ -130,7 +145,10 @@ func (s *Snapshot) Chunks() iter.Seq2[Location, error] {
 // Location returns where the chunk is. It fails with chunk.ErrNotFound if no
 // segment names it, and with chunk.ErrCorrupt if a segment is damaged, so that
 // "not found" can be believed.
-func (s *Snapshot) Location(kind chunk.Kind, id chunk.ID) (Location, error) {
+func (s *Snapshot) Location(ctx context.Context, kind chunk.Kind, id chunk.ID) (Location, error) {
+	if err := ctx.Err(); err != nil {
+		return Location{}, err
+	}
 	all, err := s.locations(kind, &id)
 	if err != nil {
 		return Location{}, err

@@ -1,0 +1,76 @@
+//go:build scale
+
+package scale
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/dvx-io/dvx/pkg/auth"
+	"github.com/dvx-io/dvx/pkg/chunk"
+	"github.com/dvx-io/dvx/pkg/objstore/disk"
+	"github.com/dvx-io/dvx/pkg/repo"
+	"github.com/dvx-io/dvx/pkg/tree"
+)
+
+// newStore makes a store in dir with an empty repo named data.
+func newStore(tb testing.TB, dir string) *repo.Direct {
+	tb.Helper()
+	objects, err := disk.Create(tb.Context(), dir, disk.Options{Now: time.Now})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	d, err := repo.Init(tb.Context(), objects, repo.InitOptions{Options: repo.Options{Now: time.Now, Rand: rand.Reader}})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() {
+		_ = d.Close()
+		_ = objects.Close()
+	})
+	op, err := d.NewOp()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if _, err := d.Move(asOwner(tb), repo.Txn{Op: op, Ops: []repo.Op{repo.CreateRepo{Repo: "data"}}}); err != nil {
+		tb.Fatal(err)
+	}
+	return d
+}
+
+// asOwner is the context of the store's owner.
+func asOwner(tb testing.TB) context.Context { return auth.With(tb.Context(), auth.Owner) }
+
+// path names file i: a thousand in a directory, a thousand directories in one.
+func path(i int) string { return fmt.Sprintf("%03d/%03d/file-%09d", i/1_000_000, i/1000%1000, i) }
+
+// commitFiles commits a file for each number from 0 to n by step, of the
+// number's 8 bytes and a salt.
+func commitFiles(tb testing.TB, d *repo.Direct, n, step int, salt byte) repo.CommitResult {
+	tb.Helper()
+	op, err := d.NewOp()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	o := repo.CommitOptions{Repo: "data", Op: op, Time: time.Now(), Message: fmt.Sprintf("%d files", n/step)}
+	res, err := repo.Commit(asOwner(tb), d, o, func(ctx context.Context, draft *repo.Draft) (tree.Root, error) {
+		return draft.ApplySorted(ctx, func(yield func(tree.Edit, error) bool) {
+			for i := 0; i < n; i += step {
+				b := append(binary.BigEndian.AppendUint64(nil, uint64(i)), salt)
+				id, err := draft.Put(ctx, chunk.Data, b)
+				e := tree.Entry{Kind: tree.File, Content: chunk.Content{ID: id, Size: int64(len(b))}}
+				if !yield(tree.Edit{Op: tree.Put, Path: path(i), Entry: e}, err) {
+					return
+				}
+			}
+		})
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return res
+}

@@ -12,7 +12,7 @@ SOAKTIME  ?= 10m
 # Where both binaries are built; windows has the command line only.
 PLATFORMS := linux/amd64 linux/arm64 darwin/arm64
 
-.PHONY: build test check fmt fmtcheck vet lint proto race seeds fuzz cross e2e bench microbench soak generate golden tools clean help
+.PHONY: build test check fmt fmtcheck vet lint proto race seeds fuzz cross e2e bench scale microbench soak generate golden tools clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,7 @@ fmtcheck:
 vet:
 	$(GO) vet ./...
 	$(GO) vet -tags e2e ./...
+	$(GO) vet -tags scale ./test/scale/
 
 lint: tools
 	$(BIN)/golangci-lint run
@@ -81,6 +82,9 @@ bench: build ## compare dvx with restic, borg, git, cp and find
 microbench: ## run the benchmarks of the packages; the result is dist/bench.txt
 	@mkdir -p $(DIST)
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./... | tee $(DIST)/bench.txt
+
+scale: build ## measure stores of millions of files and tens of millions of chunks
+	DVX_BIN=$(BIN) $(GO) test -tags scale -count=1 -timeout 60m -v ./test/scale/
 
 soak: build ## kill and restart the daemon for SOAKTIME
 	DVX_BIN=$(BIN) DVX_SOAK=$(SOAKTIME) $(GO) test -tags e2e -count=1 -timeout 0 -v -run Soak ./test/e2e/...

@@ -7,6 +7,8 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"os"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -16,6 +18,30 @@ import (
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
+
+// makeVariable names the folder of the store that a child of the tests makes.
+const makeVariable = "DVX_SCALE_MAKE"
+
+// TestMake makes a store for the other tests, which run it as a process of its
+// own: so the memory that it takes does not count for those that they measure.
+func TestMake(t *testing.T) {
+	dir := os.Getenv(makeVariable)
+	if dir == "" {
+		t.Skip("it is run by the other tests")
+	}
+	d := newStore(t, dir)
+	commitFiles(t, d, files, 1, 0)
+	commitFiles(t, d, files, files/10, 1)
+}
+
+// makeStore has TestMake make a store in dir: a repo data, whose last commit
+// changes 10 of a million files.
+func makeStore(t *testing.T, dir string) measured {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestMake$")
+	cmd.Env = append(os.Environ(), makeVariable+"="+dir)
+	return measure(t, cmd)
+}
 
 // newStore makes a store in dir with an empty repo named data.
 func newStore(tb testing.TB, dir string) *repo.Direct {

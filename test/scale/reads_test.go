@@ -39,11 +39,17 @@ func run(t *testing.T, store string, args ...string) measured {
 	cmd := exec.CommandContext(t.Context(), program(t), args...)
 	cmd.Dir = t.TempDir()
 	cmd.Env = append(os.Environ(), "DVX_STORE="+store, "DVX_HOME="+t.TempDir())
+	return measure(t, cmd)
+}
+
+// measure runs a command to its end.
+func measure(t *testing.T, cmd *exec.Cmd) measured {
+	t.Helper()
 	start := time.Now()
 	out, err := cmd.CombinedOutput()
 	took := time.Since(start)
 	if err != nil {
-		t.Fatalf("dvx %s: %v\n%s", strings.Join(args, " "), err, out)
+		t.Fatalf("%s: %v\n%s", strings.Join(cmd.Args, " "), err, out)
 	}
 	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
 	return measured{string(out), took, usage.Maxrss << 10}
@@ -53,11 +59,8 @@ func run(t *testing.T, store string, args ...string) measured {
 // whole process.
 func TestReads(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "store")
-	d := newStore(t, dir)
-	start := time.Now()
-	first := commitFiles(t, d, files, 1, 0)
-	t.Logf("committed %d files in %v", first.Commit.Tree.Files, time.Since(start))
-	commitFiles(t, d, files, files/10, 1)
+	made := makeStore(t, dir)
+	t.Logf("committed %d files in %v, %d MiB", files, made.took, made.rss>>20)
 	for _, tt := range []struct {
 		args  []string
 		lines int

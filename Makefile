@@ -71,7 +71,7 @@ cross: ## build for every platform, without cgo
 	@echo "windows/amd64: dvx"; mkdir -p $(DIST)/windows/amd64
 	@CGO_ENABLED=0 GOOS=windows GOARCH=amd64 $(GO) build -trimpath -o $(DIST)/windows/amd64/ ./cmd/dvx
 
-e2e: build ## run the binaries end to end; installs what is missing if root
+e2e: build $(BIN)/versitygw ## run the binaries end to end; installs what is missing if root
 	.ci/install awscli strace
 	DVX_BIN=$(BIN) $(GO) test -tags e2e -count=1 -timeout 20m -v ./test/e2e/...
 
@@ -86,7 +86,7 @@ microbench: ## run the benchmarks of the packages; the result is dist/bench.txt
 scale: build ## measure stores of millions of files and tens of millions of chunks
 	DVX_BIN=$(BIN) $(GO) test -tags scale -count=1 -timeout 60m -v ./test/scale/
 
-soak: build ## kill and restart the daemon for SOAKTIME
+soak: build $(BIN)/versitygw ## kill and restart the daemon for SOAKTIME
 	DVX_BIN=$(BIN) DVX_SOAK=$(SOAKTIME) $(GO) test -tags e2e -count=1 -timeout 0 -v -run Soak ./test/e2e/...
 
 generate: tools ## make the generated files anew
@@ -105,6 +105,12 @@ tools: $(BIN)/.tools
 $(BIN)/.tools: tools/go.mod tools/go.sum
 	@mkdir -p $(BIN)
 	cd tools && GOBIN=$(BIN) $(GO) install tool
+	@touch $@
+
+# The S3 server of the end-to-end tests, as test/s3server/go.mod pins it.
+$(BIN)/versitygw: test/s3server/go.mod test/s3server/go.sum
+	@mkdir -p $(BIN)
+	cd test/s3server && GOBIN=$(BIN) $(GO) install tool
 	@touch $@
 
 clean: ## remove what was built

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"crypto/md5"
+	"crypto/sha256"
 	"encoding/xml"
 	"fmt"
 	"io"
@@ -41,8 +42,9 @@ func (b *bucket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		match := r.Header.Get("If-Match")
 		switch {
-		case err != nil:
+		case err != nil, r.Header.Get("X-Amz-Content-Sha256") != fmt.Sprintf("%x", sha256.Sum256(body)):
 			w.WriteHeader(http.StatusBadRequest)
+			_, _ = io.WriteString(w, "<Error><Code>BadDigest</Code></Error>")
 		case !b.careless && (r.Header.Get("If-None-Match") == "*" && ok || match != "" && match != tag(old)):
 			w.WriteHeader(http.StatusPreconditionFailed)
 			_, _ = io.WriteString(w, "<Error><Code>PreconditionFailed</Code></Error>")

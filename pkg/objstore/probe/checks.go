@@ -247,6 +247,68 @@ func (p *prober) race(ctx context.Context, key string, round int, c objstore.Con
 	return infos[winners[0]], p.want(ctx, key, body(winners[0]))
 }
 
+// readWhileReplaced checks that a reader gets the version that belongs to the
+// bytes which it gets. A compare-and-swap from a pair that does not belong
+// together would take back what somebody else wrote.
+func (p *prober) readWhileReplaced(ctx context.Context) error {
+	const readers, swapsPerRound = 2, 4
+	key := p.key("race/read")
+	body := func(n int) string { return fmt.Sprintf("value %d of %s", n, key) }
+	info, err := p.put(ctx, key, body(0), objstore.Condition{IfAbsent: true})
+	if err != nil {
+		return err
+	}
+	versions := map[string]objstore.Version{body(0): info.Version}
+	read := make([][]pair, readers)
+	errs := make([]error, readers)
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	for i := range readers {
+		wg.Go(func() { read[i], errs[i] = p.readUntil(ctx, key, done) })
+	}
+	for n := 1; n <= p.rounds*swapsPerRound && err == nil; n++ {
+		if info, err = p.put(ctx, key, body(n), objstore.Condition{IfVersion: info.Version}); err == nil {
+			versions[body(n)] = info.Version
+		}
+	}
+	close(done)
+	wg.Wait()
+	if err := errors.Join(append(errs, err)...); err != nil {
+		return err
+	}
+	for _, got := range slices.Concat(read...) {
+		if want, ok := versions[got.body]; !ok || want != got.version {
+			return defect("a reader got %.60q with the version %q of other bytes", got.body, got.version)
+		}
+	}
+	return nil
+}
+
+// pair is what a reader got.
+type pair struct {
+	body    string
+	version objstore.Version
+}
+
+// readUntil reads a key again and again and returns the different pairs.
+func (p *prober) readUntil(ctx context.Context, key string, done <-chan struct{}) ([]pair, error) {
+	var got []pair
+	for {
+		b, info, err := objstore.ReadAll(ctx, p.s, key, objstore.Range{}, 1<<20)
+		if err != nil {
+			return nil, err
+		}
+		if now := (pair{string(b), info.Version}); len(got) == 0 || got[len(got)-1] != now {
+			got = append(got, now)
+		}
+		select {
+		case <-done:
+			return got, nil
+		default:
+		}
+	}
+}
+
 // nobody explains a race without a winner: throttled writers may all have lost.
 func (p *prober) nobody(errs []error) error {
 	for _, err := range errs {

@@ -80,6 +80,7 @@ func (p *prober) run(ctx context.Context) error {
 		{"list", p.list},
 		{"race to create", p.raceIfAbsent},
 		{"race to replace", p.raceIfVersion},
+		{"read while replaced", p.readWhileReplaced},
 		{"delete", p.deleteAll},
 	}
 	for _, c := range checks {

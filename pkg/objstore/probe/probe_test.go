@@ -3,8 +3,11 @@ package probe_test
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
+	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -14,6 +17,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/objstore/fault"
 	"github.com/dvx-io/dvx/pkg/objstore/mem"
 	"github.com/dvx-io/dvx/pkg/objstore/probe"
+	"github.com/dvx-io/dvx/pkg/objstore/retry"
 )
 
 func TestGoodStoresPass(t *testing.T) {
@@ -70,6 +74,82 @@ func TestBadStoresAreRejected(t *testing.T) {
 				t.Fatalf("a store that %s: %v", d, err)
 			}
 			wantOnlyRoot(t, string(d), inner)
+		}
+	}
+}
+
+// earlyVersions is a store that shows the version of a write before its bytes.
+type earlyVersions struct {
+	objstore.Store
+	mu   sync.Mutex
+	next map[string]objstore.Version
+}
+
+func (e *earlyVersions) Put(ctx context.Context, key string, body *io.SectionReader, c objstore.Condition) (objstore.Info, error) {
+	if c.IfVersion != "" {
+		b, err := io.ReadAll(body)
+		if err != nil {
+			return objstore.Info{}, err
+		}
+		twin, err := mem.New(mem.Options{}).Put(ctx, key, objstore.Bytes(b), objstore.Condition{})
+		if err != nil {
+			return objstore.Info{}, err
+		}
+		e.set(key, twin.Version)
+		for range 100 {
+			runtime.Gosched()
+		}
+		defer e.set(key, "")
+	}
+	return e.Store.Put(ctx, key, body, c)
+}
+
+func (e *earlyVersions) set(key string, v objstore.Version) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.next[key] = v
+}
+
+func (e *earlyVersions) Get(ctx context.Context, key string, r objstore.Range) (io.ReadCloser, objstore.Info, error) {
+	rc, info, err := e.Store.Get(ctx, key, r)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if v := e.next[key]; v != "" {
+		info.Version = v
+	}
+	return rc, info, err
+}
+
+func TestVersionsBeforeBytesAreRejected(t *testing.T) {
+	for range 20 {
+		s := &earlyVersions{Store: mem.New(mem.Options{}), next: map[string]objstore.Version{}}
+		err := probe.Run(t.Context(), s, probe.Options{ID: "0123"})
+		if !errors.Is(err, probe.ErrDefect) || !strings.Contains(err.Error(), "version") {
+			t.Fatal(err)
+		}
+	}
+}
+
+// sending is a store on the other end of a line; a deaf one does not check what
+// comes.
+type sending struct {
+	objstore.Store
+	deaf bool
+}
+
+func (s *sending) PutDamaged(ctx context.Context, key string) error {
+	if !s.deaf {
+		return errors.New("bad digest")
+	}
+	_, err := s.Put(ctx, key, objstore.Bytes([]byte("damaged")), objstore.Condition{})
+	return err
+}
+
+func TestDamageOnTheWayIsRejected(t *testing.T) {
+	for _, deaf := range []bool{false, true} {
+		s := retry.New(&sending{Store: mem.New(mem.Options{}), deaf: deaf}, retry.Options{})
+		if err := probe.Run(t.Context(), s, probe.Options{ID: "0123"}); errors.Is(err, probe.ErrDefect) != deaf {
+			t.Errorf("deaf %v: %v", deaf, err)
 		}
 	}
 }

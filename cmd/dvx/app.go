@@ -31,6 +31,7 @@ type app struct {
 	store   string
 	server  string
 	keyFile string
+	tls     tlsFiles
 	dir     string
 	place   place.Options
 	copy    string // the working copy that named the store, if one did
@@ -87,6 +88,9 @@ images@main, images@main~3, images@v1.2 or images@<commit>, and a file in it as 
 	f := cmd.PersistentFlags()
 	f.StringVar(&a.store, "store", os.Getenv("DVX_STORE"), "folder or s3://BUCKET/PREFIX of the store (DVX_STORE; default: that of the working copy)")
 	f.StringVar(&a.server, "server", os.Getenv("DVX_SERVER"), "work through the daemon at HOST:PORT instead (DVX_SERVER)")
+	f.StringVar(&a.tls.ca, "server-ca", os.Getenv("DVX_SERVER_CA"), "PEM file: trust a --server whose certificate it signed (DVX_SERVER_CA; default: only the one that the key is for)")
+	f.StringVar(&a.tls.cert, "client-cert", os.Getenv("DVX_CLIENT_CERT"), "PEM file: show this certificate to --server in place of a key (DVX_CLIENT_CERT)")
+	f.StringVar(&a.tls.key, "client-key", os.Getenv("DVX_CLIENT_KEY"), "PEM file of the certificate's private key (DVX_CLIENT_KEY)")
 	f.StringVar(&a.keyFile, "key-file", "", "key for --server (DVX_KEY_FILE; default: owner.key in dvx's configuration folder)")
 	f.StringVarP(&a.dir, "directory", "C", "", "run as if started in this folder")
 	f.BoolVar(&a.json, "json", false, "print JSON")
@@ -162,18 +166,18 @@ func (a *app) dial(ctx context.Context) (*rpc.Client, error) {
 	if a.client != nil {
 		return a.client, nil
 	}
-	file := a.keyFile
-	if file == "" {
-		var err error
-		if file, err = place.KeyFile(); err != nil {
-			return nil, err
-		}
+	key, err := a.key()
+	if a.tls.cert != "" && errors.Is(err, fs.ErrNotExist) {
+		err = nil // the certificate says who calls
 	}
-	key, err := auth.LoadKey(file)
 	if err != nil {
-		return nil, fmt.Errorf("%w; the daemon makes it when it starts, or name it with --key-file", err)
+		return nil, err
 	}
-	c, err := rpc.Dial(ctx, rpc.ClientOptions{Address: a.server, Key: key})
+	secure, err := a.tls.config(key)
+	if err != nil {
+		return nil, err
+	}
+	c, err := rpc.Dial(ctx, rpc.ClientOptions{Address: a.server, Key: key, TLS: secure})
 	if err != nil {
 		return nil, err
 	}

@@ -6,31 +6,45 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
-
-	"github.com/dvx-io/dvx/cmd/internal/place"
-	"github.com/dvx-io/dvx/pkg/auth"
 )
 
 func cmdAuth(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "auth", Short: "Show the key that opens a daemon", Args: cobra.NoArgs, RunE: showHelp}
-	env := &cobra.Command{
+	cmd := &cobra.Command{
+		Use:   "auth",
+		Short: "Say who may do what, and make and revoke keys",
+		Long: `Say who may do what in a store, and make and revoke the keys by which people and programs come in through a
+daemon. The same key opens gRPC (dvx --server) and S3. Rights are kept in the store, in the repo dvx-access, and
+every daemon on it follows a change within seconds.
+
+A grant is LEVEL:REPO[@REF][:/PATH]. Levels: read; run (read, and pipelines and jobs); write (read, and commit);
+admin (all). REPO and REF may end with *. The principal "anonymous" is whoever reads over S3 without a signature.`,
+		Example: `  dvx auth grant ann read:images write:images@staging
+  dvx auth key create ann --out ann.key
+  dvx auth grant anonymous read:public@main
+  dvx auth list`,
+		Args: cobra.NoArgs, RunE: showHelp,
+	}
+	keys := &cobra.Command{
+		Use: "key", Short: "Create, list and revoke keys", Args: cobra.NoArgs, RunE: showHelp,
+		Example: "  dvx auth key create ann --scope read:images@main --out ann.key",
+	}
+	keys.AddCommand(a.authKeyCreate(), a.authKeyList(), a.authKeyRevoke())
+	cmd.AddCommand(a.authEnv(), keys, a.authGrant(), a.authRevoke(), a.authList(), a.authAudit())
+	return cmd
+}
+
+func (a *app) authEnv() *cobra.Command {
+	return &cobra.Command{
 		Use:   "env",
-		Short: "Print the owner's key as environment variables for S3 clients",
-		Long:  "Print the owner's key as environment variables for S3 clients, to be read by a shell. The key is a secret.",
+		Short: "Print a key as environment variables for S3 clients",
+		Long:  "Print the owner's key, or that of --key-file, as environment variables for S3 clients, to be read by a shell. The key is a secret.",
 		Example: `  eval "$(dvx auth env)"
   aws --endpoint-url http://127.0.0.1:7778 s3 ls s3://images/main/`,
 		Args: exactArgs(0),
 		RunE: func(*cobra.Command, []string) error {
-			file := a.keyFile
-			if file == "" {
-				var err error
-				if file, err = place.KeyFile(); err != nil {
-					return err
-				}
-			}
-			k, err := auth.LoadKey(file)
+			k, err := a.key()
 			if err != nil {
-				return fmt.Errorf("%w; the daemon makes it when it starts", err)
+				return err
 			}
 			vars := map[string]string{"AWS_ACCESS_KEY_ID": k.Access, "AWS_SECRET_ACCESS_KEY": k.Secret, "AWS_DEFAULT_REGION": "us-east-1"}
 			return a.print(vars, func(w io.Writer) error {
@@ -43,8 +57,6 @@ func cmdAuth(a *app) *cobra.Command {
 			})
 		},
 	}
-	cmd.AddCommand(env)
-	return cmd
 }
 
 func cmdVersion(a *app) *cobra.Command {

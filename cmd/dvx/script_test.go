@@ -56,6 +56,7 @@ func TestScript(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": scriptExits, "flip": scriptFlip, "serve": scriptServe, "setvar": scriptSetvar,
+			"eventually": scriptEventually, "refused": scriptRefused,
 		},
 	})
 }
@@ -82,6 +83,35 @@ func scriptExits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if text := ts.ReadFile("stderr"); got != 0 && (!strings.HasPrefix(text, "dvx: ") && !strings.HasPrefix(text, "{") || !strings.HasSuffix(text, "\n")) {
 		ts.Fatalf("an error that is not told as all others: %q", text)
+	}
+}
+
+// scriptEventually repeats a command until it succeeds: what another process
+// changed is seen after a moment.
+func scriptEventually(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: eventually COMMAND ARGS...")
+	}
+	for deadline := time.Now().Add(10 * time.Second); ts.Exec(args[0], args[1:]...) != nil; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			ts.Fatalf("still fails after 10 s")
+		}
+	}
+}
+
+// scriptRefused repeats a command until it is refused.
+func scriptRefused(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: refused COMMAND ARGS...")
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		var exit *exec.ExitError
+		if errors.As(ts.Exec(args[0], args[1:]...), &exit) && exit.ExitCode() == exitDenied {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("still allowed after 10 s")
+		}
 	}
 }
 

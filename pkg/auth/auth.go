@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 )
@@ -10,11 +11,27 @@ import (
 // owner. The zero Principal is nobody and may do nothing.
 type Principal struct {
 	Name string
+	Key  string // public part of the key that he came in with; empty if by none of the policy's
 }
 
 // Owner is the principal of the owner's key, and of whoever works on a store
 // directly: holding the store's own credentials means being its owner.
 var Owner = Principal{Name: "owner"}
+
+// Anonymous is the principal of an S3 request without a signature. It may do
+// only what was granted to it by name.
+var Anonymous = Principal{Name: "anonymous"}
+
+// AccessRepo is the repo that holds a store's policy, in the file AccessFile of
+// the branch AccessBranch: who changed it when is its history.
+const (
+	AccessRepo   = "dvx-access"
+	AccessBranch = "main"
+	AccessFile   = "policy.json"
+)
+
+// IsOwner reports whether p is the owner.
+func (p Principal) IsOwner() bool { return p.Name == Owner.Name }
 
 // String returns the principal's name, or "nobody".
 func (p Principal) String() string {
@@ -40,7 +57,8 @@ const (
 // Resource is what an action is about. Empty fields mean all.
 type Resource struct {
 	Repo   string
-	Branch string
+	Branch string // or tag
+	Path   string // a file, or the directory below which all is meant; no slash at either end
 }
 
 // Authorizer decides. It is the one place that every edge asks, once per call,
@@ -49,6 +67,25 @@ type Authorizer interface {
 	// Authorize returns nil, or an error that wraps ErrDenied and names
 	// principal, action and resource.
 	Authorize(ctx context.Context, p Principal, a Action, r Resource) error
+}
+
+// Viewer is an Authorizer that knows more about what a principal may see.
+type Viewer interface {
+	// Sees reports whether p may read anything in a repo.
+	Sees(p Principal, repo string) bool
+}
+
+// Sees reports whether p may read anything in a repo, as far as a knows: that
+// it is a [Viewer], or that p may read all of the repo.
+func Sees(ctx context.Context, a Authorizer, p Principal, repo string) (bool, error) {
+	if v, ok := a.(Viewer); ok {
+		return v.Sees(p, repo), nil
+	}
+	err := a.Authorize(ctx, p, Read, Resource{Repo: repo})
+	if errors.Is(err, fs.ErrPermission) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // ErrDenied is the kind of every refusal. It wraps fs.ErrPermission.
@@ -64,17 +101,30 @@ type OwnerOnly struct{}
 
 // Authorize implements [Authorizer].
 func (OwnerOnly) Authorize(_ context.Context, p Principal, a Action, r Resource) error {
-	if p == Owner {
+	if p.IsOwner() {
 		return nil
 	}
-	what := r.Repo
+	return Denied(p, a, r)
+}
+
+// Denied returns the error for a refusal.
+func Denied(p Principal, a Action, r Resource) error {
+	return fmt.Errorf("%v may not %s %v: %w", p, a, r, ErrDenied)
+}
+
+// String returns the resource as a ref expression, or "this store".
+func (r Resource) String() string {
+	if r.Repo == "" {
+		return "this store"
+	}
+	s := r.Repo
 	if r.Branch != "" {
-		what += "@" + r.Branch
+		s += "@" + r.Branch
 	}
-	if what == "" {
-		what = "this store"
+	if r.Path != "" {
+		s += ":/" + r.Path
 	}
-	return fmt.Errorf("%v may not %s %s: %w", p, a, what, ErrDenied)
+	return s
 }
 
 type principalKey struct{}

@@ -21,7 +21,15 @@ type Key struct {
 	Access    string `json:"access"`    // public part, 20 upper-case letters and digits
 	Secret    string `json:"secret"`    // 43 characters, 256 bits
 	Principal string `json:"principal"` // whom it authenticates
+
+	// Server is the public key by which a daemon proves that it is the one that
+	// this key is for, in base64, see [Key.ServerKey]; empty in the owner's key,
+	// which holds more.
+	Server string `json:"server,omitempty"`
 }
+
+// accessSize is the length of Key.Access.
+const accessSize = 20
 
 // NewKey makes a key for p from 44 bytes of random.
 func NewKey(random io.Reader, p Principal) (Key, error) {
@@ -31,7 +39,7 @@ func NewKey(random io.Reader, p Principal) (Key, error) {
 	}
 	access := base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(b[:12])
 	return Key{
-		Access:    access[:20],
+		Access:    access[:accessSize],
 		Secret:    base64.RawURLEncoding.EncodeToString(b[12:]),
 		Principal: p.Name,
 	}, nil
@@ -45,10 +53,10 @@ func (k Key) Who() Principal { return Principal{Name: k.Principal} }
 
 // valid reports whether the key is complete.
 func (k Key) valid() bool {
-	return len(k.Access) == 20 && len(k.Secret) == 43 && k.Principal != "" && !strings.Contains(k.Access, ".")
+	return len(k.Access) == accessSize && len(k.Secret) == 43 && k.Principal != "" && !strings.Contains(k.Access, ".")
 }
 
-// Keys is a fixed set of keys.
+// Keys is a fixed set of keys, for those who need no policy.
 type Keys []Key
 
 // Authenticate returns the principal of a bearer token, or ErrUnauthenticated.
@@ -70,6 +78,16 @@ func (ks Keys) ByAccess(access string) (Key, bool) {
 		}
 	}
 	return Key{}, false
+}
+
+// Lookup returns the key with the given public part and whom it
+// authenticates; fs.ErrNotExist if there is none.
+func (ks Keys) Lookup(access string) (Key, Principal, error) {
+	k, ok := ks.ByAccess(access)
+	if !ok {
+		return Key{}, Principal{}, fmt.Errorf("access key %.40q: %w", access, fs.ErrNotExist)
+	}
+	return k, k.Who(), nil
 }
 
 // LoadKey reads a key file. It refuses one that others than its owner may
@@ -105,7 +123,7 @@ func LoadOrCreateKey(path string, random io.Reader, p Principal) (Key, error) {
 	if err != nil {
 		return Key{}, err
 	}
-	if err := writeKey(path, k); err != nil {
+	if err := SaveKey(path, k); err != nil {
 		if errors.Is(err, fs.ErrExist) {
 			return LoadKey(path)
 		}
@@ -114,8 +132,9 @@ func LoadOrCreateKey(path string, random io.Reader, p Principal) (Key, error) {
 	return k, nil
 }
 
-// writeKey writes a new key file whole, never over an existing one.
-func writeKey(path string, k Key) error {
+// SaveKey writes a new key file whole, readable by its owner only, with its
+// folder; fs.ErrExist if there is a file already.
+func SaveKey(path string, k Key) error {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("make folder for the key file: %w", err)

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 
@@ -24,8 +26,12 @@ import (
 // ClientOptions configures a [Client].
 type ClientOptions struct {
 	Address string   // host:port of a daemon, or unix:PATH
-	Key     auth.Key // sent with every call
+	Key     auth.Key // sent with every call; the zero Key if a certificate in TLS says who calls
 	Dial    []grpc.DialOption
+
+	// TLS says how the daemon proves who it is, see [auth.ClientTLS]. nil is in
+	// the clear, and only to this machine.
+	TLS *tls.Config
 
 	// Plaintext sends the key to an Address beyond this machine too, although
 	// nothing encrypts it on the way there.
@@ -50,12 +56,19 @@ var _ repo.Store = (*Client)(nil)
 // with fs.ErrPermission rather than send a key in the clear over a network,
 // see [ClientOptions].
 func Dial(ctx context.Context, o ClientOptions) (*Client, error) {
-	if !o.Plaintext && !onThisMachine(o.Address) {
+	if o.TLS == nil && !o.Plaintext && !onThisMachine(o.Address) {
 		return nil, fmt.Errorf("%q is not on this machine, and the key would go there unencrypted; forward a local port to it, as ssh -L does: %w", o.Address, fs.ErrPermission)
 	}
-	token := o.Key.Token()
+	var token string
+	if o.Key.Access != "" {
+		token = o.Key.Token()
+	}
+	transport := insecure.NewCredentials()
+	if o.TLS != nil {
+		transport = credentials.NewTLS(o.TLS)
+	}
 	opts := append([]grpc.DialOption{
-		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithTransportCredentials(transport),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(messageSizeMax)),
 		grpc.WithUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 			return fromStatus(invoke(withToken(ctx, token), method, req, reply, cc, opts...))
@@ -97,6 +110,9 @@ func onThisMachine(address string) bool {
 }
 
 func withToken(ctx context.Context, token string) context.Context {
+	if token == "" {
+		return ctx
+	}
 	return metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
 }
 

@@ -260,6 +260,8 @@ func (c *commitService) WriteFile(stream grpc.ClientStreamingServer[dvxv1.WriteF
 		return m.GetData(), err
 	}}
 	res, err := repo.PutFile(ctx, c.s.opts.Store, o, ref.Path, tree.Entry{}, in)
+	on := auth.Resource{Repo: o.Repo, Branch: o.Branch, Path: ref.Path}
+	c.s.record(ctx, dvxv1.CommitService_WriteFile_FullMethodName, on.String(), o.Op, toStatus(ctx, c.s.opts.Log, "WriteFile", err))
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -9,10 +10,13 @@ import (
 
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/recovery"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
 
 	"github.com/dvx-io/dvx/pkg/auth"
 	"github.com/dvx-io/dvx/pkg/repo"
@@ -28,12 +32,20 @@ const (
 	deadAfter = 2 * time.Minute // without a sign of life a connection is asked for one
 )
 
+// Authenticator knows whom a bearer token stands for, or fails with
+// auth.ErrUnauthenticated. It may be used concurrently.
+type Authenticator interface {
+	Authenticate(token string) (auth.Principal, error)
+}
+
 // ServerOptions configures a [Server].
 type ServerOptions struct {
 	Store      repo.Store       // what is served
 	Jobs       Jobs             // the engine's jobs; nil: there is no engine here
-	Keys       auth.Keys        // who may come in
+	Keys       Authenticator    // who may come in
 	Authorizer auth.Authorizer  // what they may do
+	TLS        *tls.Config      // nil: in the clear; see [auth.PrincipalOf] for client certificates
+	Audit      Auditor          // nil: nothing is written down
 	Log        *slog.Logger     //
 	Now        func() time.Time //
 	ScopeIdle  time.Duration    // after which an unused scope ends; 10 minutes by default
@@ -58,7 +70,12 @@ func NewServer(o ServerOptions) *Server {
 	onPanic := recovery.WithRecoveryHandlerContext(func(ctx context.Context, p any) error {
 		return toStatus(ctx, o.Log, "panic", fmt.Errorf("panic: %v", p))
 	})
+	transport := insecure.NewCredentials()
+	if o.TLS != nil {
+		transport = credentials.NewTLS(o.TLS)
+	}
 	s.grpc = grpc.NewServer(
+		grpc.Creds(transport),
 		grpc.MaxRecvMsgSize(messageSizeMax),
 		grpc.MaxConcurrentStreams(streamsMax),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: deadAfter}),
@@ -95,6 +112,11 @@ func (s *Server) authenticate(ctx context.Context, method string) (context.Conte
 	}
 	md, _ := metadata.FromIncomingContext(ctx)
 	values := md.Get("authorization")
+	if len(values) == 0 {
+		if p, err := certified(ctx); err == nil {
+			return auth.With(ctx, p), nil
+		}
+	}
 	if len(values) != 1 {
 		return nil, fmt.Errorf("no key was sent; name the daemon's key file with --key-file: %w", auth.ErrUnauthenticated)
 	}
@@ -109,13 +131,28 @@ func (s *Server) authenticate(ctx context.Context, method string) (context.Conte
 	return auth.With(ctx, p), nil
 }
 
+// certified returns whom the certificate of a call's client names.
+func certified(ctx context.Context) (auth.Principal, error) {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return auth.Principal{}, auth.ErrUnauthenticated
+	}
+	info, ok := p.AuthInfo.(credentials.TLSInfo)
+	if !ok {
+		return auth.Principal{}, auth.ErrUnauthenticated
+	}
+	return auth.PrincipalOf(info.State)
+}
+
 func (s *Server) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 	who, err := s.authenticate(ctx, info.FullMethod)
 	if err != nil {
 		return nil, toStatus(ctx, s.opts.Log, info.FullMethod, err)
 	}
 	resp, err := next(who, req)
-	return resp, toStatus(who, s.opts.Log, info.FullMethod, err)
+	status := toStatus(who, s.opts.Log, info.FullMethod, err)
+	s.audit(who, info.FullMethod, req, status)
+	return resp, status
 }
 
 func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) error {
@@ -123,7 +160,9 @@ func (s *Server) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 	if err != nil {
 		return toStatus(ss.Context(), s.opts.Log, info.FullMethod, err)
 	}
-	return toStatus(ctx, s.opts.Log, info.FullMethod, next(srv, &principalStream{ServerStream: ss, ctx: ctx}))
+	err = toStatus(ctx, s.opts.Log, info.FullMethod, next(srv, &principalStream{ServerStream: ss, ctx: ctx}))
+	s.auditDenied(ctx, info.FullMethod, err)
+	return err
 }
 
 // principalStream is a stream whose context carries the principal.

@@ -88,7 +88,7 @@ func putAll(t *testing.T, d *daemon, name string, names []string, files map[stri
 		t.Fatal(err)
 	}
 	ctx := auth.With(t.Context(), auth.Owner)
-	client, err := rpc.Dial(ctx, rpc.ClientOptions{Address: d.GRPC, Key: key})
+	client, err := rpc.Dial(ctx, rpc.ClientOptions{Address: d.GRPC, Key: key, TLS: auth.ClientTLS(key.ServerKey())})
 	if err != nil {
 		t.Fatal(err)
 	}

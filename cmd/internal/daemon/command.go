@@ -39,8 +39,9 @@ func CommandFor(store func() (string, error)) *cobra.Command {
 		Use:   "serve",
 		Short: "Serve the store over gRPC and S3 and run its pipelines",
 		Long: `Serve the store over gRPC (for dvx --server) and S3 (for any S3 client), and run its pipelines as child
-processes. Without flags both edges listen on loopback only, and the key that opens them is made on the first
-start, in a file that only you can read. Stop it with Ctrl-C or SIGTERM: running programs are ended, nothing
+processes. Without flags both edges listen on loopback only, and the owner's key that opens them is made on the
+first start, in a file that only you can read; dvx auth makes keys for others. gRPC is always encrypted, and a client
+knows the daemon by its key file. Stop it with Ctrl-C or SIGTERM: running programs are ended, nothing
 half done becomes visible, and the next start goes on where this one was.`,
 		Example: `  dvx serve --store ./.dvx/store
   dvx --server 127.0.0.1:7777 repo list`,
@@ -66,7 +67,12 @@ half done becomes visible, and the next start goes on where this one was.`,
 	f.StringVar(&o.KeyFile, "key-file", "", "the owner's key, made if absent (DVX_KEY_FILE; default: owner.key in dvx's configuration folder)")
 	f.IntVar(&o.Slots, "slots", runtime.NumCPU(), "programs that run at once")
 	f.DurationVar(&o.CheckpointEvery, "checkpoint", 0, "write finished datums to the store at least this often (default 30s)")
-	f.BoolVar(&o.Plaintext, "plaintext", false, "listen beyond this machine although nothing is encrypted: keys and data can be read on the way")
+	f.StringVar(&o.TLSCert, "tls-cert", "", "PEM file of the certificate for gRPC (default: one of its own, which clients know by their key file)")
+	f.StringVar(&o.TLSKey, "tls-key", "", "PEM file of its private key")
+	f.StringVar(&o.ClientCA, "client-ca", "", "PEM file; a gRPC client with a certificate signed by it is the principal that its common name says")
+	f.StringVar(&o.S3Cert, "s3-cert", "", "PEM file of the certificate for S3 over HTTPS; read again when it changes")
+	f.StringVar(&o.S3Key, "s3-key", "", "PEM file of its private key")
+	f.BoolVar(&o.Plaintext, "plaintext", false, "serve S3 beyond this machine without --s3-cert: data can be read on the way")
 	f.BoolVar(&o.NoPipelines, "no-pipelines", false, "serve only; run no pipelines")
 	o.Place.AddFlags(cmd)
 	f.StringVar(&ready, "ready-file", "", "write the addresses as JSON to this file once both edges listen")

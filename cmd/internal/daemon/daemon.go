@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -19,8 +18,6 @@ import (
 	"github.com/dvx-io/dvx/pkg/auth"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/rpc"
-	"github.com/dvx-io/dvx/pkg/s3proxy"
-	"github.com/dvx-io/dvx/pkg/s3proxy/s3repo"
 )
 
 // Options configures a daemon. Zero fields take the defaults of the serve
@@ -35,7 +32,10 @@ type Options struct {
 	Slots           int           // programs at once
 	CheckpointEvery time.Duration // how often finished datums are written to the store at least
 	NoPipelines     bool          // serve only
-	Plaintext       bool          // listen beyond this machine, unencrypted
+	TLSCert, TLSKey string        // PEM files for gRPC; empty: a certificate that the owner's key signs
+	ClientCA        string        // PEM file; who shows a certificate signed by it is the principal of its common name
+	S3Cert, S3Key   string        // PEM files for S3, which is HTTPS then
+	Plaintext       bool          // S3 beyond this machine, unencrypted
 	Place           place.Options
 	Log             *slog.Logger
 }
@@ -57,10 +57,8 @@ const stopTime = 5 * time.Second
 // nil after a stop that ctx asked for.
 func Run(ctx context.Context, o Options, ready func(Info) error) error {
 	ctx = auth.With(ctx, auth.Owner)
-	for _, at := range []string{o.Listen, o.S3Listen} {
-		if err := checkListen(at, o.Plaintext); err != nil {
-			return err
-		}
+	if err := checkListen(o.S3Listen, o.Plaintext || o.S3Cert != ""); err != nil {
+		return err
 	}
 	objects, hint, err := watched(ctx, o)
 	if err != nil {
@@ -80,20 +78,25 @@ func Run(ctx context.Context, o Options, ready func(Info) error) error {
 			return err
 		}
 	}
+	door, err := openDoor(ctx, direct, key, o)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = door.close() }()
 	eng, err := newEngine(ctx, direct, o)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = eng.close() }()
-	keys := auth.Keys{key}
 	server := rpc.NewServer(rpc.ServerOptions{
-		Store: direct, Jobs: eng.jobs(), Keys: keys, Authorizer: auth.OwnerOnly{}, Log: o.Log, Now: time.Now,
+		Store: direct, Jobs: eng.jobs(), Keys: door.ring, Authorizer: door.ring, TLS: door.tls, Audit: door.write,
+		Log: o.Log, Now: time.Now,
 	})
 	lis, err := net.Listen("tcp", o.Listen)
 	if err != nil {
 		return fmt.Errorf("listen for gRPC: %w", err)
 	}
-	web, s3lis, err := s3Edge(direct, keys, o)
+	web, s3lis, err := s3Edge(direct, door, o)
 	if err != nil {
 		return errors.Join(err, lis.Close())
 	}
@@ -111,6 +114,10 @@ func Run(ctx context.Context, o Options, ready func(Info) error) error {
 	}
 	g.Go(func() error { return eng.run(ctx) })
 	g.Go(func() error {
+		door.ring.Follow(ctx)
+		return nil
+	})
+	g.Go(func() error {
 		<-ctx.Done()
 		return stop(context.WithoutCancel(ctx), server, web)
 	})
@@ -119,23 +126,6 @@ func Run(ctx context.Context, o Options, ready func(Info) error) error {
 		err = nil
 	}
 	return errors.Join(err, server.Close())
-}
-
-// checkListen refuses to listen beyond this machine, where keys and data could
-// be read on the way, unless that was asked for.
-func checkListen(at string, plaintext bool) error {
-	if at == "" || plaintext {
-		return nil
-	}
-	host, _, err := net.SplitHostPort(at)
-	if err != nil {
-		return fmt.Errorf("listen at %q: want HOST:PORT: %w", at, fs.ErrInvalid)
-	}
-	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
-		return nil
-	}
-	return fmt.Errorf("listen at %s: others could read keys and data on the way, since nothing is encrypted yet; use 127.0.0.1 with a tunnel, or insist with --plaintext: %w",
-		at, fs.ErrPermission)
 }
 
 // stop ends both edges: calls under way may end by themselves for a while.
@@ -169,25 +159,6 @@ func ignoreClosed(err error) error {
 	return err
 }
 
-// s3Edge makes the S3 server and its listener; both nil if there shall be none.
-func s3Edge(s repo.Store, keys auth.Keys, o Options) (*http.Server, net.Listener, error) {
-	if o.S3Listen == "" {
-		return nil, nil, nil
-	}
-	backend := s3repo.New(s, auth.OwnerOnly{})
-	handler, err := s3proxy.New(backend, s3repo.KeyLookup(keys), s3proxy.Options{
-		Now: time.Now, Domain: o.S3Domain, Authorize: backend.Authorize, Log: o.Log,
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	lis, err := net.Listen("tcp", o.S3Listen)
-	if err != nil {
-		return nil, nil, fmt.Errorf("listen for S3: %w", err)
-	}
-	return s3proxy.NewServer(handler, o.Log), lis, nil
-}
-
 // ownerKey loads or makes the owner's key.
 func ownerKey(file string) (auth.Key, string, error) {
 	var err error
@@ -198,6 +169,13 @@ func ownerKey(file string) (auth.Key, string, error) {
 	}
 	k, err := auth.LoadOrCreateKey(file, rand.Reader, auth.Owner)
 	return k, file, err
+}
+
+// AuditFile returns where the daemon of a store on this machine keeps its audit
+// log, unless it was given another state folder.
+func AuditFile(store string) (string, error) {
+	dir, err := stateDir(store)
+	return filepath.Join(dir, auditFile), err
 }
 
 // stateDir returns the default folder for a store's daemon on this machine.

@@ -73,7 +73,8 @@ var layers = []layer{
 		"pkg/pipeline/history",
 		"pkg/pipeline/spec",
 	}},
-	{"L5 what was computed", []string{
+	{"L5 what was computed, and who may see it", []string{
+		"pkg/access",
 		"pkg/journal",
 		"pkg/memo",
 	}},

@@ -2,8 +2,7 @@ package s3repo
 
 import (
 	"context"
-	"fmt"
-	"io/fs"
+	"errors"
 	"strings"
 
 	"github.com/dvx-io/dvx/pkg/auth"
@@ -11,24 +10,42 @@ import (
 )
 
 // Authorize is a s3proxy.Authorizer that asks the Backend's auth.Authorizer.
-// Callers must be of type auth.Principal, as [KeyLookup] makes them. Reading
+// Callers are of type auth.Principal, as [KeyLookup] makes them; who comes
+// without a signature is auth.Anonymous. Reading
 // asks for auth.Read, making and deleting buckets for auth.Admin, all else for
-// auth.Write: on the branch that the key or prefix lies in, or, if it lies in
-// none, on the whole repo. Listing buckets needs no right, but shows only those
+// auth.Write: on the key, or the directory that the prefix ends in, of the
+// branch that it lies in, or, if it lies in none, on the whole repo. Listing buckets needs no right, but shows only those
 // that the caller may read.
 func (b *Backend) Authorize(ctx context.Context, a s3proxy.Access) error {
-	who, ok := a.Principal.(auth.Principal)
-	if !ok || who == (auth.Principal{}) {
-		return auth.ErrUnauthenticated
-	}
+	who := caller(a.Principal)
 	if a.Operation == "ListBuckets" {
+		if who == auth.Anonymous {
+			return auth.ErrUnauthenticated
+		}
 		return nil
 	}
-	on, err := b.resource(auth.With(ctx, who), a.Bucket, a.Key)
+	key := a.Key
+	if strings.HasPrefix(string(a.Operation), "List") { // a prefix: all below the directory that it ends in
+		key = key[:strings.LastIndexByte(key, '/')+1]
+	}
+	on, err := b.resource(auth.With(ctx, who), a.Bucket, key)
 	if err != nil {
 		return err
 	}
-	return b.auth.Authorize(ctx, who, actionOf(a.Operation), on)
+	err = b.auth.Authorize(ctx, who, actionOf(a.Operation), on)
+	if who == auth.Anonymous && errors.Is(err, auth.ErrDenied) {
+		return auth.ErrUnauthenticated // a key might open it
+	}
+	return err
+}
+
+// caller returns who makes a request.
+func caller(p any) auth.Principal {
+	who, ok := p.(auth.Principal)
+	if !ok || who == (auth.Principal{}) {
+		return auth.Anonymous
+	}
+	return who
 }
 
 // actionOf returns the right that an operation needs. One that is not known
@@ -56,21 +73,28 @@ func (b *Backend) resource(ctx context.Context, name, key string) (auth.Resource
 	_, of := splitBucket(name)
 	on := auth.Resource{Repo: of}
 	if k := b.bucketIn(v, name); k != nil {
-		if m, _, ok := k.split(key); ok {
-			on.Branch = k.branch(m.ref)
+		if m, path, ok := k.split(key); ok {
+			on.Branch, on.Path = k.branch(m.ref), strings.TrimSuffix(path, "/")
 		}
 	}
 	return on, nil
 }
 
+// Keys knows the keys of a store. It may be used concurrently.
+type Keys interface {
+	// Lookup returns the key with the given public part and whom it
+	// authenticates; fs.ErrNotExist if there is none.
+	Lookup(access string) (auth.Key, auth.Principal, error)
+}
+
 // KeyLookup returns a s3proxy.KeyLookup of keys, whose callers are of type
 // auth.Principal.
-func KeyLookup(keys auth.Keys) s3proxy.KeyLookup {
+func KeyLookup(keys Keys) s3proxy.KeyLookup {
 	return func(_ context.Context, access string) (s3proxy.Credential, error) {
-		k, ok := keys.ByAccess(access)
-		if !ok {
-			return s3proxy.Credential{}, fmt.Errorf("access key %.40q: %w", access, fs.ErrNotExist)
+		k, who, err := keys.Lookup(access)
+		if err != nil {
+			return s3proxy.Credential{}, err
 		}
-		return s3proxy.Credential{Secret: k.Secret, Principal: k.Who()}, nil
+		return s3proxy.Credential{Secret: k.Secret, Principal: who}, nil
 	}
 }

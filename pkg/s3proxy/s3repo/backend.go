@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 
@@ -38,12 +37,12 @@ func (b *Backend) ListBuckets(ctx context.Context) ([]s3proxy.BucketInfo, error)
 	}
 	var all []s3proxy.BucketInfo
 	for _, name := range slices.Sorted(maps.Keys(v.Repos)) {
-		err := b.auth.Authorize(ctx, who, auth.Read, auth.Resource{Repo: name})
-		if errors.Is(err, fs.ErrPermission) {
-			continue
-		}
+		sees, err := auth.Sees(ctx, b.auth, who, name)
 		if err != nil {
 			return nil, seal(err)
+		}
+		if !sees {
+			continue
 		}
 		all = append(all, s3proxy.BucketInfo{Name: name, Created: v.Repos[name].Created})
 	}
@@ -63,10 +62,7 @@ func (b *Backend) StatBucket(ctx context.Context, name string) (s3proxy.BucketIn
 
 // enter hands the caller of a request on to the layers below.
 func enter(ctx context.Context) (context.Context, auth.Principal) {
-	who, ok := s3proxy.PrincipalFrom(ctx).(auth.Principal)
-	if !ok {
-		return ctx, auth.Principal{}
-	}
+	who := caller(s3proxy.PrincipalFrom(ctx))
 	return auth.With(ctx, who), who
 }
 

@@ -35,6 +35,7 @@ const (
 // Authenticator knows whom a bearer token stands for, or fails with
 // auth.ErrUnauthenticated. It may be used concurrently.
 type Authenticator interface {
+	// Authenticate returns whom a bearer token stands for.
 	Authenticate(token string) (auth.Principal, error)
 }
 

@@ -13,6 +13,7 @@ import (
 // and why.
 var globalsAllowed = map[string]string{
 	"pkg/auth.Owner":      "a value to compare with, as io.EOF is",
+	"pkg/auth.Anonymous":  "likewise",
 	"pkg/s3proxy.buffers": "a pool of buffers is invisible: what is taken out is overwritten before it is read",
 }
 

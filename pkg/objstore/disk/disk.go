@@ -8,7 +8,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -54,19 +53,13 @@ type Store struct {
 	// writing admits one goroutine to the file lock, so that at most one waits
 	// in the kernel.
 	writing chan struct{}
-
-	mu     sync.Mutex
-	synced map[string]bool // folders known to be durable
+	folders *folders
 }
 
 var (
 	_ objstore.Store      = (*Store)(nil)
 	_ objstore.FileOpener = (*Store)(nil)
 )
-
-// syncedMax bounds the memory of known folders; beyond it they are synced
-// anew, which costs time only.
-const syncedMax = 4096
 
 // Open opens the store in an existing folder. It fails with fs.ErrNotExist if
 // there is none.
@@ -157,7 +150,7 @@ func OpenFS(ctx context.Context, fsys vfs.FS, o Options) (*Store, error) {
 	if err := f.Close(); err != nil {
 		return nil, err
 	}
-	s := &Store{fs: fsys, name: ".", tempBase: "0", writing: make(chan struct{}, 1), synced: map[string]bool{}}
+	s := &Store{fs: fsys, name: ".", tempBase: "0", writing: make(chan struct{}, 1), folders: newFolders(fsys)}
 	if o.Now != nil {
 		now := o.Now()
 		s.tempBase = strconv.FormatInt(now.UnixNano(), 36)
@@ -214,26 +207,4 @@ func checkKey(key string) error {
 		return fmt.Errorf("key %q begins with a name that a store folder keeps for itself: %w", key, fs.ErrInvalid)
 	}
 	return nil
-}
-
-// syncDir makes the names in a folder durable.
-func syncDir(fsys vfs.FS, dir string) error {
-	f, err := fsys.OpenFile(dir, os.O_RDONLY, 0)
-	if err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		f.Close()
-		return fmt.Errorf("sync folder %s: %w", dir, err)
-	}
-	return f.Close()
-}
-
-func readDir(fsys vfs.FS, dir string) ([]fs.DirEntry, error) {
-	f, err := fsys.OpenFile(dir, os.O_RDONLY, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return f.ReadDir(-1)
 }

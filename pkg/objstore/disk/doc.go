@@ -14,7 +14,9 @@
 // name, by a link that fails if the name is taken (IfAbsent) or by a rename
 // under the lock (otherwise); then the name's folder is synced. Only then does
 // Put return nil. New folders are synced into their parents before anything is
-// put in them, and are never removed. A file whose sync failed is thrown away,
+// put in them, and are never removed. Files are synced side by side; objects that
+// get their names in one folder at the same time are made durable by one sync of
+// it. A file whose sync failed is thrown away,
 // never synced again. After an error between naming and syncing the outcome is
 // unknown.
 //

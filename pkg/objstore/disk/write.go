@@ -53,7 +53,7 @@ func (s *Store) put(ctx context.Context, key string, body *io.SectionReader, c o
 	if err := s.check(ctx, key, c); err != nil {
 		return objstore.Info{}, err
 	}
-	if err := s.ensureDir(path.Dir(key)); err != nil {
+	if err := s.folders.ensure(path.Dir(key)); err != nil {
 		return objstore.Info{}, err
 	}
 	temp, info, err := s.writeTemp(ctx, body)
@@ -111,7 +111,7 @@ func (s *Store) taken(key string) error {
 		return fmt.Errorf("the key is a folder of other keys: %w", fs.ErrInvalid)
 	}
 	// Its folder is durable: nothing is put in one that is not.
-	if err := syncDir(s.fs, path.Dir(key)); err != nil {
+	if err := s.folders.sync(path.Dir(key)); err != nil {
 		return err
 	}
 	return objstore.ErrPrecondition
@@ -156,11 +156,11 @@ func (s *Store) publishOver(ctx context.Context, key, temp string, c objstore.Co
 func (s *Store) publishError(key string, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		s.forgetDirs()
+		s.folders.forget()
 		return fmt.Errorf("%w: %w", errVanished, err)
 	case vfs.Busy(err):
 		return fmt.Errorf("%w: %w", objstore.ErrThrottled, err)
-	case errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.ENOTDIR), s.isDir(key):
+	case errors.Is(err, syscall.EISDIR), errors.Is(err, syscall.ENOTDIR), isDir(s.fs, key):
 		return fmt.Errorf("the key is a folder of other keys: %w: %w", fs.ErrInvalid, err)
 	case errors.Is(err, syscall.EIO):
 		return fmt.Errorf("%w: %w", objstore.ErrUnknownOutcome, err)
@@ -168,20 +168,10 @@ func (s *Store) publishError(key string, err error) error {
 	return err
 }
 
-func (s *Store) isDir(name string) bool {
-	f, err := s.fs.OpenFile(name, os.O_RDONLY, 0)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	return err == nil && info.IsDir()
-}
-
 // syncName makes the name of a new object durable. Until that is done it is
 // visible but may be lost.
 func (s *Store) syncName(key string) error {
-	if err := syncDir(s.fs, path.Dir(key)); err != nil {
+	if err := s.folders.sync(path.Dir(key)); err != nil {
 		return fmt.Errorf("%w: %w", objstore.ErrUnknownOutcome, err)
 	}
 	return nil
@@ -270,7 +260,7 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 		return fmt.Errorf("delete %s: %w", key, err)
 	}
 	// Also if it was absent: whoever removed it may have died before this step.
-	if err := syncDir(s.fs, path.Dir(key)); err != nil && !isAbsent(err) {
+	if err := s.folders.sync(path.Dir(key)); err != nil && !isAbsent(err) {
 		return fmt.Errorf("delete %s: %w: %w", key, objstore.ErrUnknownOutcome, err)
 	}
 	return nil
@@ -288,7 +278,7 @@ func (s *Store) remove(ctx context.Context, key string) error {
 		return err
 	}
 	defer unlock()
-	if s.isDir(key) {
+	if isDir(s.fs, key) {
 		return fs.ErrNotExist
 	}
 	err = s.fs.Remove(key)
@@ -347,48 +337,4 @@ func (s *Store) lock(ctx context.Context) (unlock func(), err error) {
 		}()
 		return nil, ctx.Err()
 	}
-}
-
-// ensureDir makes a folder and its parents and makes their names durable.
-func (s *Store) ensureDir(dir string) error {
-	if dir == "." || s.isSynced(dir) {
-		return nil
-	}
-	parent := path.Dir(dir)
-	if err := s.ensureDir(parent); err != nil {
-		return err
-	}
-	err := s.fs.Mkdir(dir, permDir)
-	switch {
-	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, fs.ErrExist) && !s.isDir(dir):
-		return fmt.Errorf("%s is an object, not a folder of keys: %w", dir, fs.ErrInvalid)
-	case errors.Is(err, fs.ErrNotExist):
-		s.forgetDirs()
-		return fmt.Errorf("%w: %w", errVanished, err)
-	case err != nil && !errors.Is(err, fs.ErrExist):
-		return fmt.Errorf("make folder %s: %w", dir, err)
-	}
-	// Also if it was there: whoever made it may have died before this step.
-	if err := syncDir(s.fs, parent); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.synced) >= syncedMax {
-		clear(s.synced)
-	}
-	s.synced[dir] = true
-	return nil
-}
-
-func (s *Store) isSynced(dir string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.synced[dir]
-}
-
-func (s *Store) forgetDirs() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	clear(s.synced)
 }

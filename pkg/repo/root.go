@@ -146,8 +146,14 @@ func (r *Root) unbroken() int {
 	return i
 }
 
+// RootPrefix is where copies of roots are kept.
+const RootPrefix = "roots/"
+
 // rootKey is where the copy of the root gen that op made is kept.
-func rootKey(gen uint64, op OpID) string { return fmt.Sprintf("roots/%016x-%v", gen, op) }
+func rootKey(gen uint64, op OpID) string { return fmt.Sprintf("%s%016x-%v", RootPrefix, gen, op) }
+
+// RootCopyKey returns the key of the copy of r.
+func RootCopyKey(r *Root) string { return rootKey(r.Gen, r.Op) }
 
 // Keys of the objects that every store has.
 const (

@@ -2,6 +2,7 @@ package pack
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
@@ -23,21 +24,40 @@ func TestInventoryAndFilter(t *testing.T) {
 		segs = append(segs, s.Segments()...)
 	}
 	snap := snapshot(t, st, segs...)
-	v, err := snap.Inventory()
+	before, err := snapshot(t, st, segs[1]).Inventory(nil)
 	if err != nil {
 		t.Fatal(err)
+	}
+	v, err := snap.Inventory(before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if before.Len() != 3 || len(before.Packs) != 2 || !slices.Equal(v.Packs[:2], before.Packs) {
+		t.Errorf("%d entries, packs %v, later %v", before.Len(), before.Packs, v.Packs)
+	}
+	if err := v.Each(before.Len(), func(at, pack int, _ *Entry) error {
+		if at < before.Len() || pack < 2 {
+			t.Errorf("entry %d in pack %d is not new", at, pack)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	third := func(p int) bool { session, _, _ := ParseKey(v.Packs[p].Key); return session == name1 }
+	if got := v.SegmentsOf(third); len(got) != 1 || got[0] != segs[2] {
+		t.Errorf("segments of the third session's packs: %v", got)
 	}
 	if len(v.Packs) != 6 || v.Len() != 9 {
 		t.Fatalf("%d packs, %d entries", len(v.Packs), v.Len())
 	}
 	seen := map[int]bool{}
 	newest := -1
-	if err := v.Each(func(at, pack int, e *Entry) error {
+	if err := v.Each(0, func(at, pack int, e *Entry) error {
 		if seen[at] || at < 0 || at >= v.Len() || v.Packs[pack].Meta != e.Kind.Meta() {
 			t.Errorf("entry %d in pack %d", at, pack)
 		}
 		seen[at] = true
-		found, ok := v.Find(e.Kind, &e.ID)
+		found, _, ok := v.Find(e.Kind, &e.ID)
 		if !ok || found != at && e.ID != shared {
 			t.Errorf("entry %d was found at %d, %v", at, found, ok)
 		}
@@ -51,7 +71,7 @@ func TestInventoryAndFilter(t *testing.T) {
 	if session, _, err := ParseKey(v.Packs[newest].Key); err != nil || session != max(name1, name2, name3) {
 		t.Errorf("the shared chunk was found in %s, %v", session, err)
 	}
-	if _, ok := v.Find(chunk.Node, &shared); ok {
+	if _, _, ok := v.Find(chunk.Node, &shared); ok {
 		t.Error("found a chunk of another kind")
 	}
 	drop := func(key string) bool { session, _, _ := ParseKey(key); return session == name3 }

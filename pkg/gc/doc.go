@@ -1,0 +1,44 @@
+// Package gc frees what no version needs any more, and checks and repairs what
+// versions need: collection, fsck, rebuild of the index, healing, recovery of a
+// lost root, purge.
+//
+// # Collection
+//
+// [Collect] is one more optimistic transaction on the store's root and runs
+// beside writers without a lock. It marks what is live, and in one swap of the
+// root takes the packs without live chunks out of the index and raises the
+// floor below which no session may publish. Only after that swap does it list
+// what else lies below the floor and in no index. Whatever it deletes can
+// therefore never be named by a later root: not by a session that reuses it
+// (it is in no index), nor by one that wrote it (it began below the floor).
+// Leases and clocks decide only how soon garbage goes, never whether live data
+// stays.
+//
+// # Mark
+//
+// Live is what the branches, tags, specs, pins and memo segments of the root
+// reach, and, if it is still there, what the root copies within
+// [Options.KeepRoots], the logs of the history, and the packs of sessions at
+// or above the floor reach. An index entry implies that all below it is
+// indexed too, for writers build on that; so a metadata pack with a dead chunk
+// is always rewritten without it.
+//
+// The mark set is one bit for each entry of the index, numbered by
+// [pack.Inventory]: 12 MiB for 100 million chunks. Nodes that were seen are
+// not read again. Several goroutines read metadata; of data only the index is
+// looked at. When a swap is lost, only what the new root added is marked.
+//
+// # Graveyard
+//
+// What a collection takes out of the index stays for [Options.Grace], for the
+// sake of readers that hold an older root. The root names lists of such
+// objects (FORMAT.md); a later collection deletes them and drops the lists, and
+// may be interrupted and repeated at any point.
+//
+// # Check and repair
+//
+// [Check] reads and judges, at three depths, and changes nothing. Repairs
+// write new objects and new refs and never delete.
+//
+// All functions may run in any number of processes at once.
+package gc

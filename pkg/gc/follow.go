@@ -1,0 +1,219 @@
+package gc
+
+import (
+	"context"
+	"slices"
+
+	"github.com/dvx-io/dvx/pkg/chunk"
+	"github.com/dvx-io/dvx/pkg/chunk/pack"
+	"github.com/dvx-io/dvx/pkg/commit"
+	"github.com/dvx-io/dvx/pkg/memo"
+	"github.com/dvx-io/dvx/pkg/pipeline/history"
+	"github.com/dvx-io/dvx/pkg/repo"
+)
+
+// markAll marks all that is live in root.
+func (c *collector) markAll(ctx context.Context, root *repo.Root) error {
+	snap, err := c.d.Packs().Snapshot(ctx, segmentKeys(root))
+	if err != nil {
+		return err
+	}
+	inv, err := snap.Inventory(nil)
+	if err != nil {
+		return err
+	}
+	c.base, c.known = root, len(inv.Packs)
+	c.m = &marker{
+		inv: inv, r: snap, workers: c.o.Workers,
+		report: func(n int64) { c.o.Progress(Progress{Phase: "mark", Chunks: n}) },
+		found:  func(p int) { c.noteLive(p) },
+	}
+	if err := c.m.mark(ctx, wholeTasks(named(root)), false); err != nil {
+		return err
+	}
+	if !c.o.rules.ignoreMemo {
+		if err := c.markAttached(ctx, root.Memo, root.History); err != nil {
+			return err
+		}
+	}
+	if err := c.markRootCopies(ctx, root); err != nil {
+		return err
+	}
+	return c.markKept(ctx, 0)
+}
+
+func segmentKeys(root *repo.Root) []string {
+	keys := make([]string, len(root.Segments))
+	for i, s := range root.Segments {
+		keys[i] = s.Key
+	}
+	return keys
+}
+
+// noteLive notices that a chunk in a pack that was to go became live.
+func (c *collector) noteLive(p int) {
+	if c.plan != nil && p < len(c.plan.gone) && c.plan.gone[p] {
+		c.stale.Store(true)
+	}
+}
+
+// lenient returns batches whose chunks are marked as far as they are there.
+func (c *collector) lenient(ctx context.Context) *batches {
+	return &batches{mark: func(tasks []task) error { return c.m.mark(ctx, tasks, true) }}
+}
+
+// markAttached marks what memo and history segments name.
+func (c *collector) markAttached(ctx context.Context, memos, histories []string) error {
+	b := c.lenient(ctx)
+	for _, key := range memos {
+		if err := eachRecord(ctx, c.d.Objects(), key, func(r memo.Record) error { return b.add(memoRefs(r)...) }); err != nil {
+			return err
+		}
+	}
+	for _, key := range histories {
+		err := eachAttempt(ctx, c.d.Objects(), key, func(a history.Attempt) error {
+			if log, ok := a.Log.Ref(); ok {
+				return b.add(log)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return b.flush()
+}
+
+// markRootCopies marks what the kept copies of roots name.
+func (c *collector) markRootCopies(ctx context.Context, root *repo.Root) error {
+	kept, _, err := c.rootCopies(ctx, root)
+	if err != nil {
+		return err
+	}
+	keys := make([]string, len(kept))
+	for i, k := range kept {
+		keys[i] = k.key
+	}
+	seen := map[commit.ID]bool{}
+	err = readMany(ctx, c.d.Objects(), keys, c.o.Workers, repo.RootSizeMax, func(_ string, b []byte) error {
+		commitsIn(b, func(id commit.ID) { seen[id] = true })
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	b := c.lenient(ctx)
+	for id := range seen {
+		if err := b.add(commitRef(id)); err != nil {
+			return err
+		}
+	}
+	return b.flush()
+}
+
+// markKept marks all chunks in packs that stay whatever is in them, among the
+// entries numbered from on: what is indexed must be whole.
+func (c *collector) markKept(ctx context.Context, from int) error {
+	kept := make([]bool, len(c.m.inv.Packs))
+	for n := range kept {
+		_, start, err := pack.ParseKey(c.m.inv.Packs[n].Key)
+		if err != nil {
+			return err
+		}
+		kept[n] = n >= c.known || start >= c.floor && !c.o.rules.dropAnyPack
+	}
+	if !slices.Contains(kept, true) {
+		return nil
+	}
+	b := c.lenient(ctx)
+	err := c.m.inv.Each(from, func(at, n int, e *pack.Entry) error {
+		if !kept[n] {
+			return nil
+		}
+		if e.Kind == chunk.Data {
+			c.m.live.set(at)
+			return nil
+		}
+		return b.add(chunk.Ref{Kind: e.Kind, ID: e.ID})
+	})
+	if err != nil {
+		return err
+	}
+	return b.flush()
+}
+
+// follow moves the marks to a newer root: only what is new in it is marked.
+func (c *collector) follow(ctx context.Context, root *repo.Root) error {
+	if root.Gen == c.base.Gen {
+		return nil
+	}
+	if root.Floor != c.base.Floor || !slices.Equal(root.Graveyard, c.base.Graveyard) {
+		return errOvertaken
+	}
+	snap, err := c.d.Packs().Snapshot(ctx, segmentKeys(root))
+	if err != nil {
+		return err
+	}
+	before := c.m.inv
+	inv, err := snap.Inventory(before)
+	if err != nil {
+		return err
+	}
+	old := c.base
+	c.base, c.m.inv, c.m.r = root, inv, snap
+	if err := c.transfer(before); err != nil || c.o.rules.noRemark {
+		return err
+	}
+	if err := c.m.mark(ctx, wholeTasks(named(root)), false); err != nil {
+		return err
+	}
+	if err := c.markAttached(ctx, added(old.Memo, root.Memo), added(old.History, root.History)); err != nil {
+		return err
+	}
+	return c.markKept(ctx, before.Len())
+}
+
+// added returns the keys of after that are not in before.
+func added(before, after []string) []string {
+	return slices.DeleteFunc(slices.Clone(after), func(key string) bool { return slices.Contains(before, key) })
+}
+
+// transfer gives the entries of new segments that were merged from old ones
+// the marks that they had there.
+func (c *collector) transfer(before *pack.Inventory) error {
+	c.m.live.grow(c.m.inv.Len())
+	c.m.deep.grow(c.m.inv.Len())
+	return c.m.inv.Each(before.Len(), func(at, _ int, e *pack.Entry) error {
+		was, _, ok := before.Find(e.Kind, &e.ID)
+		if !ok {
+			return nil
+		}
+		if c.m.live.has(was) {
+			c.m.live.set(at)
+		}
+		if c.m.deep.has(was) {
+			c.m.deep.set(at)
+		}
+		return nil
+	})
+}
+
+// rootCopies returns the copies of roots that are kept beside root's own, and
+// those that are not.
+func (c *collector) rootCopies(ctx context.Context, root *repo.Root) (kept, old []rootCopy, err error) {
+	all, err := rootCopies(ctx, c.d.Objects())
+	if err != nil {
+		return nil, nil, err
+	}
+	forgotten, err := forgotten(ctx, c.d.Objects())
+	if err != nil {
+		return nil, nil, err
+	}
+	all = slices.DeleteFunc(all, func(r rootCopy) bool { return r.key == repo.RootCopyKey(root) })
+	from := c.o.Now().Add(-c.o.KeepRoots)
+	if c.o.KeepRoots < 0 {
+		forgotten = root.Gen + 1
+	}
+	kept, old = within(all, from, forgotten)
+	return kept, old, nil
+}

@@ -1,0 +1,142 @@
+package gc
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/dvx-io/dvx/pkg/chunk/pack"
+	"github.com/dvx-io/dvx/pkg/objstore"
+	"github.com/dvx-io/dvx/pkg/repo"
+)
+
+// copyLive copies what is live in the packs that go, as far as it was not
+// copied for an earlier attempt, and writes the index of the copies.
+func (c *collector) copyLive(ctx context.Context) error {
+	p := c.plan
+	var copied int64
+	for n, gone := range p.gone {
+		if !gone || p.use[n].live == 0 {
+			continue
+		}
+		if c.copies == nil {
+			var err error
+			if c.copies, err = c.d.Packs().Session(ctx, nil, c.session.Name); err != nil {
+				return err
+			}
+		}
+		err := c.d.Packs().ReadChunks(ctx, c.m.inv.Packs[n].Key,
+			func(e *pack.Entry) bool { return c.mustCopy(n, e) },
+			func(e *pack.Entry, plain []byte) error {
+				copied += int64(e.Stored)
+				_, err := c.copies.Put(ctx, e.Kind, plain)
+				return err
+			})
+		if err != nil {
+			return fmt.Errorf("copy what is live: %w", err)
+		}
+		c.o.Progress(Progress{Phase: "repack", Bytes: copied})
+	}
+	if c.copies == nil {
+		return nil
+	}
+	return c.copies.Flush(ctx)
+}
+
+// mustCopy reports whether an entry of pack n is the one that stands for a live
+// chunk, and was not copied yet.
+func (c *collector) mustCopy(n int, e *pack.Entry) bool {
+	at, p, ok := c.m.inv.Find(e.Kind, &e.ID)
+	return ok && p == n && c.m.live.has(at) && !c.copies.Has(e.Kind, e.ID)
+}
+
+// filter writes an index segment in place of those that name gone packs. One
+// that was written for an earlier attempt is used again if it still fits.
+func (c *collector) filter(ctx context.Context) error {
+	gone := c.plan.gone
+	drop := c.m.inv.SegmentsOf(func(n int) bool { return n < len(gone) && gone[n] })
+	f := &c.filtered
+	if f.plan == c.plan && slices.Equal(f.drop, drop) {
+		return nil
+	}
+	f.plan, f.drop, f.add = c.plan, drop, nil
+	if len(drop) == 0 {
+		return nil
+	}
+	names := map[string]bool{}
+	for n := range gone {
+		if gone[n] {
+			names[c.m.inv.Packs[n].Key] = true
+		}
+	}
+	f.n++
+	key, err := c.d.Packs().FilterSegments(ctx, c.session.Name, f.n-1, drop, func(key string) bool { return names[key] })
+	if err != nil || key == "" {
+		return err
+	}
+	f.add, err = c.segments(ctx, []string{key})
+	return err
+}
+
+// bury writes the list of what leaves the index and returns its key. A list
+// without objects is written too: the orphans are listed beside it.
+func (c *collector) bury(ctx context.Context) (string, error) {
+	b := &c.buried
+	if b.plan == c.plan && slices.Equal(b.filtered, c.filtered.drop) {
+		return b.key, nil
+	}
+	l := list{time: c.o.Now().UTC()}
+	for n, gone := range c.plan.gone {
+		if gone {
+			l.objects = append(l.objects, object{c.m.inv.Packs[n].Key, c.m.inv.Packs[n].Size})
+		}
+	}
+	for _, key := range c.filtered.drop {
+		info, err := c.d.Objects().Stat(ctx, key)
+		if err != nil {
+			return "", fmt.Errorf("index segment %s: %w", key, err)
+		}
+		l.objects = append(l.objects, object{key, info.Size})
+	}
+	key := fmt.Sprintf("%s%s/buried.%d", FolderPrefix, c.session.Name, b.n)
+	b.n++
+	if err := putList(ctx, c.d.Objects(), key, l); err != nil {
+		return "", err
+	}
+	b.plan, b.filtered, b.key = c.plan, c.filtered.drop, key
+	return key, nil
+}
+
+// putTriesMax is how often a list is written again while the outcome is
+// unknown: nobody else writes it.
+const putTriesMax = 3
+
+func putList(ctx context.Context, objects objstore.Store, key string, l list) error {
+	body := objstore.Bytes(l.encode())
+	for try := 1; ; try++ {
+		_, err := objects.Put(ctx, key, body, objstore.Condition{})
+		if err == nil {
+			return nil
+		}
+		if objstore.OutcomeOf(err) != objstore.OutcomeUnknown || try == putTriesMax || ctx.Err() != nil {
+			return fmt.Errorf("write %s: %w", key, err)
+		}
+	}
+}
+
+// index tells which packs and segments the root names.
+type index struct {
+	root *repo.Root
+	snap *pack.Snapshot
+}
+
+func (c *collector) index(ctx context.Context, root *repo.Root) (index, error) {
+	snap, err := c.d.Packs().Snapshot(ctx, segmentKeys(root))
+	return index{root, snap}, err
+}
+
+// names reports whether the root, or its index, names the object.
+func (x index) names(key string) bool {
+	return x.snap.HasPack(key) || slices.Contains(x.snap.Segments(), key) ||
+		slices.Contains(x.root.Memo, key) || slices.Contains(x.root.History, key)
+}

@@ -115,7 +115,7 @@ func (c *collector) checkDead(x index, key string) error {
 		return fmt.Errorf("object %s is not for collection to delete: %w", key, chunk.ErrCorrupt)
 	case c.o.rules != (rules{}):
 		return nil
-	case gen >= x.root.Floor || x.names(key):
+	case gen >= x.root.Floor || x.names[key]:
 		return fmt.Errorf("object %s is to be deleted and in use: %w", key, chunk.ErrCorrupt)
 	}
 	return nil

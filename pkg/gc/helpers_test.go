@@ -199,7 +199,7 @@ func (w *world) holds(needle string) bool {
 	defer st.Close()
 	found := false
 	for _, key := range w.keys(pack.PackPrefix) {
-		err := st.ReadChunks(w.t.Context(), key, func(*pack.Entry) bool { return true }, func(_ *pack.Entry, plain []byte) error {
+		err := st.ReadChunks(w.t.Context(), key, func(*pack.Entry) (bool, error) { return true, nil }, func(_ *pack.Entry, plain []byte) error {
 			found = found || strings.Contains(string(plain), needle)
 			return nil
 		})

@@ -26,7 +26,7 @@ func (c *collector) copyLive(ctx context.Context) error {
 			}
 		}
 		err := c.d.Packs().ReadChunks(ctx, c.m.inv.Packs[n].Key,
-			func(e *pack.Entry) bool { return c.mustCopy(n, e) },
+			func(e *pack.Entry) (bool, error) { return c.mustCopy(ctx, n, e) },
 			func(e *pack.Entry, plain []byte) error {
 				copied += int64(e.Stored)
 				_, err := c.copies.Put(ctx, e.Kind, plain)
@@ -45,9 +45,13 @@ func (c *collector) copyLive(ctx context.Context) error {
 
 // mustCopy reports whether an entry of pack n is the one that stands for a live
 // chunk, and was not copied yet.
-func (c *collector) mustCopy(n int, e *pack.Entry) bool {
+func (c *collector) mustCopy(ctx context.Context, n int, e *pack.Entry) (bool, error) {
 	at, p, ok := c.m.inv.Find(e.Kind, &e.ID)
-	return ok && p == n && c.m.live.has(at) && !c.copies.Has(e.Kind, e.ID)
+	if !ok || p != n || !c.m.live.has(at) {
+		return false, nil
+	}
+	has, err := c.copies.Has(ctx, e.Kind, e.ID)
+	return !has, err
 }
 
 // filter writes an index segment in place of those that name gone packs. One
@@ -124,19 +128,28 @@ func putList(ctx context.Context, objects objstore.Store, key string, l list) er
 	}
 }
 
-// index tells which packs and segments the root names.
+// index tells which objects a root names, by itself or by its index segments.
 type index struct {
-	root *repo.Root
-	snap *pack.Snapshot
+	root  *repo.Root
+	names map[string]bool
 }
 
 func (c *collector) index(ctx context.Context, root *repo.Root) (index, error) {
+	x := index{root: root, names: map[string]bool{}}
+	for _, keys := range [][]string{segmentKeys(root), root.Memo, root.History} {
+		for _, key := range keys {
+			x.names[key] = true
+		}
+	}
 	snap, err := c.d.Packs().Snapshot(ctx, segmentKeys(root))
-	return index{root, snap}, err
-}
-
-// names reports whether the root, or its index, names the object.
-func (x index) names(key string) bool {
-	return x.snap.HasPack(key) || slices.Contains(x.snap.Segments(), key) ||
-		slices.Contains(x.root.Memo, key) || slices.Contains(x.root.History, key)
+	if err != nil {
+		return index{}, err
+	}
+	for info, err := range snap.Packs(ctx) {
+		if err != nil {
+			return index{}, err
+		}
+		x.names[info.Key] = true
+	}
+	return x, nil
 }

@@ -32,7 +32,7 @@ func (c *collector) orphans(ctx context.Context, root *repo.Root, buried map[str
 			if ok && gen >= floor && (prefix == pack.PackPrefix || prefix == pack.SegmentPrefix) {
 				break // names are sorted by generation
 			}
-			if !ok || gen >= floor || buried[info.Key] || x.names(info.Key) || len(found) == listEntriesMax {
+			if !ok || gen >= floor || buried[info.Key] || x.names[info.Key] || len(found) == listEntriesMax {
 				continue
 			}
 			found = append(found, object{info.Key, info.Size})

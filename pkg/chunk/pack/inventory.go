@@ -203,7 +203,7 @@ func (f *filter) writeTo(out io.Writer) error { return writeMerged(out, f.packs,
 // ReadChunks reads a whole pack, verifies its footer, and calls fn for the
 // chunks that want asks for, verified and in the order of their offsets. plain
 // is valid during the call only.
-func (st *Store) ReadChunks(ctx context.Context, key string, want func(*Entry) bool, fn func(e *Entry, plain []byte) error) error {
+func (st *Store) ReadChunks(ctx context.Context, key string, want func(*Entry) (bool, error), fn func(e *Entry, plain []byte) error) error {
 	b, _, err := objstore.ReadAll(ctx, st.objects, key, objstore.Range{}, PackSizeMax)
 	if err != nil {
 		return readError(key, err)
@@ -219,7 +219,11 @@ func (st *Store) ReadChunks(ctx context.Context, key string, want func(*Entry) b
 	var scratch []byte
 	for i := range f.Entries {
 		e := &f.Entries[i]
-		if !want(e) {
+		wanted, err := want(e)
+		if err != nil {
+			return err
+		}
+		if !wanted {
 			continue
 		}
 		if e.Encoding == Zstd && cap(scratch) < int(e.Plain) {

@@ -79,7 +79,7 @@ func Apply(base *Root, t Txn, env Env) (*Root, Result, error) {
 		next.Repos = map[string]Repo{}
 	}
 	env.apply(&next)
-	c := change{root: &next, env: &env, owned: map[string]bool{}, rec: OpRecord{Op: t.Op, Gen: next.Gen}}
+	c := change{root: &next, env: &env, owned: map[string]bool{}, rec: OpRecord{Op: t.Op, Gen: next.Gen, Open: openOnly(t)}}
 	for i, op := range t.Ops {
 		if err := c.apply(op); err != nil {
 			if len(t.Ops) > 1 {
@@ -88,8 +88,7 @@ func Apply(base *Root, t Txn, env Env) (*Root, Result, error) {
 			return nil, Result{}, err
 		}
 	}
-	ops := slices.Concat(base.Ops, []OpRecord{c.rec})
-	next.Ops = ops[max(0, len(ops)-OpsMax):]
+	next.Ops = remember(base.Ops, c.rec)
 	return &next, Result{Gen: next.Gen, Moved: c.rec.Moved}, nil
 }
 
@@ -166,10 +165,11 @@ func replaceKeys(have, drop, add []string) []string {
 
 // change applies operations to the names of a root under construction.
 type change struct {
-	root  *Root
-	env   *Env
-	owned map[string]bool // repos whose maps are copies
-	rec   OpRecord
+	root    *Root
+	env     *Env
+	owned   map[string]bool // repos whose maps are copies
+	ownOpen bool            // the map of open commits is one
+	rec     OpRecord
 }
 
 func (c *change) apply(op Op) error {
@@ -192,6 +192,14 @@ func (c *change) apply(op Op) error {
 		return c.moveSpec(op)
 	case Protect:
 		return c.protect(op)
+	case appendOpen:
+		return c.appendOpen(op)
+	case foldOpen:
+		return c.foldOpen(op)
+	case sealOpen:
+		return c.sealOpen(op)
+	case Seal:
+		return c.sealed(op.Repo, op.Branch)
 	default:
 		return invalid("operation of unknown type %T", op)
 	}
@@ -240,8 +248,12 @@ func (c *change) moved(repo, branch string, to commit.ID) {
 
 // allowed reports whether the principal may move or delete the branch.
 func (c *change) allowed(repo, name string, b Branch) error {
-	if len(b.Protect) == 0 || slices.Contains(b.Protect, c.env.Principal.Name) {
+	return allowed(repo, name, b, c.env.Principal)
+}
+
+func allowed(repo, name string, b Branch, who auth.Principal) error {
+	if len(b.Protect) == 0 || slices.Contains(b.Protect, who.Name) {
 		return nil
 	}
-	return fmt.Errorf("%s@%s: %v is not among its principals: %w", repo, name, c.env.Principal, ErrProtected)
+	return fmt.Errorf("%s@%s: %v is not among its principals: %w", repo, name, who, ErrProtected)
 }

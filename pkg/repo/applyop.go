@@ -51,6 +51,9 @@ func (c *change) deleteRepo(op DeleteRepo) error {
 		if err := c.allowed(op.Repo, name, b); err != nil {
 			return err
 		}
+		if err := c.sealed(op.Repo, name); err != nil {
+			return err
+		}
 	}
 	delete(c.root.Repos, op.Repo)
 	return nil
@@ -116,6 +119,9 @@ func (c *change) moveBranch(op MoveBranch) error {
 		if err := c.allowed(op.Repo, op.Branch, b); err != nil {
 			return err
 		}
+		if err := c.sealed(op.Repo, op.Branch); err != nil {
+			return err
+		}
 	}
 	b.Commit, b.Gen = op.To, c.root.Gen
 	r.Branches[op.Branch] = b
@@ -151,6 +157,9 @@ func (c *change) deleteBranch(op DeleteBranch) error {
 		return err
 	}
 	if err := c.allowed(op.Repo, op.Branch, b); err != nil {
+		return err
+	}
+	if err := c.sealed(op.Repo, op.Branch); err != nil {
 		return err
 	}
 	if op.Branch == r.Default {

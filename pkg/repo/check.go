@@ -210,8 +210,8 @@ func (r *Root) checkOps() error {
 }
 
 func (r *Root) checkReserved() error {
-	if len(r.Open) > 0 && !slices.Contains(r.Features, openCommits) {
-		return invalid("open commits without the feature %s", openCommits)
+	if err := r.checkOpen(); err != nil {
+		return err
 	}
 	if r.RefPages != "" && !slices.Contains(r.Features, refPagesFeature) {
 		return invalid("ref pages without the feature %s", refPagesFeature)

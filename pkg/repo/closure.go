@@ -40,12 +40,28 @@ func (c *closure) check(ctx context.Context, t Txn) error {
 			err = c.target(ctx, op.Repo, op.Commit)
 		case MoveSpec:
 			err = c.target(ctx, op.Repo, op.To)
+		case appendOpen:
+			err = c.tree(ctx, tree.Root{}, op.Batch.Tree, false)
+		case foldOpen:
+			err = c.fold(ctx, op)
+		case sealOpen:
+			if err = c.target(ctx, op.Repo, op.To); err == nil && !c.has(chunk.Node, chunk.ID(op.Tree.ID)) {
+				err = fmt.Errorf("directory %v was not stored: %w", chunk.ID(op.Tree.ID).Short(), chunk.ErrNotFound)
+			}
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// fold checks what open writes were folded into.
+func (c *closure) fold(ctx context.Context, op foldOpen) error {
+	if op.To != nil {
+		return c.tree(ctx, tree.Root{}, op.To.Tree, false)
+	}
+	return c.tree(ctx, op.Below, *op.Tree, false)
 }
 
 // descends holds a move without Force to a commit that comes after Expect.

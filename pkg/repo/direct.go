@@ -69,6 +69,9 @@ type Direct struct {
 
 	swapping chan struct{} // holds a token while no swap of this process is under way
 
+	looks revalidation
+	open  openTrees
+
 	randMu sync.Mutex
 
 	mu    sync.Mutex

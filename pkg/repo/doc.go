@@ -26,6 +26,18 @@
 // [Resolve] for ref expressions, [Commit] and [PutFile] for writing, [Open],
 // [GetFile], [Log] and [Diff] for reading.
 //
+// # Writer
+//
+// A [Writer] adds to the open commits of branches: writes that are durable and
+// visible to every reader one by one ([Look]), and become a version together
+// when the branch is sealed. Writes that come while a swap is under way share
+// the next.
+//
+// # Outcomes and the past
+//
+// [Settle] says for good how an operation ended. Copies of past roots are kept:
+// [Reflog] reads from them where a branch was, and [Undo] takes a move back.
+//
 // # Direct
 //
 // To publish, a Direct uploads packs and index segments, checks that all that

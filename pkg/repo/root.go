@@ -2,7 +2,6 @@ package repo
 
 import (
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io/fs"
 
@@ -70,24 +69,24 @@ func deriveHash(context string, b []byte) Hash {
 // Root is the store's one mutable object as a value. Whoever holds one does
 // not change it: [Apply] makes the next.
 type Root struct {
-	Format    int                        `json:"format"`             // 1
-	Store     string                     `json:"store"`              // UUID, as in dvx.json
-	Gen       uint64                     `json:"gen"`                // 1 for the first root, one more for each
-	Op        OpID                       `json:"op"`                 // the transaction that made this root
-	Prev      Hash                       `json:"prev"`               // of the previous root's bytes; zero for the first
-	Repos     map[string]Repo            `json:"repos"`              // by name
-	Segments  []Segment                  `json:"segments,omitempty"` // the index: at most SegmentsMax, oldest first
-	Memo      []string                   `json:"memo,omitempty"`     // keys of memo segments, oldest first
-	History   []string                   `json:"history,omitempty"`  // keys of history segments, oldest first
-	Ops       []OpRecord                 `json:"ops,omitempty"`      // the last OpsMax operations, oldest first
-	Open      map[string]json.RawMessage `json:"open,omitempty"`     // reserved: open commits, with the feature "open-commits"
-	RefPages  string                     `json:"refPages,omitempty"` // reserved: where the names are if not here, with the feature "ref-pages"
-	Floor     uint64                     `json:"floor,omitempty"`    // sessions that started below it may publish no more
-	Term      uint64                     `json:"term,omitempty"`     // of the daemon that leads
-	Leader    string                     `json:"leader,omitempty"`   // its name
-	Graveyard []Grave                    `json:"graveyard,omitempty"`
-	Pins      []Pin                      `json:"pins,omitempty"`
-	Features  []string                   `json:"features,omitempty"` // sorted; see [FeatureError]
+	Format    int                   `json:"format"`             // 1
+	Store     string                `json:"store"`              // UUID, as in dvx.json
+	Gen       uint64                `json:"gen"`                // 1 for the first root, one more for each
+	Op        OpID                  `json:"op"`                 // the transaction that made this root
+	Prev      Hash                  `json:"prev"`               // of the previous root's bytes; zero for the first
+	Repos     map[string]Repo       `json:"repos"`              // by name
+	Segments  []Segment             `json:"segments,omitempty"` // the index: at most SegmentsMax, oldest first
+	Memo      []string              `json:"memo,omitempty"`     // keys of memo segments, oldest first
+	History   []string              `json:"history,omitempty"`  // keys of history segments, oldest first
+	Ops       []OpRecord            `json:"ops,omitempty"`      // the last OpsMax operations, oldest first
+	Open      map[string]OpenCommit `json:"open,omitempty"`     // by OpenKey, with the feature "open-commits"
+	RefPages  string                `json:"refPages,omitempty"` // reserved: where the names are if not here, with the feature "ref-pages"
+	Floor     uint64                `json:"floor,omitempty"`    // sessions that started below it may publish no more
+	Term      uint64                `json:"term,omitempty"`     // of the daemon that leads
+	Leader    string                `json:"leader,omitempty"`   // its name
+	Graveyard []Grave               `json:"graveyard,omitempty"`
+	Pins      []Pin                 `json:"pins,omitempty"`
+	Features  []string              `json:"features,omitempty"` // sorted; see [FeatureError]
 }
 
 // Segment names an index segment.
@@ -100,6 +99,7 @@ type Segment struct {
 type OpRecord struct {
 	Op    OpID    `json:"op"`
 	Gen   uint64  `json:"gen"`             // of the root that it made
+	Open  bool    `json:"open,omitempty"`  // it did nothing but write to open commits
 	Moved []Moved `json:"moved,omitempty"` // the first MovedMax branches that it set
 }
 
@@ -124,7 +124,7 @@ type Pin struct {
 }
 
 // View returns the names of r. The View shares r's maps.
-func (r *Root) View() *View { return &View{Gen: r.Gen, Repos: r.Repos} }
+func (r *Root) View() *View { return &View{Gen: r.Gen, Repos: r.Repos, Open: r.Open} }
 
 // FindOp returns what the operation op did, if it is among the last OpsMax.
 func (r *Root) FindOp(op OpID) (OpRecord, bool) {

@@ -14,8 +14,7 @@ import (
 )
 
 // knownFeatures are the features of a store that this release understands.
-// There are none besides what version 1 holds from the start.
-var knownFeatures = []string(nil)
+var knownFeatures = []string{openCommits}
 
 // writeFeature is the prefix of a feature that only a writer must know.
 const writeFeature = "write:"

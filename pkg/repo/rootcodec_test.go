@@ -2,7 +2,6 @@ package repo
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/commit"
+	"github.com/dvx-io/dvx/pkg/tree"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -71,6 +71,26 @@ func fullRoot() *Root {
 	}
 }
 
+// openRoot is a root with open commits: of a branch that is empty, and of one
+// whose writes were folded.
+func openRoot() *Root {
+	dir := func(b byte) tree.Root {
+		return tree.Root{ID: tree.ID(fill(b)), Content: tree.ContentID(fill(b + 1)), Files: int64(b), Bytes: 100}
+	}
+	r := fullRoot()
+	r.Features = []string{openCommits, "write:later"}
+	folded := dir(20)
+	r.Ops[1].Open = true
+	r.Open = map[string]OpenCommit{
+		"images@main": {
+			Base: fill(1), Tree: &folded, Batches: []OpenBatch{{dir(30), 2}, {dir(40), 1}}, Writes: 5000,
+			Since: testTime, Last: testTime.Add(time.Second), Gen: 7, By: "jo",
+		},
+		"images@staging/jo": {Batches: []OpenBatch{{dir(50), 1}}, Writes: 1, Since: testTime, Last: testTime, Gen: 6},
+	}
+	return r
+}
+
 func testConfig() Config {
 	return Config{Format: Format, Store: testUUID, Chunker: chunk.DefaultParams(), Hash: HashName, Mode: ModePlain}
 }
@@ -94,7 +114,7 @@ func golden(t *testing.T, file string, b []byte) []byte {
 }
 
 func TestRootGolden(t *testing.T) {
-	for file, r := range map[string]*Root{"root-empty.json": emptyRoot(), "root-full.json": fullRoot()} {
+	for file, r := range map[string]*Root{"root-empty.json": emptyRoot(), "root-full.json": fullRoot(), "root-open.json": openRoot()} {
 		b, err := EncodeRoot(r)
 		if err != nil {
 			t.Fatal(err)
@@ -181,10 +201,38 @@ func TestDecodeRootRefuses(t *testing.T) {
 	}
 }
 
+func TestDecodeOpenRefuses(t *testing.T) {
+	b, err := EncodeRoot(openRoot())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, swap := range map[string][2]string{
+		"no feature":       {`["open-commits","write:later"]`, `["write:later"]`},
+		"no branch":        {`"images@main":`, `"images@maim":`},
+		"another base":     {`"images@main":{"base":"0101`, `"images@main":{"base":"0102`},
+		"no writes":        {`"writes":5000`, `"writes":0`},
+		"an empty batch":   {`"writes":2}`, `"writes":0}`},
+		"a later gen":      {`"gen":7,"by"`, `"gen":8,"by"`},
+		"time backwards":   {`"last":"2026-11-20T09:00:01.000Z"`, `"last":"2026-11-20T08:59:59.999Z"`},
+		"time of seconds":  {`"since":"2026-11-20T09:00:00.000Z"`, `"since":"2026-11-20T09:00:00Z"`},
+		"negative totals":  {`"files":30`, `"files":-30`},
+		"neither":          {`"tree":{"id":"1414`, `"trie":{"id":"1414`},
+		"a principal's \n": {`"by":"jo"`, `"by":"j\no"`},
+	} {
+		s := strings.Replace(string(b), swap[0], swap[1], 1)
+		if s == string(b) {
+			t.Fatalf("%s: nothing to replace", name)
+		}
+		if _, err := DecodeRoot(resum(s)); !errors.Is(err, chunk.ErrCorrupt) {
+			t.Errorf("%s: %v, want corrupt", name, err)
+		}
+	}
+}
+
 func TestFeatures(t *testing.T) {
 	r := fullRoot()
-	r.Features = []string{"open-commits"}
-	r.Open = map[string]json.RawMessage{"images/main": json.RawMessage(`{"a":1}`)}
+	r.Features = []string{"ref-pages"}
+	r.RefPages = "x"
 	b, err := EncodeRoot(r)
 	if err != nil {
 		t.Fatal(err)
@@ -224,7 +272,7 @@ func TestRootTooLarge(t *testing.T) {
 }
 
 func FuzzDecodeRoot(f *testing.F) {
-	for _, r := range []*Root{emptyRoot(), fullRoot()} {
+	for _, r := range []*Root{emptyRoot(), fullRoot(), openRoot()} {
 		b, err := EncodeRoot(r)
 		if err != nil {
 			f.Fatal(err)

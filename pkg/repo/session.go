@@ -41,15 +41,19 @@ var _ Session = (*session)(nil)
 
 // Session implements [Store]. Uploads in the background end when ctx does.
 func (d *Direct) Session(ctx context.Context, s Scope) (Session, error) {
+	if err := CheckRepoName(s.Repo); err != nil {
+		return nil, fmt.Errorf("open session: %w", err)
+	}
+	return d.newSession(ctx)
+}
+
+func (d *Direct) newSession(ctx context.Context) (*session, error) {
 	base, err := d.load(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if err := checkFeatures(base.root.Features, true); err != nil {
 		return nil, err
-	}
-	if err := CheckRepoName(s.Repo); err != nil {
-		return nil, fmt.Errorf("open session: %w", err)
 	}
 	snap, err := d.snapshot(ctx, base)
 	if err != nil {
@@ -127,7 +131,20 @@ func (s *session) Publish(ctx context.Context, t Txn) (Result, error) {
 	return s.publish(ctx, t, Attachments{})
 }
 
+// publish does the work of Publish. Branches that have open writes are sealed
+// first, which mostly means that they are not where t expected them.
 func (s *session) publish(ctx context.Context, t Txn, a Attachments) (Result, error) {
+	res, err := s.publishOnce(ctx, t, a)
+	if !errors.Is(err, ErrOpen) {
+		return res, err
+	}
+	if err := s.d.sealFor(ctx, t); err != nil {
+		return Result{}, err
+	}
+	return s.publishOnce(ctx, t, a)
+}
+
+func (s *session) publishOnce(ctx context.Context, t Txn, a Attachments) (Result, error) {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
 	if err := s.Flush(ctx); err != nil {
@@ -313,10 +330,28 @@ func (d *Direct) Move(ctx context.Context, t Txn) (Result, error) {
 	if len(t.Ops) == 0 {
 		return Result{}, invalid("transaction without operations")
 	}
+	for _, op := range t.Ops {
+		if op, ok := op.(Seal); ok && len(t.Ops) == 1 {
+			return d.seal(ctx, t.Op, op.Repo, op.Branch)
+		}
+	}
 	return d.move(ctx, t, Attachments{})
 }
 
+// move applies a transaction without new chunks. Branches that have open
+// writes are sealed first, see session.publish.
 func (d *Direct) move(ctx context.Context, t Txn, a Attachments) (Result, error) {
+	res, err := d.moveOnce(ctx, t, a)
+	if !errors.Is(err, ErrOpen) {
+		return res, err
+	}
+	if err := d.sealFor(ctx, t); err != nil {
+		return Result{}, err
+	}
+	return d.moveOnce(ctx, t, a)
+}
+
+func (d *Direct) moveOnce(ctx context.Context, t Txn, a Attachments) (Result, error) {
 	res, _, err := d.swap(ctx, t, func(ctx context.Context, base *loaded) (Env, error) {
 		env, err := d.env(ctx)
 		if err != nil {

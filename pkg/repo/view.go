@@ -9,8 +9,9 @@ import (
 // View is every name of a store as of one root. It is a value: nobody changes
 // it after it was made.
 type View struct {
-	Gen   uint64          // the root's generation; strictly increasing
-	Repos map[string]Repo // by name
+	Gen   uint64                // the root's generation; strictly increasing
+	Repos map[string]Repo       // by name
+	Open  map[string]OpenCommit // by OpenKey: the branches that have writes which are not sealed
 }
 
 // Repo is a named, versioned directory: its names and where they point.

@@ -1,0 +1,380 @@
+package repo
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/dvx-io/dvx/pkg/auth"
+	"github.com/dvx-io/dvx/pkg/commit"
+	"github.com/dvx-io/dvx/pkg/tree"
+)
+
+// Limits of the sessions that uploads share. A session relies on all packs
+// that it has published, and looks for each at every swap.
+const (
+	sharedSwapsMax = 256
+	sharedAgeMax   = 15 * time.Minute // of its own swaps
+)
+
+// groupEditsMax bounds the edits of one swap.
+const groupEditsMax = 4096
+
+// groupTriesMax is how often a group is built anew because others wrote to the
+// same branch under a condition.
+const groupTriesMax = 100
+
+// sharedSession is a session that uploads share. It is closed when the Writer
+// and the last upload have released it.
+type sharedSession struct {
+	*session
+	begun time.Time
+
+	mu    sync.Mutex
+	users int
+	swaps int
+	doom  bool
+}
+
+func (s *sharedSession) release() error {
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	s.users--
+	last := s.users == 0
+	s.mu.Unlock()
+	if !last {
+		return nil
+	}
+	return s.Close()
+}
+
+// spent reports whether new uploads should get another session.
+func (s *sharedSession) spent(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.doom || s.swaps >= sharedSwapsMax || now.Sub(s.begun) >= sharedAgeMax
+}
+
+// acquire returns the session for a new upload.
+func (w *Writer) acquire(ctx context.Context) (*sharedSession, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return nil, ErrWriterClosed
+	}
+	now := w.d.o.Now()
+	if s := w.session; s != nil && s.spent(now) {
+		w.session = nil
+		if err := s.release(); err != nil {
+			return nil, err
+		}
+	}
+	if w.session == nil {
+		s, err := w.d.newSession(context.WithoutCancel(ctx))
+		if err != nil {
+			return nil, err
+		}
+		w.session = &sharedSession{session: s, begun: now, users: 1}
+	}
+	w.session.mu.Lock()
+	w.session.users++
+	w.session.mu.Unlock()
+	return w.session, nil
+}
+
+// enqueue hands a write to the goroutine that commits groups, which it starts
+// if there is none.
+func (w *Writer) enqueue(ctx context.Context, p *pendingWrite) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	p.session.mu.Lock()
+	p.session.users++ // until it is done
+	p.session.mu.Unlock()
+	w.queue = append(w.queue, p)
+	if !w.running {
+		w.running = true
+		ctx := auth.With(context.WithoutCancel(ctx), auth.Owner)
+		w.groups.Go(func() { w.run(ctx) })
+	}
+}
+
+// run commits groups until no write waits.
+func (w *Writer) run(ctx context.Context) {
+	for {
+		group := w.take()
+		if group == nil {
+			return
+		}
+		marked := w.commitGroup(ctx, group)
+		for _, key := range marked {
+			repo, branch := splitOpenKey(key)
+			_, _ = w.Seal(ctx, repo, branch) // else it is sealed by time
+		}
+		for _, p := range group {
+			close(p.done)
+			_ = p.session.release()
+		}
+	}
+}
+
+// take returns the next writes to be committed together: those that wait and
+// were uploaded to one session. It returns nil, and run ends, if none waits.
+func (w *Writer) take() []*pendingWrite {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.queue) == 0 {
+		w.running = false
+		return nil
+	}
+	var group, rest []*pendingWrite
+	edits := 0
+	for _, p := range w.queue {
+		if edits += len(p.Edits); p.session == w.queue[0].session && (len(group) == 0 || edits <= groupEditsMax) {
+			group = append(group, p)
+		} else {
+			rest = append(rest, p)
+		}
+	}
+	w.queue = rest
+	return group
+}
+
+// commitGroup makes the writes of a group visible by one swap, and sets their
+// outcomes. It returns the keys of branches that are to be sealed at once.
+func (w *Writer) commitGroup(ctx context.Context, group []*pendingWrite) (marked []string) {
+	s := group[0].session
+	for n := 1; ; n++ {
+		live := group[:0:0]
+		for _, p := range group {
+			if p.err == nil {
+				live = append(live, p)
+			}
+		}
+		if len(live) == 0 {
+			return nil
+		}
+		res, err := w.tryGroup(ctx, s, live)
+		var failed *branchError
+		switch {
+		case errors.As(err, &failed):
+			failed.fail(live)
+			continue
+		case errors.Is(err, ErrConflict) && n < groupTriesMax:
+			continue
+		}
+		s.mu.Lock()
+		s.swaps++
+		s.doom = s.doom || err != nil
+		s.mu.Unlock()
+		for _, p := range live {
+			if p.err == nil { // not refused by its check
+				p.err, p.written.Gen, p.written.Op = err, res.Gen, p.Op
+			}
+		}
+		if err != nil {
+			return nil
+		}
+		return w.marked(live)
+	}
+}
+
+// branchError is a failure of the writes to one branch.
+type branchError struct {
+	key string
+	err error
+}
+
+// Error returns the cause's text.
+func (e *branchError) Error() string { return e.err.Error() }
+
+// Unwrap returns the cause.
+func (e *branchError) Unwrap() error { return e.err }
+
+func (e *branchError) fail(group []*pendingWrite) {
+	for _, p := range group {
+		if OpenKey(p.Repo, p.Branch) == e.key {
+			p.err = e.err
+		}
+	}
+}
+
+// marked returns the branches whose writes ask for a seal.
+func (w *Writer) marked(group []*pendingWrite) []string {
+	var keys []string
+	for _, p := range group {
+		for _, e := range p.Edits {
+			if e.Entry != nil && (e.Path == w.o.Marker || strings.HasSuffix(e.Path, "/"+w.o.Marker)) {
+				keys = append(keys, OpenKey(p.Repo, p.Branch))
+			}
+		}
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
+// tryGroup builds the group on the root of this moment and publishes it.
+func (w *Writer) tryGroup(ctx context.Context, s *sharedSession, group []*pendingWrite) (Result, error) {
+	base, err := w.d.load(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	op, err := w.d.NewOp()
+	if err != nil {
+		return Result{}, err
+	}
+	t := Txn{Op: op}
+	byBranch := map[string]*branchWrites{}
+	var keys []string
+	for _, p := range group {
+		key := OpenKey(p.Repo, p.Branch)
+		if byBranch[key] == nil {
+			byBranch[key] = &branchWrites{w: w, s: s, base: base, repo: p.Repo, branch: p.Branch, at: commit.Stamp(w.d.o.Now())}
+			keys = append(keys, key)
+		}
+		byBranch[key].writes = append(byBranch[key].writes, p)
+	}
+	for _, key := range keys {
+		ops, err := byBranch[key].build(ctx)
+		if err != nil {
+			return Result{}, &branchError{key, err}
+		}
+		t.Ops = append(t.Ops, ops...)
+	}
+	if len(t.Ops) == 0 { // every write was refused by its check
+		return Result{Gen: base.root.Gen}, nil
+	}
+	return s.Publish(ctx, t)
+}
+
+// branchWrites are the writes of a group to one branch.
+type branchWrites struct {
+	w            *Writer
+	s            *sharedSession
+	base         *loaded
+	repo, branch string
+	at           time.Time
+	writes       []*pendingWrite
+
+	visible *tree.Tree // if a check asked for it
+}
+
+// build stores the batch and returns the operations that append it.
+func (b *branchWrites) build(ctx context.Context) ([]Op, error) {
+	at, err := (&change{root: b.base.root}).branch(b.repo, b.branch)
+	if err != nil {
+		return nil, err
+	}
+	var batch overlay
+	var who []string
+	checked := false
+	for _, p := range b.writes {
+		err := allowed(b.repo, b.branch, at, auth.Principal{Name: p.who})
+		if err == nil && p.checked {
+			checked = true
+			err = b.check(ctx, p, &batch)
+		}
+		if p.err = err; err != nil {
+			continue
+		}
+		p.written.Time = b.at
+		for i := range p.Edits {
+			batch.add(p.Edits[i].edit(b.at, p.Op))
+		}
+		if !slices.Contains(who, p.who) {
+			who = append(who, p.who)
+		}
+	}
+	if len(batch.edits) == 0 {
+		return nil, nil
+	}
+	saved, err := batch.save(ctx, b.s)
+	if err != nil {
+		return nil, err
+	}
+	add := appendOpen{Repo: b.repo, Branch: b.branch, Who: who, Batch: saved}
+	o, open := b.base.root.Open[OpenKey(b.repo, b.branch)]
+	if checked {
+		add.Expect = &openAt{Base: at.Commit, Gen: o.Gen}
+	}
+	if !open || len(o.Batches) < openCompact && o.pending() < openFold {
+		return []Op{add}, nil
+	}
+	fold, err := b.fold(ctx, &o)
+	if err != nil {
+		return nil, err
+	}
+	return []Op{fold, add}, nil
+}
+
+// check asks the conditions of a write, given what is visible and what the
+// group has before it.
+func (b *branchWrites) check(ctx context.Context, p *pendingWrite, batch *overlay) error {
+	for i := range p.Edits {
+		if p.Edits[i].Check == nil {
+			continue
+		}
+		there, err := b.find(ctx, p.Edits[i].Path, batch)
+		if err != nil {
+			return err
+		}
+		if there != nil && p.Edits[i].Entry != nil && there.Attrs.Op == tree.OpID(p.Op) {
+			continue // this very write, which is repeated
+		}
+		if err := p.Edits[i].Check(there); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// find returns the entry at the path of an OpenEdit, or nil.
+func (b *branchWrites) find(ctx context.Context, path string, batch *overlay) (*tree.Entry, error) {
+	if e := batch.find(path); e != nil {
+		switch {
+		case e.Op == tree.Put:
+			return &e.Entry, nil
+		case e.Op == tree.Mark && e.Marker != nil:
+			return &tree.Entry{Kind: tree.Dir, Marker: e.Marker}, nil
+		default:
+			return nil, nil
+		}
+	}
+	if b.visible == nil {
+		v, err := b.w.d.look(ctx, b.base, b.repo, b.branch)
+		if err != nil {
+			return nil, err
+		}
+		b.visible = v.Tree()
+	}
+	e, err := b.visible.Find(ctx, path)
+	if e != nil && e.Kind == tree.Dir && e.Marker == nil {
+		return nil, err
+	}
+	return e, err
+}
+
+// fold returns the operation that makes few batches of many: one of them all,
+// or none, when they are as many as a tree is changed for.
+func (b *branchWrites) fold(ctx context.Context, o *OpenCommit) (Op, error) {
+	writes, err := loadOverlay(ctx, b.s, o.Batches)
+	if err != nil {
+		return nil, err
+	}
+	op := foldOpen{Repo: b.repo, Branch: b.branch, Base: o.Base, Old: o.Tree, From: o.batchIDs()}
+	if len(writes.edits) < openFold {
+		saved, err := writes.save(ctx, b.s)
+		op.To = &saved
+		return op, err
+	}
+	if op.Below, err = o.below(ctx, b.s); err != nil {
+		return nil, err
+	}
+	root, err := tree.Apply(ctx, b.s, op.Below, writes.edits)
+	op.Tree = &root
+	return op, err
+}

@@ -1,0 +1,65 @@
+package repo
+
+import (
+	"context"
+	"time"
+)
+
+// tendEvery is how often a Writer looks for branches that are to be sealed.
+const tendEvery = 500 * time.Millisecond
+
+// tend seals what is due until ctx ends, and lets go of a session that nobody
+// uses: a session that is there holds back collection.
+func (w *Writer) tend(ctx context.Context) {
+	defer close(w.tended)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.d.o.After(tendEvery):
+		}
+		w.idle()
+		if w.o.Manual {
+			continue
+		}
+		for _, key := range w.due(ctx) {
+			repo, branch := splitOpenKey(key)
+			_, _ = w.Seal(ctx, repo, branch) // else it is due the next time too
+		}
+	}
+}
+
+// idle lets go of the session if no upload uses it.
+func (w *Writer) idle() {
+	w.mu.Lock()
+	s := w.session
+	now := w.d.o.Now()
+	if s != nil {
+		s.mu.Lock()
+		if s.users > 1 || now.Sub(s.begun) < sharedAgeMax {
+			s.mu.Unlock()
+			s = nil
+		} else {
+			s.mu.Unlock()
+			w.session = nil
+		}
+	}
+	w.mu.Unlock()
+	_ = s.release() // its object is taken for a dead session's
+}
+
+// due returns the keys of the open commits that are to be sealed now.
+func (w *Writer) due(ctx context.Context) []string {
+	l, err := w.d.load(ctx)
+	if err != nil {
+		return nil // the next look may succeed
+	}
+	now := w.d.o.Now()
+	var keys []string
+	for key, o := range l.root.Open {
+		if now.Sub(o.Last) >= w.o.SealIdle || now.Sub(o.Since) >= w.o.SealAge || o.Writes >= w.o.SealWrites {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}

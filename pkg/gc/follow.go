@@ -28,7 +28,7 @@ func (c *collector) markAll(ctx context.Context, root *repo.Root) error {
 		report: func(n int64) { c.o.Progress(Progress{Phase: "mark", Chunks: n}) },
 		found:  func(p int) { c.noteLive(p) },
 	}
-	if err := c.m.mark(ctx, wholeTasks(named(root)), false); err != nil {
+	if err := c.m.mark(ctx, live(root), false); err != nil {
 		return err
 	}
 	if !c.o.rules.ignoreMemo {
@@ -164,7 +164,7 @@ func (c *collector) follow(ctx context.Context, root *repo.Root) error {
 	if err := c.transfer(before); err != nil || c.o.rules.noRemark {
 		return err
 	}
-	if err := c.m.mark(ctx, wholeTasks(named(root)), false); err != nil {
+	if err := c.m.mark(ctx, live(root), false); err != nil {
 		return err
 	}
 	if err := c.markAttached(ctx, added(old.Memo, root.Memo), added(old.History, root.History)); err != nil {

@@ -42,6 +42,18 @@ func named(root *repo.Root) []commit.ID {
 	return ids
 }
 
+// live returns what a root keeps: the commits that it names, and the writes to
+// its branches that are not sealed.
+func live(root *repo.Root) []task {
+	tasks := wholeTasks(named(root))
+	for _, o := range root.Open {
+		for _, t := range o.Trees() {
+			tasks = append(tasks, task{Ref: chunk.Ref{Kind: chunk.Node, ID: chunk.ID(t.ID)}})
+		}
+	}
+	return tasks
+}
+
 func wholeTasks(ids []commit.ID) []task {
 	tasks := make([]task, len(ids))
 	for i, id := range ids {

@@ -45,8 +45,8 @@ func (c *closure) check(ctx context.Context, t Txn) error {
 		case foldOpen:
 			err = c.fold(ctx, op)
 		case sealOpen:
-			if err = c.target(ctx, op.Repo, op.To); err == nil && !c.has(chunk.Node, chunk.ID(op.Tree.ID)) {
-				err = fmt.Errorf("directory %v was not stored: %w", chunk.ID(op.Tree.ID).Short(), chunk.ErrNotFound)
+			if err = c.target(ctx, op.Repo, op.To); err == nil {
+				err = c.must(ctx, chunk.Node, chunk.ID(op.Tree.ID))
 			}
 		}
 		if err != nil {
@@ -209,16 +209,21 @@ func (c *closure) tree(ctx context.Context, parent, root tree.Root, all bool) er
 		base = tree.Root{}
 	}
 	err := tree.VisitChange(ctx, c.r, base, root, skip, func(kind chunk.Kind, id chunk.ID) error {
-		ok, err := c.has(ctx, kind, id)
-		if err == nil && !ok {
-			err = fmt.Errorf("%v %v was not stored: %w", kind, id.Short(), chunk.ErrNotFound)
-		}
-		return err
+		return c.must(ctx, kind, id)
 	})
 	if err = errors.Join(failed, err); err != nil {
 		return err
 	}
 	return tree.VerifyChange(ctx, c.r, parent, root)
+}
+
+// must fails with chunk.ErrNotFound unless the chunk is stored.
+func (c *closure) must(ctx context.Context, kind chunk.Kind, id chunk.ID) error {
+	ok, err := c.has(ctx, kind, id)
+	if err == nil && !ok {
+		err = fmt.Errorf("%v %v was not stored: %w", kind, id.Short(), chunk.ErrNotFound)
+	}
+	return err
 }
 
 // stored reports whether the base has a node or list, with all below it. What

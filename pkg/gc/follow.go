@@ -18,7 +18,7 @@ func (c *collector) markAll(ctx context.Context, root *repo.Root) error {
 	if err != nil {
 		return err
 	}
-	inv, err := snap.Inventory(nil)
+	inv, err := snap.Inventory(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func (c *collector) follow(ctx context.Context, root *repo.Root) error {
 		return err
 	}
 	before := c.m.inv
-	inv, err := snap.Inventory(before)
+	inv, err := snap.Inventory(ctx, before)
 	if err != nil {
 		return err
 	}

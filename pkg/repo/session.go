@@ -266,14 +266,12 @@ func (s *session) wrote(id commit.ID) bool {
 func (s *session) rebase(ctx context.Context, base *loaded, snap *pack.Snapshot) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, key := range s.Reused() {
-		ok, err := snap.HasPack(ctx, key)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return fmt.Errorf("pack %s, which the session relies on, was collected: %w", key, ErrDoomed)
-		}
+	lacks, err := s.Lacks(ctx, snap)
+	if err != nil {
+		return err
+	}
+	if lacks != "" {
+		return fmt.Errorf("pack %s, which the session relies on, was collected: %w", lacks, ErrDoomed)
 	}
 	if s.base.root.Gen >= base.root.Gen {
 		return nil

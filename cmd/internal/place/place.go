@@ -3,6 +3,7 @@ package place
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dvx-io/dvx/pkg/chunk/pack"
 	"github.com/dvx-io/dvx/pkg/objstore"
 	"github.com/dvx-io/dvx/pkg/objstore/disk"
 	"github.com/dvx-io/dvx/pkg/objstore/probe"
@@ -92,7 +94,11 @@ func Open(ctx context.Context, location string, o Options) (*repo.Direct, error)
 	if err != nil {
 		return nil, err
 	}
-	d, err := repo.OpenDirect(ctx, objects, repo.Options{Now: time.Now, Rand: rand.Reader})
+	po := pack.Options{}
+	if IsURL(location) {
+		po.CacheDir = indexCache(location)
+	}
+	d, err := repo.OpenDirect(ctx, objects, repo.Options{Now: time.Now, Rand: rand.Reader, Pack: po})
 	if errors.Is(err, repo.ErrNoStore) {
 		return nil, noStore(location)
 	}
@@ -100,6 +106,22 @@ func Open(ctx context.Context, location string, o Options) (*repo.Direct, error)
 		return nil, fmt.Errorf("open store %s: %w", location, err)
 	}
 	return d, nil
+}
+
+// indexCache returns the folder on this machine for copies of the index of the
+// store in a bucket, "" if there is no place for it. No two buckets share one,
+// whatever they say of themselves.
+func indexCache(location string) string {
+	base := os.Getenv("DVX_HOME")
+	if base == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return ""
+		}
+		base = filepath.Join(cache, "dvx")
+	}
+	id := sha256.Sum256([]byte(os.Getenv("AWS_ENDPOINT_URL") + "\n" + location))
+	return filepath.Join(base, "index", hex.EncodeToString(id[:16]))
 }
 
 func isFile(path string) bool {

@@ -49,7 +49,7 @@ func TestManyPacksInFolder(t *testing.T) {
 	}
 	flush(t, s)
 	snap := snapshot(t, st, s.Segments()...)
-	if runtime.GOOS != "windows" && !snap.segs[0].mapped {
+	if runtime.GOOS != "windows" && !snap.segs[0].near().mapped {
 		t.Error("the segment is not mapped in place")
 	}
 	var wg sync.WaitGroup
@@ -84,7 +84,7 @@ func TestSegmentsAreReleased(t *testing.T) {
 	}()
 	for range 10 {
 		runtime.GC()
-		if st.cachedSegment(key) == nil {
+		if st.findOpen(key) == nil {
 			wantText(t, snapshot(t, st, key), chunk.Data, "x")
 			return
 		}

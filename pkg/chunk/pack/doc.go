@@ -11,7 +11,8 @@
 //
 // An index segment is an immutable sorted table from chunk to place, complete
 // for the packs it names. It is used where it lies: mapped into memory from a
-// local file, else held as bytes. It can be made again from the footers.
+// local file, else asked by ranged reads. One that is asked often is copied to
+// the cache folder and mapped there. It can be made again from the footers.
 //
 // # Snapshot
 //

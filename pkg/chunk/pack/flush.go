@@ -112,12 +112,13 @@ func (s *Session) writeSegment(ctx context.Context, key string, footers []Footer
 	if err := s.st.putNew(ctx, key, objstore.Bytes(data)); err != nil {
 		return nil, err
 	}
-	seg, err := s.st.openLocal(ctx, key) // mapped: it may be large
+	seg, err := s.st.mapOwn(ctx, key) // mapped: it may be large
 	if errors.Is(err, errors.ErrUnsupported) {
-		seg, err = openSegment(key, data)
+		seg, err = s.st.openNew(key, data)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return s.st.keepSegment(seg), nil
+	s.st.keepOpen(seg)
+	return seg, nil
 }

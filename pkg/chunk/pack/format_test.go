@@ -202,7 +202,7 @@ func TestSegmentNoticesEveryFlip(t *testing.T) {
 		if err := s.verifyAll(); !errors.Is(err, chunk.ErrCorrupt) {
 			t.Fatalf("byte %d was not noticed", i)
 		}
-		snap := &Snapshot{segs: []*segment{s}}
+		snap := &Snapshot{segs: []table{s}}
 		for _, e := range entries {
 			if _, err := snap.Location(t.Context(), e.Kind, e.ID); errors.Is(err, chunk.ErrNotFound) {
 				t.Fatalf("byte %d: a chunk was said to be absent", i)
@@ -234,7 +234,7 @@ func TestSegmentFindsEverything(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, e := range f.Entries {
-			if l, err := s.locations(e.Kind, &e.ID); err != nil || len(l) != 1 || l[0].Entry != e {
+			if l, err := s.locations(t.Context(), e.Kind, &e.ID); err != nil || len(l) != 1 || l[0].Entry != e {
 				t.Fatalf("%d entries: %v, %v", n, l, err)
 			}
 			other := chunk.Node.Sum(e.ID[:])
@@ -424,7 +424,7 @@ func FuzzDecodeSegment(f *testing.F) {
 		s, err := openSegment("x", b)
 		if err == nil {
 			id := entries[0].ID
-			if _, err := s.locations(chunk.Data, &id); err != nil {
+			if _, err := s.locations(t.Context(), chunk.Data, &id); err != nil {
 				wantDecodeError(t, err)
 			}
 			err = s.check()

@@ -35,13 +35,17 @@ type numbered struct {
 // name. What before has numbered (nil: nothing) keeps its number and is not
 // verified again, so that a look at a slightly newer snapshot costs little.
 // Besides the mapped segments it takes some 200 bytes for each pack.
-func (s *Snapshot) Inventory(before *Inventory) (*Inventory, error) {
+func (s *Snapshot) Inventory(ctx context.Context, before *Inventory) (*Inventory, error) {
 	if before == nil {
 		before = &Inventory{}
 	}
 	v := &Inventory{Packs: slices.Clip(before.Packs), byKey: before.byKey, total: before.total}
+	segs, err := s.whole(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("take inventory: %w", err)
+	}
 	var fresh []*segment
-	for _, seg := range s.segs {
+	for _, seg := range segs {
 		if i := slices.IndexFunc(before.segs, func(n numbered) bool { return n.key == seg.key }); i >= 0 {
 			v.segs = append(v.segs, before.segs[i])
 		} else {
@@ -127,6 +131,7 @@ func (v *Inventory) Each(from int, fn func(at, pack int, e *Entry) error) error 
 			if err := fn(seg.first+i, int(seg.packs[e.pack]), &e.Entry); err != nil {
 				return err
 			}
+			seg.passed(i + 1)
 		}
 	}
 	runtime.KeepAlive(v)
@@ -159,7 +164,11 @@ func (st *Store) FilterSegments(ctx context.Context, session string, n int, in [
 	if err != nil {
 		return "", err
 	}
-	m, err := newMerger(snap.segs)
+	segs, err := snap.whole(ctx)
+	if err != nil {
+		return "", err
+	}
+	m, err := newMerger(segs)
 	if err != nil {
 		return "", fmt.Errorf("filter index segments: %w", err)
 	}
@@ -167,7 +176,7 @@ func (st *Store) FilterSegments(ctx context.Context, session string, n int, in [
 	if len(f.packs) == 0 {
 		return "", nil
 	}
-	return key, st.putSegment(ctx, key, snap, f.writeTo)
+	return key, st.putSegment(ctx, key, segs, f.writeTo)
 }
 
 // filter writes what a merger walks over, without some packs.

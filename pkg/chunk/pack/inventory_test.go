@@ -24,11 +24,11 @@ func TestInventoryAndFilter(t *testing.T) {
 		segs = append(segs, s.Segments()...)
 	}
 	snap := snapshot(t, st, segs...)
-	before, err := snapshot(t, st, segs[1]).Inventory(nil)
+	before, err := snapshot(t, st, segs[1]).Inventory(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := snap.Inventory(before)
+	v, err := snap.Inventory(t.Context(), before)
 	if err != nil {
 		t.Fatal(err)
 	}

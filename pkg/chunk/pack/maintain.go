@@ -28,18 +28,21 @@ func (st *Store) MergeSegments(ctx context.Context, session string, n int, in []
 	if err != nil {
 		return "", err
 	}
-	m, err := newMerger(snap.segs)
+	segs, err := snap.whole(ctx)
+	if err != nil {
+		return "", err
+	}
+	m, err := newMerger(segs)
 	if err != nil {
 		return "", fmt.Errorf("merge index segments: %w", err)
 	}
-	return key, st.putSegment(ctx, key, snap, m.writeTo)
+	return key, st.putSegment(ctx, key, segs, m.writeTo)
 }
 
-// putSegment writes a segment that is at most as large as those of snap
-// together.
-func (st *Store) putSegment(ctx context.Context, key string, snap *Snapshot, write func(io.Writer) error) error {
+// putSegment writes a segment that is at most as large as segs together.
+func (st *Store) putSegment(ctx context.Context, key string, segs []*segment, write func(io.Writer) error) error {
 	size := int64(0)
-	for _, s := range snap.segs {
+	for _, s := range segs {
 		size += int64(len(s.data))
 	}
 	if size > mergeMemoryMax {
@@ -145,7 +148,11 @@ func (st *Store) VerifySegment(ctx context.Context, key string) (SegmentInfo, er
 	if err != nil {
 		return SegmentInfo{}, err
 	}
-	if err := snap.segs[0].check(); err != nil {
+	segs, err := snap.whole(ctx)
+	if err != nil {
+		return SegmentInfo{}, err
+	}
+	if err := segs[0].check(); err != nil {
 		return SegmentInfo{}, err
 	}
 	return snap.Describe()[0], nil

@@ -459,7 +459,11 @@ func TestMergeInFile(t *testing.T) {
 	s := session(t, st, nil, name1)
 	put(t, s, chunk.Data, "x")
 	flush(t, s)
-	m, err := newMerger(snapshot(t, st, s.Segments()...).segs)
+	segs, err := snapshot(t, st, s.Segments()...).whole(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := newMerger(segs)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -505,24 +509,6 @@ func TestOptions(t *testing.T) {
 			t.Errorf("%+v was accepted", o)
 		}
 	}
-}
-
-func TestSegmentMemoryIsBounded(t *testing.T) {
-	objects := mem.New(mem.Options{})
-	s := session(t, open(t, objects, Options{}), nil, name1)
-	put(t, s, chunk.Data, "x")
-	flush(t, s)
-	put(t, s, chunk.Data, "y")
-	flush(t, s)
-	small := open(t, objects, Options{SegmentMemory: 300})
-	if _, err := small.Snapshot(t.Context(), s.Segments()[:1]); err != nil {
-		t.Error(err)
-	}
-	if _, err := small.Snapshot(t.Context(), s.Segments()); err == nil {
-		t.Error("two segments fit in the memory of one")
-	}
-	cached := open(t, objects, Options{SegmentMemory: 1, CacheDir: t.TempDir()})
-	wantText(t, snapshot(t, cached, s.Segments()...), chunk.Data, "y")
 }
 
 // TestCacheFolderIsNotTrusted: a damaged copy of a segment is made again.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"runtime"
 	"slices"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
@@ -23,7 +22,7 @@ func (s *Session) Get(ctx context.Context, kind chunk.Kind, id chunk.ID) ([]byte
 	}
 	own, ok := s.pending[chunkKey{kind, id}]
 	if !ok {
-		all := &Snapshot{st: s.st, segs: append(slices.Clip(s.own), s.base.segs...)}
+		all := s.all()
 		s.mu.Unlock()
 		return all.Get(ctx, kind, id)
 	}
@@ -47,11 +46,21 @@ func (s *Session) Get(ctx context.Context, kind chunk.Kind, id chunk.ID) ([]byte
 	return b, nil
 }
 
+// all returns what the base and the session's segments name. Called with the
+// lock held.
+func (s *Session) all() *Snapshot {
+	all := &Snapshot{st: s.st, segs: slices.Clone(s.base.segs)}
+	for _, seg := range s.own {
+		all.segs = append(all.segs, seg)
+	}
+	return all
+}
+
 // Has reports whether the base or the session has the chunk.
 func (s *Session) Has(ctx context.Context, kind chunk.Kind, id chunk.ID) (bool, error) {
 	s.mu.Lock()
 	_, ok := s.pending[chunkKey{kind, id}]
-	all := Snapshot{segs: append(slices.Clip(s.own), s.base.segs...)}
+	all := s.all()
 	s.mu.Unlock()
 	if ok {
 		return true, nil
@@ -95,13 +104,7 @@ func (s *Session) Segments() []string {
 func (s *Session) Reused() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	keys := slices.Collect(maps.Keys(s.relied))
-	for r := range s.reused {
-		keys = append(keys, string(r.seg.packKey(int(r.pack))))
-	}
-	runtime.KeepAlive(s)
-	slices.Sort(keys)
-	return slices.Compact(keys)
+	return slices.Sorted(maps.Keys(s.relied))
 }
 
 // Rebase makes base the session's base after a root has named segments, which
@@ -119,32 +122,48 @@ func (s *Session) Rebase(ctx context.Context, base *Snapshot, segments []string)
 	if len(segments) > len(s.own) {
 		return fmt.Errorf("rebase session %s: %d segments of %d: %w", s.name, len(segments), len(s.own), fs.ErrInvalid)
 	}
-	var need []string
+	need := maps.Clone(s.relied)
 	for i, key := range segments {
 		seg := s.own[i]
 		if seg.key != key {
 			return fmt.Errorf("rebase session %s: segment %d is %s, not %.200q: %w", s.name, i, seg.key, key, fs.ErrInvalid)
 		}
 		for n := range seg.packs {
-			need = append(need, string(seg.packKey(n)))
+			need[string(seg.packKey(n))] = key
 		}
 	}
-	for r := range s.reused {
-		need = append(need, string(r.seg.packKey(int(r.pack))))
+	lacks, err := lacking(ctx, base, need)
+	if err != nil {
+		return fmt.Errorf("rebase session %s: %w", s.name, err)
 	}
-	need = slices.AppendSeq(need, maps.Keys(s.relied))
-	for _, p := range need {
-		if ok, err := base.HasPack(ctx, p); err != nil {
-			return fmt.Errorf("rebase session %s: %w", s.name, err)
-		} else if !ok {
-			return fmt.Errorf("rebase session %s: the new base lacks %s: %w", s.name, p, fs.ErrInvalid)
-		}
+	if lacks != "" {
+		return fmt.Errorf("rebase session %s: the new base lacks %s: %w", s.name, lacks, fs.ErrInvalid)
 	}
-	for _, p := range need {
-		s.relied[p] = struct{}{}
-	}
-	clear(s.reused)
+	s.relied = need
 	s.own = s.own[len(segments):]
 	s.base = base
 	return nil
+}
+
+// Lacks returns a pack of Reused that base does not name, "" if it names all.
+func (s *Session) Lacks(ctx context.Context, base *Snapshot) (string, error) {
+	s.mu.Lock()
+	need := maps.Clone(s.relied)
+	s.mu.Unlock()
+	return lacking(ctx, base, need)
+}
+
+// lacking returns one of the packs that base does not name, "" if there is
+// none. Each comes with a segment that names it: where base has that too, it is
+// not asked.
+func lacking(ctx context.Context, base *Snapshot, packs map[string]string) (string, error) {
+	for pack, seg := range packs {
+		if base.hasSegment(seg) {
+			continue
+		}
+		if ok, err := base.HasPack(ctx, pack); !ok || err != nil {
+			return pack, err
+		}
+	}
+	return "", nil
 }

@@ -2,6 +2,7 @@ package pack
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"runtime"
 	"sort"
 	"sync"
+
+	"github.com/zeebo/blake3"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/objstore"
@@ -57,13 +60,50 @@ type PackInfo struct {
 	Sum    [sumSize]byte // BLAKE3 of the pack up to the checksum itself
 }
 
+// segmentHead is what the first bytes of a segment say of it.
+type segmentHead struct {
+	key      string
+	bits     int
+	packs    int
+	count    int
+	keyBytes int
+}
+
+// parseSegmentHead reads the first segmentHeaderSize bytes of a segment.
+func parseSegmentHead(key string, b []byte) (h segmentHead, err error) {
+	switch {
+	case len(b) < segmentHeaderSize:
+		return h, corrupt("%d bytes are too few", len(b))
+	case string(b[:8]) != segmentMagic:
+		return h, corrupt("the magic is missing")
+	case b[8] > segmentVersion:
+		return h, fmt.Errorf("version %d was written by a newer dvx: %w", b[8], errors.ErrUnsupported)
+	case b[8] != segmentVersion || b[10] != 0 || b[11] != 0 || binary.BigEndian.Uint64(b[24:]) != 0:
+		return h, corrupt("header has %x", b[8:32])
+	}
+	packs, keyBytes, count := binary.BigEndian.Uint32(b[12:]), binary.BigEndian.Uint32(b[16:]), binary.BigEndian.Uint32(b[20:])
+	if packs == 0 || packs > SegmentPacksMax || count == 0 || count > SegmentEntriesMax || int(b[9]) != fanoutBits(int(count)) {
+		return h, corrupt("%d entries, %d packs and %d fan-out bits", count, packs, b[9])
+	}
+	return segmentHead{key, int(b[9]), int(packs), int(count), int(keyBytes)}, nil
+}
+
+// The offsets of a segment's parts.
+func (h *segmentHead) recordsAt() int64 { return segmentHeaderSize + 4<<h.bits }
+func (h *segmentHead) keysAt() int64    { return h.recordsAt() + int64(h.packs)*packRecordSize }
+func (h *segmentHead) entriesAt() int64 { return h.keysAt() + int64(h.keyBytes) }
+func (h *segmentHead) size() int64 {
+	return h.entriesAt() + int64(h.count)*indexEntrySize + int64(segmentTrailerSize)
+}
+
+func (h *segmentHead) describe() SegmentInfo {
+	return SegmentInfo{Key: h.key, Size: h.size(), Chunks: h.count, Packs: h.packs}
+}
+
 // segment is an index segment over its encoded bytes, which never change.
 type segment struct {
-	key     string
+	segmentHead
 	data    []byte
-	bits    int
-	packs   int
-	count   int
 	fanout  []byte
 	records []byte
 	keys    []byte
@@ -74,46 +114,46 @@ type segment struct {
 	verified error
 }
 
-// openSegment reads the head of an encoded segment and verifies it; the
-// entries only get verified by verifyAll.
+// headEagerMax is the size up to which the head of a segment is verified when
+// it is opened: a fraction of a millisecond. Of a larger one, whatever is used
+// is held to the rules for itself, as entries are.
+const headEagerMax = 256 << 10
+
+// openSegment opens an encoded segment. Beyond headEagerMax only verifyAll
+// verifies it.
 func openSegment(key string, data []byte) (*segment, error) {
-	s := &segment{key: key, data: data}
-	if err := s.open(); err != nil {
+	s := &segment{data: data}
+	if err := s.open(key); err != nil {
 		return nil, fmt.Errorf("index segment %s: %w", key, err)
 	}
 	return s, nil
 }
 
-func (s *segment) open() error {
+func (s *segment) open(key string) (err error) {
 	b := s.data
-	switch {
-	case len(b) < segmentHeaderSize+segmentTrailerSize:
-		return corrupt("%d bytes are too few", len(b))
-	case string(b[:8]) != segmentMagic || string(b[len(b)-len(segmentEnd):]) != segmentEnd:
-		return corrupt("the magic is missing")
-	case b[8] > segmentVersion:
-		return fmt.Errorf("version %d was written by a newer dvx: %w", b[8], errors.ErrUnsupported)
-	case b[8] != segmentVersion || b[10] != 0 || b[11] != 0 || binary.BigEndian.Uint64(b[24:]) != 0:
-		return corrupt("header has %x", b[8:32])
+	if s.segmentHead, err = parseSegmentHead(key, b); err != nil {
+		return err
 	}
-	packs, keyBytes, count := binary.BigEndian.Uint32(b[12:]), binary.BigEndian.Uint32(b[16:]), binary.BigEndian.Uint32(b[20:])
-	if packs == 0 || packs > SegmentPacksMax || count == 0 || count > SegmentEntriesMax || int(b[9]) != fanoutBits(int(count)) {
-		return corrupt("%d entries, %d packs and %d fan-out bits", count, packs, b[9])
+	if s.size() != int64(len(b)) {
+		return corrupt("%d bytes instead of %d", len(b), s.size())
 	}
-	s.bits, s.packs, s.count = int(b[9]), int(packs), int(count)
-	fanoutEnd := uint64(segmentHeaderSize + 4<<s.bits)
-	recordsEnd := fanoutEnd + uint64(packs)*packRecordSize
-	keysEnd := recordsEnd + uint64(keyBytes)
-	entriesEnd := keysEnd + uint64(count)*indexEntrySize
-	if entriesEnd+uint64(segmentTrailerSize) != uint64(len(b)) {
-		return corrupt("%d bytes instead of %d", len(b), entriesEnd+uint64(segmentTrailerSize))
+	if string(b[len(b)-len(segmentEnd):]) != segmentEnd {
+		return corrupt("it does not end in its magic")
 	}
-	if got := sum(headContext, b[:32], b[segmentHeaderSize:keysEnd]); !bytes.Equal(got[:], b[32:segmentHeaderSize]) {
+	s.fanout = b[segmentHeaderSize:s.recordsAt()]
+	s.records, s.keys = b[s.recordsAt():s.keysAt()], b[s.keysAt():s.entriesAt()]
+	s.entries = b[s.entriesAt() : len(b)-segmentTrailerSize]
+	if s.entriesAt() > headEagerMax {
+		return nil
+	}
+	return s.checkHead()
+}
+
+// checkHead verifies what comes before the entries.
+func (s *segment) checkHead() error {
+	if got := sum(headContext, s.data[:32], s.data[segmentHeaderSize:s.entriesAt()]); !bytes.Equal(got[:], s.data[32:segmentHeaderSize]) {
 		return corrupt("the head does not match its checksum")
 	}
-	s.fanout = b[segmentHeaderSize:fanoutEnd]
-	s.records, s.keys = b[fanoutEnd:recordsEnd], b[recordsEnd:keysEnd]
-	s.entries = b[keysEnd:entriesEnd]
 	if err := s.checkFanout(); err != nil {
 		return err
 	}
@@ -165,31 +205,41 @@ func (s *segment) checkPacks() error {
 	return nil
 }
 
-// pack returns pack i of the segment.
+// pack returns pack i of the segment, whose head was checked.
 func (s *segment) pack(i int) PackInfo {
-	r := s.records[i*packRecordSize:][:packRecordSize]
-	info := PackInfo{
-		Key:    string(s.packKey(i)),
-		Size:   int64(binary.BigEndian.Uint32(r[8:])),
-		Meta:   r[6] == classMeta,
-		Chunks: int(binary.BigEndian.Uint32(r[12:])),
-	}
-	copy(info.Sum[:], r[16:])
+	info := packRecord(s.records[i*packRecordSize:])
+	info.Key = string(s.packKey(i))
 	runtime.KeepAlive(s)
 	return info
 }
 
-func (s *segment) packKey(i int) []byte {
-	r := s.records[i*packRecordSize:]
-	return s.keys[binary.BigEndian.Uint32(r):][:binary.BigEndian.Uint16(r[4:])]
+// packRecord returns what a pack's record says, all but the key.
+func packRecord(r []byte) PackInfo {
+	info := PackInfo{
+		Size:   int64(binary.BigEndian.Uint32(r[8:])),
+		Meta:   r[6] == classMeta,
+		Chunks: int(binary.BigEndian.Uint32(r[12:])),
+	}
+	copy(info.Sum[:], r[16:packRecordSize])
+	return info
 }
 
-// hasPack reports whether the segment names the pack.
-func (s *segment) hasPack(key string) bool {
+// packKey returns the key of pack i, nil if its record is damaged.
+func (s *segment) packKey(i int) []byte {
+	r := s.records[i*packRecordSize:]
+	offset, length := int(binary.BigEndian.Uint32(r)), int(binary.BigEndian.Uint16(r[4:]))
+	if offset+length > len(s.keys) {
+		return nil
+	}
+	return s.keys[offset:][:length]
+}
+
+// hasPack implements table.
+func (s *segment) hasPack(_ context.Context, key string) (bool, error) {
 	i := sort.Search(s.packs, func(i int) bool { return string(s.packKey(i)) >= key })
 	found := i < s.packs && string(s.packKey(i)) == key
 	runtime.KeepAlive(s)
-	return found
+	return found, nil
 }
 
 // indexEntry is an entry of a segment.
@@ -211,7 +261,11 @@ func (e *indexEntry) appendTo(b []byte) []byte {
 }
 
 func (s *segment) entry(i int) (e indexEntry, reserved uint16) {
-	b := s.entries[i*indexEntrySize:][:indexEntrySize]
+	return decodeIndexEntry(s.entries[i*indexEntrySize:][:indexEntrySize])
+}
+
+// decodeIndexEntry reads indexEntrySize bytes. Its fields may be anything.
+func decodeIndexEntry(b []byte) (e indexEntry, reserved uint16) {
 	e.Entry, reserved = decodeEntry(b)
 	e.pack = binary.BigEndian.Uint32(b[entrySize:])
 	return e, reserved
@@ -226,14 +280,23 @@ func (s *segment) find(kind chunk.Kind, id *chunk.ID) (int, bool) {
 		low = int(binary.BigEndian.Uint32(s.fanout[4*(bucket-1):]))
 	}
 	high := int(binary.BigEndian.Uint32(s.fanout[4*bucket:]))
-	i := low + sort.Search(high-low, func(i int) bool {
-		b := s.entries[(low+i)*indexEntrySize:]
-		c := bytes.Compare(b[:chunk.IDSize], id[:])
-		return c > 0 || c == 0 && chunk.Kind(b[chunk.IDSize]) >= kind
-	})
+	if low > high || high > s.count { // damaged; verifyAll says so
+		return 0, false
+	}
+	i := low + searchEntries(s.entries[low*indexEntrySize:high*indexEntrySize], kind, id)
 	found := i < high && s.holds(i, kind, id)
 	runtime.KeepAlive(s)
 	return i, found
+}
+
+// searchEntries returns the number of the first entry that is not before the
+// chunk.
+func searchEntries(entries []byte, kind chunk.Kind, id *chunk.ID) int {
+	return sort.Search(len(entries)/indexEntrySize, func(i int) bool {
+		b := entries[i*indexEntrySize:]
+		c := bytes.Compare(b[:chunk.IDSize], id[:])
+		return c > 0 || c == 0 && chunk.Kind(b[chunk.IDSize]) >= kind
+	})
 }
 
 // holds reports whether entry i is of the chunk.
@@ -242,8 +305,8 @@ func (s *segment) holds(i int, kind chunk.Kind, id *chunk.ID) bool {
 	return bytes.Equal(b[:chunk.IDSize], id[:]) && chunk.Kind(b[chunk.IDSize]) == kind
 }
 
-// locations returns every place of a chunk that the segment knows.
-func (s *segment) locations(kind chunk.Kind, id *chunk.ID) ([]Location, error) {
+// locations implements table.
+func (s *segment) locations(_ context.Context, kind chunk.Kind, id *chunk.ID) ([]Location, error) {
 	i, found := s.find(kind, id)
 	if !found {
 		return nil, nil
@@ -260,11 +323,41 @@ func (s *segment) locations(kind chunk.Kind, id *chunk.ID) ([]Location, error) {
 	return out, nil
 }
 
+// near implements table.
+func (s *segment) near() *segment { return s }
+
+// whole implements table.
+func (s *segment) whole(context.Context) (*segment, error) { return s, nil }
+
+// doubt implements table.
+func (s *segment) doubt(context.Context) (again bool, err error) { return false, s.verifyAll() }
+
+// scanStep is how many bytes of a mapped segment a scan of all of it keeps in
+// memory.
+const scanStep = 1 << 20
+
+// passed says that a scan has passed the first i entries, one more than the
+// last time.
+func (s *segment) passed(i int) {
+	const step = scanStep / indexEntrySize
+	if s.mapped && i%step == 0 {
+		at := int(s.entriesAt())
+		forget(s.data, at+(i-step)*indexEntrySize, at+i*indexEntrySize)
+	}
+}
+
 // verifyAll verifies the checksum of the whole segment, once.
 func (s *segment) verifyAll() error {
 	s.verify.Do(func() {
 		end := len(s.data) - segmentTrailerSize
-		if got := sum(segmentContext, s.data[:end]); !bytes.Equal(got[:], s.data[end:end+sumSize]) {
+		h := blake3.NewDeriveKey(segmentContext)
+		for at := 0; at < end; at += scanStep {
+			_, _ = h.Write(s.data[at:min(at+scanStep, end)]) // never fails
+			if s.mapped {
+				forget(s.data, at, min(at+scanStep, end))
+			}
+		}
+		if !bytes.Equal(h.Sum(nil), s.data[end:end+sumSize]) {
 			s.verified = corrupt("index segment %s does not match its checksum", s.key)
 		}
 		runtime.KeepAlive(s)
@@ -277,6 +370,9 @@ func (s *segment) verifyAll() error {
 func (s *segment) check() error {
 	if err := s.verifyAll(); err != nil {
 		return err
+	}
+	if err := s.checkHead(); err != nil {
+		return fmt.Errorf("index segment %s: %w", s.key, err)
 	}
 	chunks := make([]uint32, s.packs)
 	var last indexEntry
@@ -302,6 +398,7 @@ func (s *segment) check() error {
 		}
 		chunks[e.pack]++
 		last = e
+		s.passed(i + 1)
 	}
 	for i, n := range chunks {
 		if n != binary.BigEndian.Uint32(s.records[i*packRecordSize+12:]) {

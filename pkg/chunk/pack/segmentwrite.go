@@ -218,6 +218,7 @@ func (m *merger) advance(i int) bool {
 	c.indexEntry, _ = s.entry(c.next)
 	c.pack = m.remap[c.seg][c.pack]
 	c.next++
+	s.passed(c.next)
 	return true
 }
 

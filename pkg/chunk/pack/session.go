@@ -43,9 +43,9 @@ type Session struct {
 	open        [classMeta + 1]*ownPack
 	packs       []*ownPack // not yet in a segment, open ones too
 	pending     map[chunkKey]ownChunk
-	own         []*segment // written since the last Rebase; replaced, not changed
-	reused      map[reusedPack]struct{}
-	relied      map[string]struct{} // keys of packs reused or published before the last Rebase
+	own         []*segment        // written since the last Rebase; replaced, not changed
+	relied      map[string]string // packs of the base on which the work relies: by key, a segment that names it
+	asked       int               // look-ups in distant segments that Put has made
 	nextPack    int
 	nextSegment int
 }
@@ -63,12 +63,6 @@ type ownPack struct {
 type ownChunk struct {
 	pack  *ownPack
 	entry uint32
-}
-
-// reusedPack is a pack of the base.
-type reusedPack struct {
-	seg  *segment
-	pack uint32
 }
 
 var _ chunk.Store = (*Session)(nil)
@@ -91,8 +85,7 @@ func (st *Store) Session(ctx context.Context, base *Snapshot, name string) (*Ses
 		sealed:   make(chan *ownPack, buffersMax),
 		failed:   make(chan struct{}),
 		pending:  map[chunkKey]ownChunk{},
-		reused:   map[reusedPack]struct{}{},
-		relied:   map[string]struct{}{},
+		relied:   map[string]string{},
 	}
 	for range buffersMax {
 		s.free <- nil
@@ -158,7 +151,7 @@ func (s *Session) Put(ctx context.Context, kind chunk.Kind, data []byte) (chunk.
 		return chunk.ID{}, err
 	}
 	id := kind.Sum(data)
-	if known, err := s.reuse(kind, id); known || err != nil {
+	if known, err := s.reuse(ctx, kind, id); known || err != nil {
 		return id, err
 	}
 	scratch := s.st.scratch.Get().(*[]byte)
@@ -178,8 +171,16 @@ func (s *Session) Put(ctx context.Context, kind chunk.Kind, data []byte) (chunk.
 	return id, nil
 }
 
-// reuse reports whether the base or the session has the chunk.
-func (s *Session) reuse(kind chunk.Kind, id chunk.ID) (bool, error) {
+// dedupeAsksMax is how often a session asks segments that are at a distance
+// whether they have a chunk that it is to store. Storing one twice is no
+// mistake, and in time costs no more than asking; what did not change since the
+// last commit is not even put.
+const dedupeAsksMax = 256
+
+// reuse reports whether the base or the session has the chunk. It looks for
+// data in distant segments too, a bounded number of times; new metadata is
+// hardly ever there.
+func (s *Session) reuse(ctx context.Context, kind chunk.Kind, id chunk.ID) (bool, error) {
 	s.mu.Lock()
 	err := s.check()
 	_, pending := s.pending[chunkKey{kind, id}]
@@ -193,21 +194,50 @@ func (s *Session) reuse(kind chunk.Kind, id chunk.ID) (bool, error) {
 			return true, nil
 		}
 	}
-	for _, seg := range base.segs {
-		i, ok := seg.find(kind, &id)
-		if !ok {
-			continue
+	for t := range base.inOrder() {
+		if t.near() == nil && (kind.Meta() || !s.mayAsk()) {
+			break // the rest is distant too
 		}
-		e, _ := seg.entry(i)
-		if int(e.pack) >= seg.packs {
-			return false, corrupt("index segment %s: entry %d is in pack %d of %d", seg.key, i, e.pack, seg.packs)
+		all, err := t.locations(ctx, kind, &id)
+		if err != nil {
+			return false, err
 		}
-		s.mu.Lock()
-		s.reused[reusedPack{seg, e.pack}] = struct{}{}
-		s.mu.Unlock()
-		return true, nil
+		if len(all) > 0 {
+			return true, s.rely(t, &all[0])
+		}
 	}
 	return false, nil
+}
+
+// mayAsk counts a look-up in a distant segment and reports whether it may be
+// made.
+func (s *Session) mayAsk() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked++
+	return s.asked <= dedupeAsksMax
+}
+
+// dedupeVerifyMax is the size up to which a segment at hand is verified before
+// what it says of a chunk makes it unnecessary to store it: milliseconds.
+const dedupeVerifyMax = 4 << 20
+
+// rely notes that the session's work relies on a place that t names.
+func (s *Session) rely(t table, l *Location) error {
+	if seg := t.near(); seg != nil && len(seg.data) <= dedupeVerifyMax {
+		if err := seg.verifyAll(); err != nil {
+			return err
+		}
+	}
+	if err := l.check(); err != nil {
+		return corrupt("index segment %s: entry of %v %s: %v", t.describe().Key, l.Kind, l.ID.Short(), err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.relied[l.Pack]; !ok {
+		s.relied[l.Pack] = t.describe().Key
+	}
+	return nil
 }
 
 // add appends a chunk to the open pack of its class, and reports whether the

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"iter"
 	"runtime"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 )
@@ -14,7 +17,7 @@ import (
 // changes.
 type Snapshot struct {
 	st   *Store
-	segs []*segment
+	segs []table
 }
 
 var _ chunk.Reader = (*Snapshot)(nil)
@@ -25,20 +28,34 @@ type Location struct {
 	Entry
 }
 
+// openersMax is how many segments are opened at once: over a network each
+// takes a request.
+const openersMax = 16
+
 // Snapshot opens the segments of the given keys. Each is opened once, however
 // many snapshots use it. It fails with ErrMissing if one is not there.
 func (st *Store) Snapshot(ctx context.Context, segments []string) (*Snapshot, error) {
-	s := &Snapshot{st: st}
-	var held int64
-	for _, key := range segments {
-		seg, err := st.loadSegment(ctx, key, st.opts.SegmentMemory-held)
-		if err != nil {
-			return nil, fmt.Errorf("open snapshot: %w", err)
+	s := &Snapshot{st: st, segs: make([]table, len(segments))}
+	opening, octx := errgroup.WithContext(ctx)
+	opening.SetLimit(openersMax)
+	for i, key := range segments {
+		if s.segs[i] = st.findOpen(key); s.segs[i] != nil {
+			continue
 		}
-		if !seg.mapped {
-			held += int64(len(seg.data))
+		open := func() (err error) {
+			s.segs[i], err = st.openTable(octx, key)
+			return err
 		}
-		s.segs = append(s.segs, seg)
+		if st.files.opener != nil { // local files: the other goroutine would cost more
+			if err := open(); err != nil {
+				return nil, fmt.Errorf("open snapshot: %w", err)
+			}
+			continue
+		}
+		opening.Go(open)
+	}
+	if err := opening.Wait(); err != nil {
+		return nil, fmt.Errorf("open snapshot: %w", err)
 	}
 	return s, nil
 }
@@ -46,8 +63,8 @@ func (st *Store) Snapshot(ctx context.Context, segments []string) (*Snapshot, er
 // Segments returns the keys of the segments, in the order given.
 func (s *Snapshot) Segments() []string {
 	keys := make([]string, len(s.segs))
-	for i, seg := range s.segs {
-		keys[i] = seg.key
+	for i, t := range s.segs {
+		keys[i] = t.describe().Key
 	}
 	return keys
 }
@@ -58,15 +75,31 @@ type SegmentInfo struct {
 	Size   int64 // bytes
 	Chunks int
 	Packs  int
+	Near   bool // its bytes are on this machine: reading all of it asks no store
 }
 
 // Describe returns what each segment holds, in the order given.
 func (s *Snapshot) Describe() []SegmentInfo {
 	infos := make([]SegmentInfo, len(s.segs))
-	for i, seg := range s.segs {
-		infos[i] = SegmentInfo{seg.key, int64(len(seg.data)), seg.count, seg.packs}
+	for i, t := range s.segs {
+		infos[i] = t.describe()
+		infos[i].Near = t.near() != nil
 	}
 	return infos
+}
+
+// inOrder returns the segments as they are asked: those at hand first, then
+// those at a distance, of each the newest first.
+func (s *Snapshot) inOrder() iter.Seq[table] {
+	return func(yield func(table) bool) {
+		for _, near := range []bool{true, false} {
+			for _, t := range slices.Backward(s.segs) {
+				if (t.near() != nil) == near && !yield(t) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Has reports whether the segments name the chunk. It reads no pack.
@@ -74,9 +107,9 @@ func (s *Snapshot) Has(ctx context.Context, kind chunk.Kind, id chunk.ID) (bool,
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	for _, seg := range s.segs {
-		if _, ok := seg.find(kind, &id); ok {
-			return true, nil
+	for t := range s.inOrder() {
+		if all, err := t.locations(ctx, kind, &id); err != nil || len(all) > 0 {
+			return err == nil, err
 		}
 	}
 	return false, nil
@@ -87,23 +120,47 @@ func (s *Snapshot) HasPack(ctx context.Context, key string) (bool, error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	for _, seg := range s.segs {
-		if seg.hasPack(key) {
-			return true, nil
+	for t := range s.inOrder() {
+		if ok, err := t.hasPack(ctx, key); ok || err != nil {
+			return ok, err
 		}
 	}
 	return false, nil
+}
+
+// hasSegment reports whether the snapshot has the segment of that key.
+func (s *Snapshot) hasSegment(key string) bool {
+	return slices.ContainsFunc(s.segs, func(t table) bool { return t.describe().Key == key })
+}
+
+// whole brings all bytes of all segments here.
+func (s *Snapshot) whole(ctx context.Context) ([]*segment, error) {
+	all := make([]*segment, len(s.segs))
+	for i, t := range s.segs {
+		err := ctx.Err()
+		if err == nil {
+			all[i], err = t.whole(ctx)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // Packs yields the packs that the segments name; a pack that several name
 // comes once for each. The sequence ends after an error.
 func (s *Snapshot) Packs(ctx context.Context) iter.Seq2[PackInfo, error] {
 	return func(yield func(PackInfo, error) bool) {
-		for _, seg := range s.segs {
-			if err := ctx.Err(); err != nil {
-				yield(PackInfo{}, err)
-				return
-			}
+		segs, err := s.whole(ctx)
+		for i := 0; i < len(segs) && err == nil; i++ {
+			err = segs[i].checkHead()
+		}
+		if err != nil {
+			yield(PackInfo{}, err)
+			return
+		}
+		for _, seg := range segs {
 			for i := range seg.packs {
 				if !yield(seg.pack(i), nil) {
 					return
@@ -118,15 +175,15 @@ func (s *Snapshot) Packs(ctx context.Context) iter.Seq2[PackInfo, error] {
 // after an error.
 func (s *Snapshot) Chunks(ctx context.Context) iter.Seq2[Location, error] {
 	return func(yield func(Location, error) bool) {
-		for _, seg := range s.segs {
-			err := ctx.Err()
-			if err == nil {
-				err = seg.check()
-			}
-			if err != nil {
-				yield(Location{}, err)
-				return
-			}
+		segs, err := s.whole(ctx)
+		for i := 0; i < len(segs) && err == nil; i++ {
+			err = segs[i].check()
+		}
+		if err != nil {
+			yield(Location{}, err)
+			return
+		}
+		for _, seg := range segs {
 			keys := make([]string, seg.packs)
 			for i := range keys {
 				keys[i] = string(seg.packKey(i))
@@ -136,6 +193,7 @@ func (s *Snapshot) Chunks(ctx context.Context) iter.Seq2[Location, error] {
 				if !yield(Location{keys[e.pack], e.Entry}, nil) {
 					return
 				}
+				seg.passed(i + 1)
 			}
 			runtime.KeepAlive(seg)
 		}
@@ -146,35 +204,12 @@ func (s *Snapshot) Chunks(ctx context.Context) iter.Seq2[Location, error] {
 // segment names it, and with chunk.ErrCorrupt if a segment is damaged, so that
 // "not found" can be believed.
 func (s *Snapshot) Location(ctx context.Context, kind chunk.Kind, id chunk.ID) (Location, error) {
-	if err := ctx.Err(); err != nil {
-		return Location{}, err
-	}
-	all, err := s.locations(kind, &id)
-	if err != nil {
-		return Location{}, err
-	}
-	return all[0], nil
-}
-
-// locations returns every place of the chunk, at least one.
-func (s *Snapshot) locations(kind chunk.Kind, id *chunk.ID) ([]Location, error) {
-	var all []Location
-	for _, seg := range s.segs {
-		l, err := seg.locations(kind, id)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, l...)
-	}
-	if len(all) > 0 {
-		return all, nil
-	}
-	for _, seg := range s.segs {
-		if err := seg.verifyAll(); err != nil {
-			return nil, fmt.Errorf("%v %s was not found: %w", kind, id.Short(), err)
-		}
-	}
-	return nil, fmt.Errorf("%v %s: %w", kind, id.Short(), chunk.ErrNotFound)
+	var found Location
+	err := s.try(ctx, kind, id, func(l *Location) error {
+		found = *l
+		return nil
+	})
+	return found, err
 }
 
 // Get implements chunk.Reader. A chunk that has several places is read from
@@ -184,26 +219,82 @@ func (s *Snapshot) Get(ctx context.Context, kind chunk.Kind, id chunk.ID) ([]byt
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	all, err := s.locations(kind, &id)
+	if b := s.st.cachedNode(kind, id); b != nil && s.mayHave(kind, &id) {
+		return b, nil
+	}
+	var plain []byte
+	err := s.try(ctx, kind, id, func(l *Location) (err error) {
+		plain, err = s.st.readChunk(ctx, l)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	if b := s.st.cachedNode(kind, id); b != nil {
-		return b, nil
-	}
-	var errs []error
-	for i := range all {
-		b, err := s.st.readChunk(ctx, &all[i])
-		if err == nil {
-			s.st.cacheNode(kind, id, b)
-			return b, nil
+	s.st.cacheNode(kind, id, plain)
+	return plain, nil
+}
+
+// mayHave reports whether the segments name the chunk, as far as it can be
+// known without asking distant ones.
+func (s *Snapshot) mayHave(kind chunk.Kind, id *chunk.ID) bool {
+	for t := range s.inOrder() {
+		near := t.near()
+		if near == nil {
+			return true
 		}
-		errs = append(errs, err)
-		if !errors.Is(err, chunk.ErrCorrupt) {
-			break
+		if _, ok := near.find(kind, id); ok {
+			return true
 		}
 	}
-	return nil, errors.Join(errs...)
+	return false
+}
+
+// try calls use with one place of the chunk after the other until one is not
+// corrupt. If all are, or there is none, the segments are doubted.
+func (s *Snapshot) try(ctx context.Context, kind chunk.Kind, id chunk.ID, use func(*Location) error) error {
+	for {
+		var errs []error
+		for t := range s.inOrder() {
+			all, err := t.locations(ctx, kind, &id)
+			for i := 0; i < len(all) && err == nil; i++ {
+				if err = use(&all[i]); err == nil {
+					return nil
+				}
+				if errors.Is(err, chunk.ErrCorrupt) {
+					errs, err = append(errs, err), nil
+				}
+			}
+			if err != nil && !errors.Is(err, chunk.ErrCorrupt) {
+				return errors.Join(append(errs, err)...)
+			}
+			if err != nil {
+				errs = append(errs, err)
+			}
+		}
+		again, err := s.doubt(ctx)
+		if again {
+			continue
+		}
+		if len(errs) > 0 {
+			return errors.Join(errs...)
+		}
+		if err != nil {
+			return fmt.Errorf("%v %s was not found: %w", kind, id.Short(), err)
+		}
+		return fmt.Errorf("%v %s: %w", kind, id.Short(), chunk.ErrNotFound)
+	}
+}
+
+// doubt doubts all segments.
+func (s *Snapshot) doubt(ctx context.Context) (again bool, err error) {
+	for _, t := range s.segs {
+		more, terr := t.doubt(ctx)
+		again = again || more
+		if terr != nil && !more {
+			err = terr
+		}
+	}
+	return again, err
 }
 
 // readChunk returns the verified plain bytes of a chunk at a place.

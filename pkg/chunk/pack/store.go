@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"sync"
+	"sync/atomic"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/objstore"
@@ -27,18 +28,27 @@ type Options struct {
 	PackSize int
 
 	// CacheDir is a local folder for copies of index segments, for stores whose
-	// objects are no local files. Without it segments are held in memory.
+	// objects are no local files; of one store only, since whoever writes a
+	// store's segments decides what is found in them. Without it large segments
+	// are read by ranges, however often they are asked.
 	CacheDir string
 
-	// SegmentMemory is how many bytes of index segments one snapshot may hold in
-	// memory. Default 512 MiB: 10 million chunks.
+	// CacheSize is how many bytes of copies CacheDir may hold. Default 4 GiB: the
+	// index of 80 million chunks.
+	CacheSize int64
+
+	// SegmentMemory is how large a segment may be that is read as a whole where
+	// files can't be mapped into memory, in bytes. Default 512 MiB: 10 million
+	// chunks.
 	SegmentMemory int64
 
 	// NodeCache is how many bytes of metadata chunks are kept decoded. Default
 	// 32 MiB: the nodes of some 100,000 directory entries. Negative for none.
 	NodeCache int64
 
-	// TempDir is where large merged segments are prepared. Default os.TempDir.
+	// TempDir is where large merged segments are prepared, and where segments are
+	// copied that must be read as a whole if there is no CacheDir. Default
+	// os.TempDir.
 	TempDir string
 
 	// PendingMax is how many chunks a session holds in memory before it writes
@@ -48,10 +58,11 @@ type Options struct {
 
 func (o *Options) applyDefaults() error {
 	defaultTo(&o.PackSize, 16<<20)
+	defaultTo(&o.CacheSize, 4<<30)
 	defaultTo(&o.SegmentMemory, 512<<20)
 	defaultTo(&o.NodeCache, 32<<20)
 	defaultTo(&o.PendingMax, 512<<10)
-	if o.PackSize < 0 || o.PackSize > PackSizeMax || o.SegmentMemory < 0 || o.PendingMax < 0 {
+	if o.PackSize < 0 || o.PackSize > PackSizeMax || o.CacheSize < 0 || o.SegmentMemory < 0 || o.PendingMax < 0 {
 		return fmt.Errorf("pack options %+v: a size is negative or above %d: %w", *o, PackSizeMax, fs.ErrInvalid)
 	}
 	return nil
@@ -72,8 +83,11 @@ type Store struct {
 	files   fileCache
 	scratch sync.Pool // of *[]byte
 
-	mu       sync.Mutex
-	segments segmentCache
+	copies copies
+	credit atomic.Int64 // of ranged reads of segments, see worthCopying
+
+	mu     sync.Mutex
+	tables openTables
 }
 
 // New returns a Store over objects. The caller closes it.
@@ -86,6 +100,7 @@ func New(objects objstore.Store, o Options) (*Store, error) {
 		return nil, err
 	}
 	st := &Store{objects: objects, opts: o, codec: c, nodes: newNodeCache(o.NodeCache)}
+	st.copies = copies{o.CacheDir, o.CacheSize}
 	st.scratch.New = func() any { return new([]byte) }
 	if opener, ok := objects.(objstore.FileOpener); ok {
 		st.files.opener = opener

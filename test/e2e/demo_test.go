@@ -52,7 +52,7 @@ func moduleRoot(t testing.TB) string {
 	if err != nil {
 		t.Fatalf("go list -m: %v", err)
 	}
-	return string(out)
+	return strings.TrimSpace(string(out))
 }
 
 // leftovers lists all files of the user's home, but for what go itself keeps.

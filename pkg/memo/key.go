@@ -41,17 +41,18 @@ func ParseKey(s string) (Key, error) {
 	return Key(id), nil
 }
 
-// The derive-key contexts of version 1 of the formats.
-const (
-	keyContext     = "dvx 2026-11 v1 memo key"
-	partContext    = "dvx 2026-11 v1 memo part"
-	recordContext  = "dvx 2026-11 v1 memo segment record"
-	segmentContext = "dvx 2026-11 v1 memo segment"
+// hashers hold the state after the derive-key context of each use, of version 1
+// of the formats, and never change: to derive it takes longer than to hash.
+var (
+	keyHasher     = blake3.NewDeriveKey("dvx 2026-11 v1 memo key")
+	partHasher    = blake3.NewDeriveKey("dvx 2026-11 v1 memo part")
+	recordHasher  = blake3.NewDeriveKey("dvx 2026-11 v1 memo segment record")
+	segmentHasher = blake3.NewDeriveKey("dvx 2026-11 v1 memo segment")
 )
 
-// sum hashes the pieces, one after the other, within a context.
-func sum(context string, pieces ...[]byte) (id [chunk.IDSize]byte) {
-	h := blake3.NewDeriveKey(context)
+// sum hashes the pieces, one after the other, within the context of a hasher.
+func sum(context *blake3.Hasher, pieces ...[]byte) (id [chunk.IDSize]byte) {
+	h := context.Clone()
 	for _, p := range pieces {
 		_, _ = h.Write(p) // never fails
 	}

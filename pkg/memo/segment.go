@@ -12,8 +12,6 @@ import (
 	"slices"
 	"sort"
 
-	"github.com/zeebo/blake3"
-
 	"github.com/dvx-io/dvx/pkg/chunk"
 )
 
@@ -96,14 +94,14 @@ func encodeBlobs(blobs []blob) ([]byte, error) {
 		out = binary.LittleEndian.AppendUint64(out, uint64(at)) //nolint:gosec // positive
 		out = binary.LittleEndian.AppendUint32(out, uint32(len(b.bytes)))
 		out = binary.LittleEndian.AppendUint32(out, 0)
-		s := sum(recordContext, b.bytes)
+		s := sum(recordHasher, b.bytes)
 		out = append(out, s[:entrySumSize]...)
 		at += int64(len(b.bytes))
 	}
 	for _, b := range blobs {
 		out = append(out, b.bytes...)
 	}
-	foot := sum(segmentContext, out)
+	foot := sum(segmentHasher, out)
 	return append(out, foot[:]...), nil
 }
 
@@ -190,7 +188,7 @@ func (s *Segment) All() iter.Seq2[Record, error] {
 // chunk.ErrCorrupt unless it is exactly what [EncodeSegment] writes for its
 // records.
 func (s *Segment) Verify() error {
-	h := blake3.NewDeriveKey(segmentContext)
+	h := segmentHasher.Clone()
 	body := s.size - segmentFoot
 	if n, err := io.Copy(h, io.NewSectionReader(s.r, 0, body)); err != nil || n != body {
 		return fmt.Errorf("memo segment: read %d of %d bytes: %w", n, body, cmp.Or(err, chunk.ErrCorrupt))
@@ -306,7 +304,7 @@ func (s *Segment) read(entry []byte) (blob, error) {
 	if err := readAt(s.r, b.bytes, int64(at)); err != nil { //nolint:gosec // in range
 		return blob{}, fmt.Errorf("memo segment: read record %v: %w", b.key.Short(), err)
 	}
-	if got := sum(recordContext, b.bytes); !bytes.Equal(got[:entrySumSize], entry[entrySum:]) {
+	if got := sum(recordHasher, b.bytes); !bytes.Equal(got[:entrySumSize], entry[entrySum:]) {
 		return blob{}, corrupt("hash of record %v differs", b.key.Short())
 	}
 	return b, nil

@@ -1,37 +1,23 @@
 package memo
 
 import (
-	"cmp"
-	"encoding/hex"
 	"maps"
 	"slices"
 
 	"github.com/fxamacker/cbor/v2"
-
-	"github.com/dvx-io/dvx/pkg/tree"
 )
 
 // Key returns the hash of w. The order of Inputs, Command, Stdin and Execs
 // counts; the order of the items of an input does not. FORMAT.md describes the
 // bytes that are hashed; they are exactly the parts that [Work.Parts] digests,
 // so two works with different keys differ in a part or in the order of parts.
-func (w Work) Key() Key {
-	return Key(sum(keyContext, encode(keyed{Version: keyVersion, Parts: w.components()})))
-}
+func (w Work) Key() Key { return w.Keyer().Key(w.Inputs) }
 
 // Parts returns a short digest of each component of the key, in the order of
 // the key: abi, salt, platform, runtime, command, stdin, dir, user, code, then
 // env:NAME, param:NAME and secret:NAME by name, then input:NAME in order of
 // the spec.
-func (w Work) Parts() []Part {
-	cs := w.components()
-	parts := make([]Part, len(cs))
-	for i, c := range cs {
-		d := sum(partContext, c.Value)
-		parts[i] = Part{Name: c.Name, Digest: hex.EncodeToString(d[:partDigestSize])}
-	}
-	return parts
-}
+func (w Work) Parts() []Part { return w.Keyer().Parts(w.Inputs) }
 
 // Explain says how the work with parts b differs from the one with parts a, a
 // line for each component: "command changed", "env:HOME added", "input:images
@@ -70,13 +56,6 @@ func digests(parts []Part) map[string]string {
 // covers, or how, takes a new version and makes all earlier records misses.
 const keyVersion = 1
 
-// keyed is what a key is the hash of.
-type keyed struct {
-	_       struct{} `cbor:",toarray"`
-	Version int
-	Parts   []component
-}
-
 // component is one named part of a work: the CBOR of its value.
 type component struct {
 	_     struct{} `cbor:",toarray"`
@@ -84,7 +63,7 @@ type component struct {
 	Value cbor.RawMessage
 }
 
-// components returns everything that the key covers. The names are unique:
+// components returns what the key covers but the inputs. The names are unique:
 // only the kinds with a colon repeat, and their names do not.
 func (w Work) components() []component {
 	cs := []component{
@@ -106,9 +85,6 @@ func (w Work) components() []component {
 			cs = append(cs, component{Name: set.kind + name, Value: encode([]byte(set.values[name]))})
 		}
 	}
-	for _, in := range w.Inputs {
-		cs = append(cs, component{Name: "input:" + in.Name, Value: in.encode()})
-	}
 	return cs
 }
 
@@ -118,31 +94,6 @@ func (r Runtime) encode() []byte {
 		execs[i] = [2][]byte{[]byte(e.Path), []byte(e.Digest)}
 	}
 	return encode([]any{[]byte(r.Image), []byte(r.Host), execs})
-}
-
-func (in Input) encode() []byte {
-	items := slices.SortedFunc(slices.Values(in.Items), func(a, b Item) int {
-		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Kind, b.Kind))
-	})
-	rows := make([][]any, len(items))
-	for i, it := range items {
-		rows[i] = it.row()
-	}
-	return encode(rows)
-}
-
-// row lists what user code can see of an item; which fields follow is said by
-// the kind.
-func (it Item) row() []any {
-	row := []any{[]byte(it.Path), it.Kind}
-	switch it.Kind {
-	case tree.Dir:
-		return append(row, it.Dir[:])
-	case tree.File:
-		row = append(row, it.Exec)
-	case tree.Symlink: // nothing more
-	}
-	return append(row, it.Content.ID[:], it.Content.Size, it.Content.Depth)
 }
 
 // raw returns the strings as byte strings: paths and arguments need not be

@@ -26,14 +26,11 @@ type assignment struct {
 
 // keying is what the datums of a job have in common.
 type keying struct {
-	version  engine.Version
-	runtime  memo.Runtime
-	platform string
+	version engine.Version
+	keyer   *memo.Keyer
 }
 
-func (k *keying) work(d datum.Datum) memo.Work {
-	return datum.Work(k.version.Spec, k.runtime, k.version.Code.Content, k.platform, d)
-}
+func (k *keying) key(d datum.Datum) memo.Key { return k.keyer.Key(d.Visible()) }
 
 // enumerate lists the datums of a job, or what changed since its pipeline's
 // previous output.
@@ -72,7 +69,9 @@ func (l *listing) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("find what runs the command of pipeline %s: %w", l.job.Head.Name, err)
 	}
-	l.keys = &keying{version: v, runtime: rt, platform: l.c.o.Platform}
+	l.keys = &keying{
+		version: v, keyer: datum.Work(v.Spec, rt, v.Code.Content, l.c.o.Platform, datum.Datum{}).Keyer(),
+	}
 	if err := l.recall(ctx); err != nil {
 		return err
 	}
@@ -131,7 +130,7 @@ func (l *listing) previous(ctx context.Context) (old tree.Root, ok bool, err err
 		if err != nil {
 			return old, false, err
 		}
-		return in.Tree, row != nil && row.Key == l.keys.work(d).Key(), nil
+		return in.Tree, row != nil && row.Key == l.keys.key(d), nil
 	}
 	return in.Tree, true, nil // there was no datum
 }
@@ -192,7 +191,7 @@ func (l *listing) changes(ctx context.Context, old tree.Root) error {
 
 // add lists a datum, with its result if there is one.
 func (l *listing) add(ctx context.Context, d datum.Datum) error {
-	it := engine.Item{Identity: d.Identity, Key: l.keys.work(d).Key()}
+	it := engine.Item{Identity: d.Identity, Key: l.keys.key(d)}
 	r, ok, err := l.c.memo.Lookup(ctx, it.Key, l.c.o.Scope)
 	if err != nil {
 		return err

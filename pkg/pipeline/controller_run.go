@@ -218,7 +218,7 @@ func (c *Controller) record(p persist) *memo.Record {
 		Scope: c.o.Scope, By: c.o.By,
 	}
 	if p.by != nil {
-		r.Parts = p.by.plan.work(p.by.datum).Parts()
+		r.Parts = p.by.plan.keyer.Parts(p.by.datum.Visible())
 	}
 	return r
 }

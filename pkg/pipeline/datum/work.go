@@ -26,10 +26,18 @@ func Work(s spec.Spec, rt memo.Runtime, code tree.ContentID, platform string, d 
 		Dir:      t.WorkingDir,
 		Code:     code,
 	}
-	for _, in := range d.Inputs {
-		w.Inputs = append(w.Inputs, workOn(in))
-	}
+	w.Inputs = d.Visible()
 	return w
+}
+
+// Visible returns what user code can see of the inputs: the part of the work
+// in which the datums of a job differ.
+func (d Datum) Visible() []memo.Input {
+	all := make([]memo.Input, len(d.Inputs))
+	for i, in := range d.Inputs {
+		all[i] = workOn(in)
+	}
+	return all
 }
 
 // workOn returns what user code can see of an input.

@@ -1,0 +1,130 @@
+package memo
+
+import (
+	"cmp"
+	"encoding/binary"
+	"encoding/hex"
+	"slices"
+
+	"github.com/dvx-io/dvx/pkg/tree"
+)
+
+// Keyer makes the keys of works that differ in their inputs only, as those of
+// one job do: what they share is encoded and digested once. It may be used
+// concurrently.
+type Keyer struct {
+	shared []byte // the encoded components that all works have in common
+	count  int    // how many those are
+	parts  []Part // their digests
+}
+
+// Keyer returns the keyer of all works that are as w but for their Inputs.
+func (w Work) Keyer() *Keyer {
+	cs := w.components()
+	k := &Keyer{count: len(cs), parts: make([]Part, len(cs))}
+	for i, c := range cs {
+		k.shared = append(k.shared, encode(c)...)
+		k.parts[i] = newPart(c.Name, c.Value)
+	}
+	return k
+}
+
+// Key returns the key of the work with these inputs.
+func (k *Keyer) Key(inputs []Input) Key {
+	head := appendHead(append(make([]byte, 0, 12), 0x82), cborUint, keyVersion)
+	head = appendHead(head, cborArray, uint64(k.count+len(inputs)))
+	var own []byte
+	for _, in := range inputs {
+		name := "input:" + in.Name
+		own = append(appendHead(append(own, 0x82), cborText, uint64(len(name))), name...)
+		own = in.append(own)
+	}
+	return Key(sum(keyHasher, head, k.shared, own))
+}
+
+// Parts returns the digests of the components of that key, in its order.
+func (k *Keyer) Parts(inputs []Input) []Part {
+	parts := slices.Grow(slices.Clone(k.parts), len(inputs))
+	for _, in := range inputs {
+		parts = append(parts, newPart("input:"+in.Name, in.append(nil)))
+	}
+	return parts
+}
+
+func newPart(name string, value []byte) Part {
+	d := sum(partHasher, value)
+	return Part{Name: name, Digest: hex.EncodeToString(d[:partDigestSize])}
+}
+
+// The major types of CBOR (RFC 8949, section 3.1) in an item's first byte.
+const (
+	cborUint  = 0 << 5
+	cborBytes = 2 << 5
+	cborText  = 3 << 5
+	cborArray = 4 << 5
+)
+
+// The simple values.
+const (
+	cborFalse = 0xf4
+	cborTrue  = 0xf5
+)
+
+// appendHead appends the shortest head of an item with the argument n.
+func appendHead(b []byte, major byte, n uint64) []byte {
+	switch {
+	case n < 24:
+		return append(b, major|byte(n))
+	case n < 1<<8:
+		return append(b, major|24, byte(n))
+	case n < 1<<16:
+		return binary.BigEndian.AppendUint16(append(b, major|25), uint16(n))
+	case n < 1<<32:
+		return binary.BigEndian.AppendUint32(append(b, major|26), uint32(n))
+	default:
+		return binary.BigEndian.AppendUint64(append(b, major|27), n)
+	}
+}
+
+// appendBytes appends a byte string: paths need not be UTF-8.
+func appendBytes[T string | []byte](b []byte, s T) []byte {
+	return append(appendHead(b, cborBytes, uint64(len(s))), s...)
+}
+
+// append appends the value of an input's component: its items, sorted.
+func (in Input) append(b []byte) []byte {
+	items := in.Items
+	less := func(x, y Item) int { return cmp.Or(cmp.Compare(x.Path, y.Path), cmp.Compare(x.Kind, y.Kind)) }
+	if !slices.IsSortedFunc(items, less) {
+		items = slices.SortedFunc(slices.Values(items), less)
+	}
+	b = appendHead(b, cborArray, uint64(len(items)))
+	for _, it := range items {
+		b = it.append(b)
+	}
+	return b
+}
+
+// append appends a row of what user code can see of an item; which fields
+// follow is said by the kind.
+func (it Item) append(b []byte) []byte {
+	row := func(fields uint64) []byte {
+		b = appendBytes(appendHead(b, cborArray, fields), it.Path)
+		return appendHead(b, cborUint, uint64(it.Kind))
+	}
+	switch it.Kind {
+	case tree.Dir:
+		return appendBytes(row(3), it.Dir[:])
+	case tree.File:
+		exec := byte(cborFalse)
+		if it.Exec {
+			exec = cborTrue
+		}
+		b = append(row(6), exec)
+	default:
+		b = row(5)
+	}
+	b = appendBytes(b, it.Content.ID[:])
+	b = appendHead(b, cborUint, uint64(it.Content.Size))
+	return appendHead(b, cborUint, uint64(it.Content.Depth))
+}

@@ -18,8 +18,12 @@ import (
 
 // Options configures a [Worker].
 type Options struct {
-	Dir  string           // private folder of this worker; made if absent, its contents are lost
-	Exec Executor         //
+	Dir  string   // private folder of this worker; made if absent, its contents are lost
+	Exec Executor //
+	// Turn waits for the right to run a program, which ends when done is called;
+	// nil: programs run at once. Inputs are laid out before, outputs are stored
+	// after it.
+	Turn func(ctx context.Context) (done func(), err error)
 	Path string           // PATH that programs get
 	Now  func() time.Time //
 }
@@ -91,9 +95,7 @@ func (w *Worker) run(ctx context.Context, t task.Task, s chunk.Store, res *task.
 	if err != nil {
 		return err
 	}
-	at = w.opts.Now()
-	exit, timedOut, err := w.exec(ctx, t)
-	res.Stats.Run, res.Stats.CPU, res.Stats.RSSMax = w.opts.Now().Sub(at), exit.CPU, exit.RSSMax
+	exit, timedOut, err := w.takeTurn(ctx, t, &res.Stats)
 	if err != nil {
 		return err
 	}
@@ -147,6 +149,23 @@ func (w *Worker) clearLog() error {
 
 // file names a file of the worker, out of the program's working directory.
 func (w *Worker) file(name string) string { return filepath.Join(w.opts.Dir, name) }
+
+// takeTurn waits for the right to run the program, and runs it.
+func (w *Worker) takeTurn(ctx context.Context, t task.Task, stats *task.Stats) (exit Exit, timedOut bool, err error) {
+	at := w.opts.Now()
+	if w.opts.Turn != nil {
+		done, err := w.opts.Turn(ctx)
+		if err != nil {
+			return Exit{}, false, err
+		}
+		defer done()
+		began := w.opts.Now()
+		stats.Queue, at = began.Sub(at), began
+	}
+	exit, timedOut, err = w.exec(ctx, t)
+	stats.Run, stats.CPU, stats.RSSMax = w.opts.Now().Sub(at), exit.CPU, exit.RSSMax
+	return exit, timedOut, err
+}
 
 // exec runs the program under its time limit.
 func (w *Worker) exec(ctx context.Context, t task.Task) (Exit, bool, error) {

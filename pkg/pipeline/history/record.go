@@ -110,6 +110,7 @@ type Attempt struct {
 
 // Stats says where an attempt's time went. Durations are in nanoseconds.
 type Stats struct {
+	Queue    time.Duration `json:"queue,omitempty"` // laid out, waiting for a slot
 	Fetch    time.Duration `json:"fetch,omitempty"`
 	Run      time.Duration `json:"run,omitempty"`
 	Store    time.Duration `json:"store,omitempty"`

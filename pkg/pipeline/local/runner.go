@@ -27,18 +27,24 @@ type Options struct {
 	Now    func() time.Time //
 }
 
-// Runner runs tasks as child processes, at most Slots at once. It implements
-// [task.Runner].
+// Runner runs tasks as child processes, at most Options.Slots at once; besides,
+// it lays out the inputs of as many others, and stores their outputs. It
+// implements [task.Runner].
 type Runner struct {
 	opts    Options
 	digests digests
 	host    string
 	idle    chan *bench
+	turns   chan struct{} // a token for each program that may run
 	closing chan struct{} // closed by Close
 	close   func() error
 }
 
-// bench is one slot with its worker.
+// aheadPerSlot is how many tasks share the right to run one program at a time:
+// while one runs, the other is laid out or stored.
+const aheadPerSlot = 2
+
+// bench is one slot process with its worker.
 type bench struct {
 	worker *worker.Worker
 	exec   *executor
@@ -53,13 +59,14 @@ func New(o Options) (*Runner, error) {
 		return nil, fmt.Errorf("runner needs a clock: %w", fs.ErrInvalid)
 	}
 	o.Slots = max(o.Slots, 1)
-	r := &Runner{opts: o, host: hostFingerprint(), idle: make(chan *bench, o.Slots), closing: make(chan struct{})}
+	r := &Runner{opts: o, host: hostFingerprint(), turns: make(chan struct{}, o.Slots), closing: make(chan struct{})}
+	r.idle = make(chan *bench, r.Slots())
 	r.digests.now = o.Now
 	r.close = sync.OnceValue(r.end)
-	for i := range o.Slots {
+	for i := range r.Slots() {
 		x := &executor{}
 		w, err := worker.New(o.Params, worker.Options{
-			Dir: filepath.Join(o.Dir, "slot-"+strconv.Itoa(i)), Exec: x, Path: Path, Now: o.Now,
+			Dir: filepath.Join(o.Dir, "slot-"+strconv.Itoa(i)), Exec: x, Turn: r.turn, Path: Path, Now: o.Now,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("make slot %d: %w", i, err)
@@ -70,7 +77,17 @@ func New(o Options) (*Runner, error) {
 }
 
 // Slots implements [task.Runner].
-func (r *Runner) Slots() int { return r.opts.Slots }
+func (r *Runner) Slots() int { return aheadPerSlot * r.opts.Slots }
+
+// turn waits for the right to run a program, until done is called.
+func (r *Runner) turn(ctx context.Context) (done func(), err error) {
+	select {
+	case r.turns <- struct{}{}:
+		return func() { <-r.turns }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
 
 // Runtime implements [task.Runner].
 func (r *Runner) Runtime(ctx context.Context, t spec.Transform, code tree.Root, chunks chunk.Reader) (memo.Runtime, error) {
@@ -141,7 +158,7 @@ func (r *Runner) Close() error { return r.close() }
 func (r *Runner) end() error {
 	close(r.closing)
 	var errs []error
-	for range r.opts.Slots {
+	for range r.Slots() {
 		b := <-r.idle
 		errs = append(errs, b.exec.close())
 	}

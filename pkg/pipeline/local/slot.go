@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"sync"
 	"time"
 
@@ -55,45 +54,6 @@ func MaybeSlot() {
 	os.Exit(0)
 }
 
-// serveSlot runs one request after the other until in ends.
-func serveSlot(in io.Reader, out io.Writer) error {
-	// One thread starts and awaits all programs: their parent-death signal is
-	// tied to the thread that forked them.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	programs := make(chan *program)
-	go readRequests(in, programs)
-	enc := gob.NewEncoder(out)
-	for g := range programs {
-		if err := enc.Encode(g.run()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// readRequests hands programs over to be run and kills the newest one on
-// request and when in ends. A kill that comes after a program's end finds it
-// ended, so it does not hit the next one.
-func readRequests(in io.Reader, programs chan<- *program) {
-	defer close(programs)
-	dec := gob.NewDecoder(bufio.NewReader(in))
-	newest := &program{}
-	for {
-		var r request
-		if dec.Decode(&r) != nil {
-			newest.kill()
-			return
-		}
-		if r.Run == nil {
-			newest.kill()
-			continue
-		}
-		newest = &program{process: *r.Run}
-		programs <- newest
-	}
-}
-
 // slot is the daemon's end of a slot process.
 type slot struct {
 	cmd    *exec.Cmd
@@ -112,7 +72,7 @@ func startSlot() (*slot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start slot: %w", err)
 	}
-	s := &slot{stderr: &tail{}, cmd: &exec.Cmd{Path: exe, Args: []string{"dvx-slot"}, Env: []string{slotEnv + "=1"}}}
+	s := &slot{stderr: &tail{}, cmd: &exec.Cmd{Path: exe, Args: []string{"dvx-slot"}, Env: slotEnviron()}}
 	s.cmd.Stderr = s.stderr
 	detach(s.cmd)
 	s.in, err = s.cmd.StdinPipe()

@@ -1,15 +1,19 @@
 package local
 
 import (
+	"bufio"
+	"encoding/gob"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"os/exec"
 	"os/signal"
-	"sync"
+	"runtime"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -35,13 +39,83 @@ func settle() {
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 }
 
-// program is a program that this process is to run.
+// slotEnviron is the environment of a slot process. All it does is wait, in one
+// goroutine and in system calls that the Go runtime is not told of: then the
+// runtime needs no second processor, and nobody to interrupt the wait.
+func slotEnviron() []string {
+	return []string{slotEnv + "=1", "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1"}
+}
+
+// serveSlot runs one request after the other until in ends. A kill for a
+// program that has ended does not hit the next one.
+func serveSlot(in *os.File, out io.Writer) error {
+	// One thread starts and awaits all programs: their parent-death signal is
+	// tied to the thread that forked them.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	requests := newRequests(in)
+	enc := gob.NewEncoder(out)
+	for {
+		var r request
+		if err := requests.next(&r); err != nil {
+			return nil // the daemon closed it, or is gone
+		}
+		if r.Run == nil {
+			continue
+		}
+		g := &program{process: *r.Run, requests: requests}
+		if err := enc.Encode(g.run()); err != nil {
+			return err
+		}
+	}
+}
+
+// requests reads what the daemon asks for.
+type requests struct {
+	fd  int
+	in  *bufio.Reader
+	dec *gob.Decoder
+}
+
+func newRequests(in *os.File) *requests {
+	r := &requests{fd: int(in.Fd())} // blocking from now on
+	r.in = bufio.NewReader(fdReader(r.fd))
+	r.dec = gob.NewDecoder(r.in)
+	return r
+}
+
+func (r *requests) next(to *request) error { return r.dec.Decode(to) }
+
+// fdReader reads a descriptor in system calls of which the runtime is not told.
+type fdReader int
+
+// Read implements io.Reader.
+func (r fdReader) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	for {
+		n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(r), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
+		switch {
+		case errno == unix.EINTR:
+		case errno != 0:
+			return 0, errno
+		case n == 0:
+			return 0, io.EOF
+		default:
+			return int(n), nil
+		}
+	}
+}
+
+// program is a program that this process runs.
 type program struct {
-	process worker.Process
-	mu      sync.Mutex // held while a child is reaped, so that a pid under it is the child's
-	pid     int        // while it is a child of ours, dead or alive
-	ended   bool       // or it won't be started
-	killed  bool       // before it ended
+	process  worker.Process
+	requests *requests
+	pid      int // while it is a child of ours, dead or alive
+	pidfd    int // readable when it has ended; -1 if the system has none
+	killed   bool
+	orphaned bool // there are no more requests
 }
 
 // run runs the program to its end and kills everything it left behind.
@@ -54,14 +128,10 @@ func (g *program) run() reply {
 	return reply{Exit: exit}
 }
 
-// kill ends the program, at once or before it is started.
+// kill ends the program.
 func (g *program) kill() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.killed = g.killed || !g.ended
-	if g.pid > 0 {
-		_ = syscall.Kill(-g.pid, syscall.SIGKILL)
-	}
+	g.killed = true
+	_ = syscall.Kill(-g.pid, syscall.SIGKILL)
 }
 
 // start starts the program, and reports whether it runs.
@@ -81,18 +151,10 @@ func (g *program) start() (reply, bool) {
 		return reply{Broken: err.Error()}, false
 	}
 	defer func() { _ = unix.Close(log) }()
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.killed {
-		g.ended = true
-		return reply{Exit: worker.Exit{Code: 128 + int(syscall.SIGKILL), Signal: "SIGKILL", Killed: true}}, false
-	}
-	pid, err := fork(p, []uintptr{uintptr(in), uintptr(log), uintptr(log)})
+	g.pid, g.pidfd, err = fork(p, []uintptr{uintptr(in), uintptr(log), uintptr(log)})
 	if err != nil {
-		g.ended = true
 		return startFailure(p, err), false
 	}
-	g.pid = pid
 	return reply{}, true
 }
 
@@ -113,19 +175,20 @@ func open(file string, flags int) (int, error) {
 
 // fork forks and executes p in a session of its own, which its descendants
 // can't leave for a process group of ours.
-func fork(p worker.Process, files []uintptr) (int, error) {
+func fork(p worker.Process, files []uintptr) (pid, pidfd int, err error) {
 	const tries = 100 // times 5 ms
 	for try := 1; ; try++ {
-		pid, err := syscall.ForkExec(p.Path, p.Argv, &syscall.ProcAttr{
+		pidfd = -1
+		pid, err = syscall.ForkExec(p.Path, p.Argv, &syscall.ProcAttr{
 			Dir:   p.Dir,
 			Env:   p.Env,
 			Files: files,
-			Sys:   &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL},
+			Sys:   &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL, PidFD: &pidfd},
 		})
 		// The daemon wrote the program, and a process that it forked just then
 		// still has the file open until it executes something itself.
 		if !errors.Is(err, syscall.ETXTBSY) || try == tries {
-			return pid, err
+			return pid, pidfd, err
 		}
 		<-time.After(5 * time.Millisecond)
 	}
@@ -150,14 +213,18 @@ func startFailure(p worker.Process, err error) reply {
 	return reply{Exit: worker.Exit{Code: 127, Failure: fmt.Sprintf("%s: %v%s", p.Argv[0], err, hint)}}
 }
 
-// wait waits for the program, reaping orphans that end meanwhile.
+// wait waits for the program, does what is asked for meanwhile, and reaps
+// orphans that end.
 func (g *program) wait() worker.Exit {
+	defer func() {
+		if g.pidfd >= 0 {
+			_ = unix.Close(g.pidfd)
+		}
+	}()
 	var exit worker.Exit
 	for {
-		// First only look, for what is reaped must be so under the lock.
-		err := unix.Waitid(unix.P_ALL, 0, nil, unix.WEXITED|unix.WNOWAIT, nil)
-		if errors.Is(err, unix.EINTR) {
-			continue
+		if g.hears(g.await()) {
+			g.obey()
 		}
 		status, ended, err := g.reapOne(&exit)
 		if err != nil { // can't be before the program was reaped
@@ -177,26 +244,60 @@ func (g *program) wait() worker.Exit {
 	}
 }
 
+// Orphans that end show only when somebody looks, which is once in a while; so
+// does the program itself where the system can't tell.
+const (
+	lookEvery     = time.Second
+	lookEveryElse = 2 * time.Millisecond
+)
+
+// await waits for the end of the program, for a request, or for a while, and
+// reports whether a request has come.
+func (g *program) await() bool {
+	fds := []unix.PollFd{{Fd: int32(g.pidfd), Events: unix.POLLIN}, {Fd: int32(g.requests.fd), Events: unix.POLLIN}}
+	if g.orphaned {
+		fds = fds[:1]
+	}
+	every := lookEvery
+	if g.pidfd < 0 {
+		every = lookEveryElse
+	}
+	limit := unix.NsecToTimespec(every.Nanoseconds())
+	_, _, _ = unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&fds[0])), uintptr(len(fds)), uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
+	return !g.orphaned && fds[1].Revents != 0
+}
+
+// hears reports whether there is a request, come or left from an earlier read.
+func (g *program) hears(came bool) bool { return !g.orphaned && (came || g.requests.in.Buffered() > 0) }
+
+// obey takes the next request, which can only be to kill the program: for a
+// second one the daemon waits for the end of the first.
+func (g *program) obey() {
+	var r request
+	g.orphaned = g.requests.next(&r) != nil
+	g.kill()
+}
+
 // reapOne reaps a dead child, if there is one, and reports whether it was the
 // program.
 func (g *program) reapOne(exit *worker.Exit) (syscall.WaitStatus, bool, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	var status syscall.WaitStatus
-	var usage syscall.Rusage
-	pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG, &usage)
-	if pid <= 0 || errors.Is(err, syscall.EINTR) {
-		return 0, false, nil
+	for {
+		var status syscall.WaitStatus
+		var usage syscall.Rusage
+		pid, err := syscall.Wait4(-1, &status, syscall.WNOHANG, &usage)
+		switch {
+		case errors.Is(err, syscall.EINTR):
+		case err != nil:
+			return 0, false, err
+		case pid <= 0:
+			return 0, false, nil
+		default:
+			account(exit, &usage)
+			if pid == g.pid {
+				return status, true, nil
+			}
+		}
 	}
-	if err != nil {
-		return 0, false, err
-	}
-	account(exit, &usage)
-	if pid != g.pid {
-		return 0, false, nil
-	}
-	g.pid, g.ended = 0, true // from now on the pid can be any process's
-	return status, true, nil
 }
 
 // account adds the resources of one ended process.

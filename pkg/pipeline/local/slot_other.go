@@ -3,7 +3,10 @@
 package local
 
 import (
+	"bufio"
+	"encoding/gob"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"sync"
@@ -19,6 +22,44 @@ func settle() {}
 
 // killStrays: only Linux shows the environments of processes.
 func killStrays([]string) {}
+
+// slotEnviron is the environment of a slot process.
+func slotEnviron() []string { return []string{slotEnv + "=1"} }
+
+// serveSlot runs one request after the other until in ends.
+func serveSlot(in io.Reader, out io.Writer) error {
+	programs := make(chan *program)
+	go readRequests(in, programs)
+	enc := gob.NewEncoder(out)
+	for g := range programs {
+		if err := enc.Encode(g.run()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readRequests hands programs over to be run and kills the newest one on
+// request and when in ends. A kill that comes after a program's end finds it
+// ended, so it does not hit the next one.
+func readRequests(in io.Reader, programs chan<- *program) {
+	defer close(programs)
+	dec := gob.NewDecoder(bufio.NewReader(in))
+	newest := &program{}
+	for {
+		var r request
+		if dec.Decode(&r) != nil {
+			newest.kill()
+			return
+		}
+		if r.Run == nil {
+			newest.kill()
+			continue
+		}
+		newest = &program{process: *r.Run}
+		programs <- newest
+	}
+}
 
 // program is a program that this process is to run.
 type program struct {

@@ -92,6 +92,7 @@ type Result struct {
 
 // Stats says where an attempt's time went.
 type Stats struct {
+	Queue             time.Duration // laid out, waiting for the right to run
 	Fetch, Run, Store time.Duration
 	CPU               time.Duration // user and system time of the program and its children
 	RSSMax            int64         // bytes

@@ -56,7 +56,7 @@ race: ## run the tests under the race detector
 # Tests that read DVX_SEEDS try that many random histories; a failure prints the
 # seed, and DVX_SEED=n replays it alone.
 seeds: ## run the simulation and the crash tests, SEEDS histories each
-	@dirs=$$(grep -rl --include='*_test.go' DVX_SEEDS pkg cmd | grep -v pkg/internal/tidy | xargs -r -n1 dirname | sort -u | sed 's,^,./,'); \
+	@dirs=$$(grep -rl --include='*_test.go' DVX_SEEDS pkg cmd test/proof | grep -v pkg/internal/tidy | xargs -r -n1 dirname | sort -u | sed 's,^,./,'); \
 	if [ -z "$$dirs" ]; then echo "no test reads DVX_SEEDS"; exit 1; fi; \
 	DVX_SEEDS=$(SEEDS) $(GO) test -count=1 -timeout 20m $$dirs
 

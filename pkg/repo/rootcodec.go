@@ -162,7 +162,23 @@ func EncodeConfig(c Config) ([]byte, error) {
 	if err := c.check(); err != nil {
 		return nil, fmt.Errorf("encode %s: %w", configObject, err)
 	}
-	return commit.CanonicalJSON(c)
+	empty := ""
+	w := configWire{Config: c, Sum: &empty}
+	if c.Unsummed {
+		w.Sum = nil
+	}
+	b, err := commit.CanonicalJSON(w)
+	if err != nil || c.Unsummed {
+		return b, err
+	}
+	sum := deriveHash("dvx 2026-11 v1 config sum", b)
+	return append(bytes.TrimSuffix(b, []byte(`"}`)), sum.String()+`"}`...), nil
+}
+
+// configWire is a configuration in JSON, with a checksum as a root has it.
+type configWire struct {
+	Config
+	Sum *string `json:"sum,omitempty"`
 }
 
 // DecodeConfig reads what [EncodeConfig] writes; errors are as of
@@ -174,16 +190,18 @@ func DecodeConfig(b []byte) (Config, error) {
 	if err := checkVersion(b); err != nil {
 		return Config{}, fmt.Errorf("decode %s: %w", configObject, err)
 	}
-	var c Config
-	if err := commit.StrictJSON(b, &c); err != nil {
+	var w configWire
+	if err := commit.StrictJSON(b, &w); err != nil {
 		return Config{}, fmt.Errorf("decode %s: %w: %w", configObject, err, chunk.ErrCorrupt)
 	}
+	c := w.Config
+	c.Unsummed = w.Sum == nil
 	again, err := EncodeConfig(c)
 	if err != nil {
 		return Config{}, fmt.Errorf("decode %s: %w: %w", configObject, err, chunk.ErrCorrupt)
 	}
 	if !bytes.Equal(again, b) {
-		return Config{}, fmt.Errorf("decode %s: not in canonical form: %w", configObject, chunk.ErrCorrupt)
+		return Config{}, fmt.Errorf("decode %s: wrong checksum or not in canonical form: %w", configObject, chunk.ErrCorrupt)
 	}
 	return c, nil
 }

@@ -130,13 +130,17 @@ func TestRootGolden(t *testing.T) {
 }
 
 func TestConfigGolden(t *testing.T) {
-	b, err := EncodeConfig(testConfig())
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := DecodeConfig(golden(t, "dvx.json", b))
-	if err != nil || !reflect.DeepEqual(got, testConfig()) {
-		t.Errorf("decoded %+v, %v", got, err)
+	unsummed := testConfig()
+	unsummed.Unsummed = true
+	for file, c := range map[string]Config{"dvx.json": testConfig(), "dvx-unsummed.json": unsummed} {
+		b, err := EncodeConfig(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := DecodeConfig(golden(t, file, b))
+		if err != nil || !reflect.DeepEqual(got, c) {
+			t.Errorf("%s: decoded %+v, %v", file, got, err)
+		}
 	}
 }
 

@@ -97,6 +97,9 @@ type Config struct {
 	Hash     string       `json:"hash"`               // "blake3-256"
 	Mode     string       `json:"mode"`               // "plain"; "keyed" and "encrypted" are reserved
 	Features []string     `json:"features,omitempty"` // what a reader must know to open the store; unknown ones are refused
+
+	// Unsummed is set for one that was written before there was a checksum.
+	Unsummed bool `json:"-"`
 }
 
 // The values of Config that this release knows.

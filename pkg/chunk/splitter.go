@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strconv"
 
 	"github.com/restic/chunker"
@@ -21,11 +22,11 @@ type Params struct {
 }
 
 const (
-	rabin       = "rabin" // the only algorithm of this version
-	windowSize  = 64      // bytes under the Rabin fingerprint; a chunk can't be shorter
-	degree      = 53      // of the polynomial: the largest that the fingerprint's tables allow
-	bitsMax     = 23      // 2^23 is SizeMax: more bits would never find a boundary before it
-	polynomial1 = "230390db11c723"
+	algorithmRabin = "rabin" // the only algorithm of this version
+	windowSize     = 64      // bytes under the Rabin fingerprint; a chunk can't be shorter
+	degree         = 53      // of the polynomial: the largest that the fingerprint's tables allow
+	bitsMax        = 23      // 2^23 is SizeMax: more bits would never find a boundary before it
+	polynomial1    = "230390db11c723"
 )
 
 // DefaultParams returns the parameters of new stores, the same for every
@@ -34,7 +35,7 @@ const (
 // drawn.
 func DefaultParams() Params {
 	return Params{
-		Algorithm:  rabin,
+		Algorithm:  algorithmRabin,
 		Polynomial: polynomial1,
 		MinSize:    1 << 20,
 		Bits:       19,
@@ -57,8 +58,8 @@ func (p Params) check() (chunker.Pol, error) {
 	n, err := strconv.ParseUint(p.Polynomial, 16, 64)
 	pol := chunker.Pol(n)
 	switch {
-	case p.Algorithm != rabin:
-		return bad("algorithm %.40q is not known, %q is", p.Algorithm, rabin)
+	case p.Algorithm != algorithmRabin:
+		return bad("algorithm %.40q is not known, %q is", p.Algorithm, algorithmRabin)
 	case err != nil || strconv.FormatUint(n, 16) != p.Polynomial:
 		return bad("polynomial %.40q is not a number in lower-case hex", p.Polynomial)
 	case p.Polynomial != polynomial1 && (pol.Deg() != degree || !pol.Irreducible()): // the proof takes a millisecond: too long for each small file
@@ -90,49 +91,71 @@ func (p Params) New(r io.Reader) (Splitter, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &splitter{params: p, pol: pol}
+	s := &splitter{rabin: p.newRabin(pol)}
 	s.reset(r)
 	return s, nil
 }
 
 // splitter is the Rabin splitter. It can be used for one stream after another.
 type splitter struct {
-	params Params
-	pol    chunker.Pol
-	src    source
-	rabin  *chunker.Chunker
+	*rabin
+	src  source
+	read []byte // from the stream, not yet in a chunk
+	eof  bool
 }
+
+// readStep is how many bytes a splitter asks for at once.
+const readStep = 512 << 10
 
 // reset points the splitter at a new stream.
 func (s *splitter) reset(r io.Reader) {
-	s.src = source{r: r}
-	minSize, maxSize := uint(s.params.MinSize), uint(s.params.MaxSize)
-	if s.rabin == nil {
-		s.rabin = chunker.NewWithBoundaries(&s.src, s.pol, minSize, maxSize)
-	} else {
-		s.rabin.ResetWithBoundaries(&s.src, s.pol, minSize, maxSize)
-	}
-	s.rabin.SetAverageBits(s.params.Bits)
+	s.src, s.read, s.eof = source{r: r}, s.read[:0], false
 }
 
 func (s *splitter) Next(buf []byte) ([]byte, error) {
 	if s.src.failed != nil {
 		return nil, s.src.failed
 	}
-	c, err := s.rabin.Next(buf)
-	switch {
-	case s.src.failed != nil:
-		return nil, s.src.failed
-	case err != nil:
-		return nil, err
+	from := s.min
+	for {
+		end := cutter{s.rabin}.next(s.read, 0, from)
+		if end < 0 && s.eof {
+			end = len(s.read)
+		}
+		if end == 0 {
+			return nil, io.EOF
+		}
+		if end > 0 {
+			buf = append(buf[:0], s.read[:end]...)
+			s.read = s.read[:copy(s.read, s.read[end:])]
+			return buf, nil
+		}
+		from = max(from, len(s.read)+1)
+		if err := s.more(); err != nil {
+			return nil, err
+		}
 	}
-	return c.Data, nil
 }
 
-// source stands between a stream and the chunker, which takes
-// io.ErrUnexpectedEOF for the end of the stream: a broken download would pass
-// for a shorter file. source remembers the first failure and reports it as
-// itself.
+// more reads on.
+func (s *splitter) more() error {
+	at := len(s.read)
+	s.read = slices.Grow(s.read, readStep)
+	n, err := io.ReadFull(&s.src, s.read[at:at+readStep])
+	s.read = s.read[:at+n]
+	switch {
+	case s.src.failed != nil:
+		return s.src.failed
+	case err != nil: // io.EOF or io.ErrUnexpectedEOF
+		s.eof = true
+	}
+	return nil
+}
+
+// source stands between a stream and io.ReadFull, after which an
+// io.ErrUnexpectedEOF of the stream's own can't be told from its end: a broken
+// download would pass for a shorter file. source remembers the first failure
+// and reports it as itself.
 type source struct {
 	r      io.Reader
 	failed error
@@ -164,5 +187,5 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// errSource stops the chunker; the caller sees what the source remembers.
+// errSource stops the reading; the caller sees what the source remembers.
 var errSource = errors.New("source failed")

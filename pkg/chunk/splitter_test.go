@@ -51,7 +51,7 @@ func TestSplitterStability(t *testing.T) {
 	data := randomBytes(16 << 20)
 	copy(data[5<<20:], make([]byte, 3<<20)) // zeros: every window is a boundary
 	var out bytes.Buffer
-	for _, p := range []Params{DefaultParams(), {rabin, polynomial1, 4 << 10, 12, 64 << 10}} {
+	for _, p := range []Params{DefaultParams(), {algorithmRabin, polynomial1, 4 << 10, 12, 64 << 10}} {
 		fmt.Fprintf(&out, "min %d bits %d max %d\n", p.MinSize, p.Bits, p.MaxSize)
 		ends := cuts(t, p, data, 0)
 		if len(ends) > 100 {
@@ -64,7 +64,7 @@ func TestSplitterStability(t *testing.T) {
 
 func TestSplitterIgnoresSlicing(t *testing.T) {
 	data := randomBytes(300 << 10)
-	p := Params{rabin, polynomial1, 1 << 10, 11, 16 << 10}
+	p := Params{algorithmRabin, polynomial1, 1 << 10, 11, 16 << 10}
 	want := cuts(t, p, data, 0)
 	rng := rand.New(rand.NewPCG(5, 6))
 	readers := map[string]io.Reader{

@@ -1,26 +1,33 @@
 package chunk
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"sync"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // Writer stores streams as Contents. It keeps its buffers from one stream to
-// the next; any number of goroutines may write through it at once. While one
-// stream is written it holds at most 4 chunks.
+// the next; any number of goroutines may write through it at once. All streams
+// together hold at most ten blocks of twice the largest chunk, four on two
+// processors.
 type Writer struct {
 	store  Store
-	params Params
-	states sync.Pool // of *writeState
+	cut    cutter
+	block  int // bytes that a long stream is read in
+	puts   int // chunks of one stream that are hashed and put at once
+	blocks int
+	budget *semaphore.Weighted // of blocks
+	heads  sync.Pool           // of *[]byte: first bytes of streams
+	spare  sync.Pool           // of *block
 }
 
-// putsMax is how many chunks of one stream are hashed and put at once: enough
-// to keep two cores busy while the stream is cut.
-const putsMax = 4
+// coresMax bounds the processors that one Writer makes use of, and so its
+// memory: they take in more than any disk gives.
+const coresMax = 8
 
 // NewWriter returns a Writer that puts into s the chunks that p cuts. It fails
 // as [Params.Validate] does.
@@ -29,8 +36,14 @@ func NewWriter(s Store, p Params) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Writer{store: s, params: p}
-	w.states.New = func() any { return &writeState{split: splitter{params: p, pol: pol}} }
+	cores := min(runtime.GOMAXPROCS(0), coresMax)
+	w := &Writer{
+		store: s, cut: cutter{p.newRabin(pol)}, block: max(p.MaxSize, 64<<10),
+		puts: 2 + cores, blocks: 2 + cores,
+	}
+	w.budget = semaphore.NewWeighted(int64(w.blocks))
+	w.heads.New = func() any { return new([]byte) }
+	w.spare.New = func() any { return &block{buf: make([]byte, p.MaxSize+w.block)} }
 	return w, nil
 }
 
@@ -48,27 +61,25 @@ func WriteContent(ctx context.Context, s Store, p Params, r io.Reader) (Content,
 // Any other error of r is returned and the chunks put so far stay behind
 // unnamed. The chunks are durable after the store's Flush.
 func (w *Writer) WriteContent(ctx context.Context, r io.Reader) (Content, error) {
-	st := w.states.Get().(*writeState)
-	defer w.states.Put(st)
+	buf := w.heads.Get().(*[]byte)
+	defer w.heads.Put(buf)
 
-	// A stream of at most MinSize bytes is one chunk: nothing to cut.
-	head, done, err := readHead(r, st.head[:0], w.params.MinSize+1)
-	st.head = head[:0]
+	// A stream of at most min bytes is one chunk: nothing to cut.
+	head, done, err := readHead(r, (*buf)[:0], w.cut.min+1)
+	*buf = head
 	switch {
 	case err != nil:
 		return Content{}, fmt.Errorf("read the stream to store: %w", err)
 	case done && len(head) == 0:
 		return Content{}, nil
-	case done && len(head) <= w.params.MinSize:
+	case done && len(head) <= w.cut.min:
 		id, err := w.store.Put(ctx, Data, head)
 		if err != nil {
 			return Content{}, err
 		}
 		return Content{ID: id, Size: int64(len(head))}, nil
 	}
-	st.split.reset(io.MultiReader(bytes.NewReader(head), r))
-	defer func() { st.split.src.r = nil }() // the pool must not keep the caller's stream
-	return st.write(ctx, w.store)
+	return w.writeLong(ctx, head, r)
 }
 
 // readHead reads up to limit bytes into buf, which grows as the stream turns
@@ -98,80 +109,4 @@ func readHead(r io.Reader, buf []byte, limit int) (head []byte, done bool, err e
 		}
 	}
 	return buf, false, nil
-}
-
-// writeState is what one stream needs while it is written.
-type writeState struct {
-	split splitter
-	head  []byte   // the stream's first bytes
-	free  [][]byte // chunk buffers
-}
-
-// put is a chunk on its way into the store.
-type put struct {
-	data []byte
-	id   ID
-	err  error
-	done chan struct{}
-}
-
-// write cuts the stream and puts its chunks, up to putsMax at once, and lists
-// them in order.
-func (st *writeState) write(ctx context.Context, s Store) (Content, error) {
-	list := listBuilder{store: s}
-	var inFlight []*put
-	collect := func() error { // the oldest put
-		p := inFlight[0]
-		inFlight = inFlight[1:]
-		<-p.done
-		st.free = append(st.free, p.data)
-		if p.err != nil {
-			return p.err
-		}
-		return list.add(ctx, listEntry{ID: p.id, Size: int64(len(p.data))})
-	}
-	err := st.cut(func(data []byte) error {
-		p := &put{data: data, done: make(chan struct{})}
-		go func() {
-			defer close(p.done)
-			p.id, p.err = s.Put(ctx, Data, p.data)
-		}()
-		inFlight = append(inFlight, p)
-		if len(inFlight) < putsMax {
-			return nil
-		}
-		return collect()
-	})
-	for len(inFlight) > 0 { // also after an error: no put outlives the call
-		if e := collect(); err == nil {
-			err = e
-		}
-	}
-	if err != nil {
-		return Content{}, err
-	}
-	return list.finish(ctx)
-}
-
-// cut calls fn with each chunk of the stream, in a free buffer.
-func (st *writeState) cut(fn func([]byte) error) error {
-	for {
-		var buf []byte
-		if n := len(st.free); n > 0 {
-			buf, st.free = st.free[n-1], st.free[:n-1]
-		} else {
-			buf = make([]byte, 0, min(st.split.params.MaxSize, st.split.params.MinSize*3/2+1<<st.split.params.Bits))
-		}
-		data, err := st.split.Next(buf)
-		if errors.Is(err, io.EOF) {
-			st.free = append(st.free, buf)
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if err := fn(data); err != nil {
-			return err
-		}
-	}
 }

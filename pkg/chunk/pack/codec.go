@@ -3,6 +3,7 @@ package pack
 import (
 	"fmt"
 	"runtime"
+	"slices"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -51,17 +52,41 @@ func (c *codec) close() {
 // frame's header eats what it gains.
 const compressMin = 64
 
-// encode returns plain compressed into scratch, or itself where that gains
-// less than 3 %.
-func (c *codec) encode(plain, scratch []byte) ([]byte, Encoding) {
-	if len(plain) < compressMin {
+// A chunk of at least probeMin bytes is compressed only if one of its probes,
+// probeSize bytes each, scattered evenly, gains something: a try at all of it
+// costs ten times as much.
+const (
+	probeMin  = 256 << 10
+	probeSize = 16 << 10
+	probes    = 4
+)
+
+// encode returns plain compressed, or itself where that gains less than 3 %.
+// The result may lie in scratch, which it grows.
+func (c *codec) encode(plain []byte, scratch *[]byte) ([]byte, Encoding) {
+	if len(plain) < compressMin || len(plain) >= probeMin && !c.probe(plain, scratch) {
 		return plain, Raw
 	}
-	packed := c.enc.EncodeAll(plain, scratch[:0])
-	if len(packed)*100 > len(plain)*97 {
+	packed := c.enc.EncodeAll(plain, slices.Grow((*scratch)[:0], c.enc.MaxEncodedSize(len(plain))))
+	*scratch = packed
+	if !pays(len(packed), len(plain)) {
 		return plain, Raw
 	}
 	return packed, Zstd
+}
+
+func pays(packed, plain int) bool { return packed*100 <= plain*97 }
+
+// probe reports whether parts of plain can be compressed.
+func (c *codec) probe(plain []byte, scratch *[]byte) bool {
+	for i := range probes {
+		part := plain[(len(plain)-probeSize)/(probes-1)*i:][:probeSize]
+		*scratch = c.enc.EncodeAll(part, slices.Grow((*scratch)[:0], c.enc.MaxEncodedSize(probeSize)))
+		if pays(len(*scratch), probeSize) {
+			return true
+		}
+	}
+	return false
 }
 
 // decode returns the plain bytes of e, verified, from its stored bytes. They

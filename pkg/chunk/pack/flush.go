@@ -28,7 +28,7 @@ func (s *Session) upload(ctx context.Context, p *ownPack) {
 
 func (s *Session) write(ctx context.Context, p *ownPack) error {
 	b, packSum := finishPack(p.buf, p.class, p.Entries)
-	if _, err := decodePack(b, s.st.codec); err != nil {
+	if _, err := decodeBodies(b, s.st.codec); err != nil { // the checksum of the whole is of these very bytes
 		return fmt.Errorf("verify %s before it is uploaded (is the memory of this machine sound?): %w", p.Key, err)
 	}
 	s.mu.Lock()

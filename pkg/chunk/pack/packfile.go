@@ -145,6 +145,19 @@ func checkUnique(entries []Entry) error {
 // decodePack reads a whole pack and verifies every byte of it: the checksums,
 // the footer and each chunk.
 func decodePack(b []byte, c *codec) (Footer, error) {
+	f, err := decodeBodies(b, c)
+	if err != nil {
+		return Footer{}, err
+	}
+	if got := sum(packContext, b[:len(b)-len(packEnd)-sumSize]); got != f.Sum {
+		return Footer{}, corrupt("pack does not match its checksum")
+	}
+	return f, nil
+}
+
+// decodeBodies is decodePack but for the checksum of the whole: header, footer
+// and chunks.
+func decodeBodies(b []byte, c *codec) (Footer, error) {
 	size := int64(len(b))
 	count, err := decodeTrailer(b[max(0, len(b)-trailerSize):], size)
 	if err != nil {
@@ -153,9 +166,6 @@ func decodePack(b []byte, c *codec) (Footer, error) {
 	f, err := decodeFooter(b[len(b)-packLength(0, count):], size)
 	if err != nil {
 		return Footer{}, err
-	}
-	if got := sum(packContext, b[:len(b)-len(packEnd)-sumSize]); got != f.Sum {
-		return Footer{}, corrupt("pack does not match its checksum")
 	}
 	if want := startPack(nil, classOf(f.Entries[0].Kind)); !bytes.Equal(b[:headerSize], want) {
 		return Footer{}, corrupt("pack starts with %x", b[:headerSize])

@@ -5,16 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"sync"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 )
 
-// Limits of a session's memory: with the default pack size about 64 MiB, and
+// Limits of a session's memory: with the default pack size about 100 MiB, and
 // what PendingMax allows.
 const (
-	buffersMax   = 4 // packs in memory: one of each class being filled, two on their way
-	uploadersMax = 2 // uploads at once
+	buffersMax   = 5 // packs in memory: one of each class being filled, three on their way
+	uploadersMax = 3 // uploads at once: two cores are busy while one waits for the disk
 )
 
 // Session is a chunk.Store that adds to a snapshot. A chunk that the base or
@@ -156,10 +157,7 @@ func (s *Session) Put(ctx context.Context, kind chunk.Kind, data []byte) (chunk.
 	}
 	scratch := s.st.scratch.Get().(*[]byte)
 	defer s.st.scratch.Put(scratch)
-	stored, enc := s.st.codec.encode(data, *scratch)
-	if enc != Raw {
-		*scratch = stored
-	}
+	stored, enc := s.st.codec.encode(data, scratch)
 	full, err := s.add(ctx, Entry{ID: id, Kind: kind, Encoding: enc, Stored: uint32(len(stored)), Plain: uint32(len(data))}, stored)
 	if err != nil {
 		return chunk.ID{}, err
@@ -266,7 +264,7 @@ func (s *Session) add(ctx context.Context, e Entry, stored []byte) (full bool, e
 			continue // the lock was released
 		}
 		e.Offset = uint32(len(p.buf))
-		p.buf = append(p.buf, stored...)
+		p.buf = append(s.grow(p.buf, len(stored)), stored...)
 		s.pending[key] = ownChunk{p, uint32(len(p.Entries))}
 		p.Entries = append(p.Entries, e)
 		if packLength(len(p.buf), len(p.Entries)) >= s.st.opts.PackSize {
@@ -274,6 +272,16 @@ func (s *Session) add(ctx context.Context, e Entry, stored []byte) (full bool, e
 		}
 		return len(s.pending) > s.st.opts.PendingMax, nil
 	}
+}
+
+// grow makes room for n more bytes. What is more than a few chunks will be a
+// whole pack with its footer: it is not copied again on the way there.
+func (s *Session) grow(buf []byte, n int) []byte {
+	const few = 1 << 20
+	if need := len(buf) + n; need > cap(buf) && need > few {
+		return slices.Grow(buf, max(s.st.opts.PackSize*5/4-len(buf), n))
+	}
+	return buf
 }
 
 // fits reports whether one more chunk keeps the pack within its limits.

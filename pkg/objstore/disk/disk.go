@@ -49,6 +49,7 @@ type Store struct {
 	name     string // of the folder, for messages
 	tempBase string
 	temps    atomic.Uint64
+	bulk     vfs.Bulk
 
 	// writing admits one goroutine to the file lock, so that at most one waits
 	// in the kernel.

@@ -17,10 +17,6 @@ import (
 	"github.com/dvx-io/dvx/pkg/objstore/disk/vfs"
 )
 
-// copyBytes is the size of one write: large enough to be cheap, small enough
-// that a cancelled Put ends soon.
-const copyBytes = 256 << 10
-
 // attemptsMax bounds how often a Put starts anew because a temporary file or a
 // folder was removed under it.
 const attemptsMax = 3
@@ -184,7 +180,7 @@ func (s *Store) writeTemp(ctx context.Context, body *io.SectionReader) (name str
 	if err != nil {
 		return "", objstore.Info{}, err
 	}
-	version, err := copyBody(ctx, f, body)
+	version, err := s.copyBody(ctx, f, body)
 	if err == nil {
 		err = f.Sync() // never again on this file if it fails
 	}
@@ -222,31 +218,27 @@ func (s *Store) createTemp() (string, vfs.File, error) {
 
 // copyBody writes the whole body and returns its version, if it is small
 // enough to have one.
-func copyBody(ctx context.Context, f io.Writer, body *io.SectionReader) (objstore.Version, error) {
-	size := body.Size()
-	buf := make([]byte, min(size, copyBytes))
+func (s *Store) copyBody(ctx context.Context, f vfs.File, body *io.SectionReader) (objstore.Version, error) {
+	size, off := body.Size(), int64(0)
 	hash := blake3.New()
-	for off := int64(0); off < size; {
+	err := s.bulk.Write(f, size, func(p []byte) error {
 		if err := ctx.Err(); err != nil {
-			return "", err
+			return err
 		}
-		p := buf[:min(size-off, int64(len(buf)))]
 		if n, err := body.ReadAt(p, off); n < len(p) {
 			if err == nil || errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
-			return "", fmt.Errorf("read the body at byte %d: %w", off+int64(n), err)
+			return fmt.Errorf("read the body at byte %d: %w", off+int64(n), err)
 		}
+		off += int64(len(p))
 		if size <= objstore.MutableSizeMax {
 			hash.Write(p)
 		}
-		if _, err := f.Write(p); err != nil {
-			return "", err
-		}
-		off += int64(len(p))
-	}
-	if size > objstore.MutableSizeMax {
-		return "", nil
+		return nil
+	})
+	if err != nil || size > objstore.MutableSizeMax {
+		return "", err
 	}
 	return objstore.Version(fmt.Sprintf("%x", hash.Sum(nil))), nil
 }

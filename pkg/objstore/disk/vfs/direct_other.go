@@ -1,0 +1,7 @@
+//go:build !linux
+
+package vfs
+
+import "errors"
+
+func (f osFile) direct(bool) error { return errors.ErrUnsupported }

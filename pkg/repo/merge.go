@@ -11,6 +11,15 @@ import (
 const (
 	segmentsMerge = 32
 	segmentsKeep  = 16
+
+	// segmentsForce is the number above which a publication merges whatever that
+	// costs: the root holds SegmentsMax.
+	segmentsForce = SegmentsMax - 8
+	// mergeFetchMax is how many bytes of segments that are not on this machine a
+	// publication otherwise fetches to merge them: a moment's work.
+	mergeFetchMax = 2 << 20
+	// mergeLeast is the number of segments below which merging waits for others.
+	mergeLeast = 8
 )
 
 // merged is a segment that replaces others.
@@ -31,11 +40,17 @@ func (p *publication) merge(ctx context.Context, base *Root, env Env) (Env, erro
 		keys = append(keys, s.Key)
 	}
 	if p.merged == nil || !containsAll(keys, p.merged.from) {
-		m, err := p.s.merge(ctx, chooseMerge(all))
+		far, err := p.s.d.far(ctx, keys)
 		if err != nil {
 			return Env{}, err
 		}
-		p.merged = m
+		from := affordMerge(all, chooseMerge(all), far)
+		if len(from) == 0 {
+			return env, nil
+		}
+		if p.merged, err = p.s.merge(ctx, from); err != nil {
+			return Env{}, err
+		}
 	}
 	for _, key := range p.merged.from {
 		own := func(s Segment) bool { return s.Key == key }
@@ -81,4 +96,41 @@ func chooseMerge(all []Segment) []string {
 		sum += s.Chunks
 	}
 	return keys
+}
+
+// affordMerge returns of the segments to be merged those that this machine can
+// read without fetching more than mergeFetchMax, the smallest first, given the
+// sizes of those that it must fetch: none if they are too few. When the root
+// gets full it returns them all. Who has the segments merges them some day, or
+// whoever is last.
+func affordMerge(all []Segment, from []string, far map[string]int64) []string {
+	if len(all) > segmentsForce {
+		return from
+	}
+	var fetch int64
+	for i, key := range from {
+		if fetch += far[key]; fetch > mergeFetchMax {
+			from = from[:i]
+			break
+		}
+	}
+	if len(from) < mergeLeast {
+		return nil
+	}
+	return from
+}
+
+// far returns the sizes of the segments whose bytes are not on this machine.
+func (d *Direct) far(ctx context.Context, keys []string) (map[string]int64, error) {
+	snap, err := d.packs.Snapshot(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	sizes := map[string]int64{}
+	for _, info := range snap.Describe() {
+		if !info.Near {
+			sizes[info.Key] = info.Size
+		}
+	}
+	return sizes, nil
 }

@@ -41,7 +41,7 @@ type span struct {
 const (
 	// headGuess is how much of a segment is read to open it: small ones are then
 	// here as a whole, and so are the pack tables of many.
-	headGuess = 32 << 10
+	headGuess = 16 << 10
 
 	// wholeMax is the size up to which a segment is fetched as a whole when it
 	// is first asked: no more than what asking it twice costs.

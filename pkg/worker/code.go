@@ -101,6 +101,7 @@ func layTree(ctx context.Context, dir string, t tree.Root, r chunk.Reader) error
 	}
 	defer func() { _ = root.Close() }()
 	l := newLayer(ctx, root, r, "code")
+	defer l.leave()
 	if err := l.dir("", t); err != nil {
 		return err
 	}

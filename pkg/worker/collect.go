@@ -28,15 +28,19 @@ type collector struct {
 	build  *tree.Builder
 	none   tree.Root // the directory without entries, once it was needed
 	bytes  int64
+	files  []string // the names in out, if all are files
+	deep   bool     // not all are
 }
 
 // collect stores the folder out in the folder task as a tree whose entries
 // carry no attributes, and returns it with its bytes. Nothing is followed out
-// of it, except links to inputs, which become those inputs.
-func collect(ctx context.Context, task string, inputs []task.Input, s chunk.Store, w *chunk.Writer) (tree.Root, int64, error) {
-	out, err := openOut(task)
+// of it, except links to inputs, which become those inputs. Stored files are
+// removed if there is nothing else; bare reports whether out is empty then, and
+// as it was before the program ran.
+func collect(ctx context.Context, task string, inputs []task.Input, s chunk.Store, w *chunk.Writer) (root tree.Root, bytes int64, bare bool, err error) {
+	out, plain, err := openOut(task)
 	if err != nil {
-		return tree.Root{}, 0, err
+		return tree.Root{}, 0, false, err
 	}
 	defer func() { _ = out.Close() }()
 	c := &collector{
@@ -44,38 +48,48 @@ func collect(ctx context.Context, task string, inputs []task.Input, s chunk.Stor
 		build: tree.NewBuilder(s),
 	}
 	if _, err := c.dir(""); err != nil {
-		return tree.Root{}, 0, err
+		return tree.Root{}, 0, false, err
 	}
-	root, err := c.build.Finish(ctx)
-	if err != nil {
-		return tree.Root{}, 0, fmt.Errorf("store outputs: %w", err)
+	if root, err = c.build.Finish(ctx); err != nil {
+		return tree.Root{}, 0, false, fmt.Errorf("store outputs: %w", err)
 	}
-	return root, c.bytes, nil
+	return root, c.bytes, plain && c.remove(), nil
+}
+
+// remove removes what was stored, and reports whether out is empty. What it
+// leaves is removed before the next task.
+func (c *collector) remove() bool {
+	for _, name := range c.files {
+		if c.deep || c.out.Remove(name) != nil {
+			return false
+		}
+	}
+	return !c.deep
 }
 
 // openOut opens the output folder, unless the program put something else in
-// its place.
-func openOut(task string) (*os.Root, error) {
+// its place. It is plain if the program left it its mode.
+func openOut(task string) (out *os.Root, plain bool, err error) {
 	dir := filepath.Join(task, "out")
 	before, err := os.Lstat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, refusef("the program removed the folder out")
+		return nil, false, refusef("the program removed the folder out")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("store outputs: %w", err)
+		return nil, false, fmt.Errorf("store outputs: %w", err)
 	}
 	if !before.IsDir() {
-		return nil, refusef("the program replaced the folder out by a %s", kindOf(before.Mode()))
+		return nil, false, refusef("the program replaced the folder out by a %s", kindOf(before.Mode()))
 	}
-	out, err := os.OpenRoot(dir)
+	out, err = os.OpenRoot(dir)
 	if err != nil {
-		return nil, unreadable("folder", "", err)
+		return nil, false, unreadable("folder", "", err)
 	}
 	if now, err := out.Stat("."); err != nil || !os.SameFile(before, now) {
 		_ = out.Close()
-		return nil, refusef("the folder out was replaced while it was stored")
+		return nil, false, refusef("the folder out was replaced while it was stored")
 	}
-	return out, nil
+	return out, before.Mode().Perm() == 0o755, nil
 }
 
 // unreadable reports that an output can't be read: the program's doing if it
@@ -113,6 +127,9 @@ func (c *collector) dir(p string) (int, error) {
 		}
 		if err := c.entry(at); err != nil {
 			return 0, err
+		}
+		if p == "" {
+			c.files, c.deep = append(c.files, e.Name()), c.deep || e.IsDir()
 		}
 	}
 	return len(entries), nil

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // clear leaves dir an empty, writable folder, whatever it was: a folder with
@@ -30,6 +31,33 @@ func clear(dir string) error {
 		return fmt.Errorf("clear %s: %w", dir, err)
 	}
 	return nil
+}
+
+// restTime is how long a folder must have been left alone before its version
+// is remembered: longer than the tick of any file system's clock, within which
+// a second change would not show.
+const restTime = 3 * time.Second
+
+// stillness remembers a folder as it was left, to see that no name in it has
+// changed without reading it.
+type stillness struct{ version FileVersion }
+
+// holds reports whether the folder is as it was noted.
+func (s *stillness) holds(dir string) bool {
+	info, err := os.Lstat(dir)
+	return err == nil && s.version.Changed != 0 && VersionOf(info) == s.version
+}
+
+// note remembers the folder, unless it was changed just now.
+func (s *stillness) note(dir string, now time.Time) {
+	s.version = FileVersion{}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return
+	}
+	if v := VersionOf(info); v.Changed != 0 && now.Sub(time.Unix(0, v.Changed)) >= restTime {
+		s.version = v
+	}
 }
 
 // empty removes everything in the folder dir.

@@ -8,31 +8,40 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/pipeline/task"
 )
 
-// layInputs makes dir hold the inputs of a task and nothing else, and returns
+// inputFolder is the folder in, with what is known of it from the last task.
+type inputFolder struct {
+	dir   string
+	names []string // of the inputs that it had
+	still stillness
+}
+
+// lay makes the folder hold the inputs of a task and nothing else, and returns
 // their bytes. From one datum of a pipeline to the next the inputs' names stay,
 // so their folders do too: each change of a name costs the disk's journal.
-func layInputs(ctx context.Context, dir string, inputs []task.Input, r chunk.Reader) (int64, error) {
+func (f *inputFolder) lay(ctx context.Context, inputs []task.Input, r chunk.Reader, now time.Time) (int64, error) {
 	var names []string
 	for _, in := range inputs {
 		names = append(names, in.Name)
 	}
 	slices.Sort(names)
 	names = slices.Compact(names)
-	kept, err := emptyInputs(dir, names)
+	kept, err := f.empty(names, now)
 	if err != nil {
 		return 0, err
 	}
-	root, err := os.OpenRoot(dir)
+	root, err := os.OpenRoot(f.dir)
 	if err != nil {
 		return 0, fmt.Errorf("lay out inputs: %w", err)
 	}
 	defer func() { _ = root.Close() }()
 	l := newLayer(ctx, root, r, "input")
+	defer l.leave()
 	if l.whole = kept; kept {
 		for _, name := range names {
 			l.dirs = append(l.dirs, name)
@@ -53,14 +62,19 @@ func layInputs(ctx context.Context, dir string, inputs []task.Input, r chunk.Rea
 	return l.bytes, l.finish()
 }
 
-// emptyInputs empties the folder dir, and reports whether it left an empty,
-// writable folder for each name in it because dir itself is as it is to be.
-func emptyInputs(dir string, names []string) (kept bool, err error) {
-	if !isWhole(dir, names) {
-		return false, clear(dir)
+// empty empties the folder, and reports whether it left an empty, writable
+// folder for each name in it because the folder itself is as it is to be.
+func (f *inputFolder) empty(names []string, now time.Time) (kept bool, err error) {
+	if !slices.Equal(names, f.names) || !f.still.holds(f.dir) {
+		if !isWhole(f.dir, names) {
+			f.names = nil
+			return false, clear(f.dir)
+		}
+		f.names = names
+		f.still.note(f.dir, now)
 	}
 	for _, name := range names {
-		if err := clear(filepath.Join(dir, name)); err != nil {
+		if err := clear(filepath.Join(f.dir, name)); err != nil {
 			return false, err
 		}
 	}

@@ -39,6 +39,8 @@ type layer struct {
 	made  map[string]bool // the same
 	whole bool            // the root needs no finish: no name in it changed
 	links []link          // made last, when all else is there
+	near  *os.Root        // the folder of the last file, so that it is not looked up for each
+	at    string          // where that is
 }
 
 type link struct{ path, target string }
@@ -103,16 +105,47 @@ func (l *layer) clash(p string) error {
 	return refusef("%s %s is there twice, as a file and a directory or in another spelling, which this disk can't hold", l.what, p)
 }
 
+// folder returns the folder of p, which is there.
+func (l *layer) folder(p string) (*os.Root, error) {
+	dir := path.Dir(p)
+	if dir == "." {
+		return l.root, nil
+	}
+	if l.near != nil && l.at == dir {
+		return l.near, nil
+	}
+	l.leave()
+	near, err := l.root.OpenRoot(filepath.FromSlash(dir))
+	if err != nil {
+		return nil, fmt.Errorf("lay out %s %s: %w", l.what, p, err)
+	}
+	l.near, l.at = near, dir
+	return near, nil
+}
+
+// leave closes the folder of the last file.
+func (l *layer) leave() {
+	if l.near != nil {
+		_ = l.near.Close()
+		l.near = nil
+	}
+}
+
 // file writes one file, read-only.
 func (l *layer) file(p string, e tree.Entry) error {
 	if err := l.mkdir(path.Dir(p)); err != nil {
 		return err
 	}
+	dir, err := l.folder(p)
+	if err != nil {
+		return err
+	}
+	name := path.Base(p)
 	mode := fs.FileMode(0o444)
 	if e.Exec {
 		mode = 0o555
 	}
-	f, err := l.root.OpenFile(filepath.FromSlash(p), os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	f, err := dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if errors.Is(err, fs.ErrExist) {
 		return l.clash(p)
 	}
@@ -120,21 +153,42 @@ func (l *layer) file(p string, e tree.Entry) error {
 		return l.disk(p, err)
 	}
 	defer func() { _ = f.Close() }()
-	if e.Content.Size > 0 {
-		c, err := chunk.OpenContent(l.ctx, l.r, e.Content)
-		if err != nil {
-			return fmt.Errorf("read %s %s: %w", l.what, p, err)
-		}
-		defer func() { _ = c.Close() }()
-		if _, err := c.WriteTo(f); err != nil {
-			return fmt.Errorf("lay out %s %s: %w", l.what, p, err)
-		}
+	if err := l.fill(f, e.Content); err != nil {
+		return fmt.Errorf("lay out %s %s: %w", l.what, p, err)
 	}
 	l.bytes += e.Content.Size
 	if err := errors.Join(fixMode(f, mode), f.Close()); err != nil {
 		return fmt.Errorf("lay out %s %s: %w", l.what, p, err)
 	}
-	return l.fixTime(p)
+	if err := dir.Chtimes(name, fixedTime, fixedTime); err != nil {
+		return fmt.Errorf("lay out %s %s: %w", l.what, p, err)
+	}
+	return nil
+}
+
+// fill writes a content into a new file.
+func (l *layer) fill(f *os.File, c chunk.Content) error {
+	if c.Size == 0 {
+		return nil
+	}
+	if c.Depth == 0 { // one chunk: nothing to fetch ahead
+		b, err := l.r.Get(l.ctx, chunk.Data, c.ID)
+		if err != nil {
+			return err
+		}
+		if int64(len(b)) != c.Size {
+			return fmt.Errorf("chunk %v has %d bytes, not %d: %w", c.ID.Short(), len(b), c.Size, chunk.ErrCorrupt)
+		}
+		_, err = f.Write(b)
+		return err
+	}
+	r, err := chunk.OpenContent(l.ctx, l.r, c)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = r.Close() }()
+	_, err = r.WriteTo(f)
+	return err
 }
 
 // fixMode gives a new file its mode, which the umask may have narrowed. (Asking
@@ -175,6 +229,7 @@ func (l *layer) link(p string, e tree.Entry) error {
 // finish makes the links, fixes the folders' times and makes them read-only,
 // the root too.
 func (l *layer) finish() error {
+	l.leave()
 	for _, k := range l.links {
 		err := l.root.Symlink(filepath.FromSlash(k.target), filepath.FromSlash(k.path))
 		if errors.Is(err, fs.ErrExist) {

@@ -23,6 +23,9 @@ const lineSizeMax = 200
 
 // storeLog keeps what the program printed and returns its last line.
 func (w *Worker) storeLog(ctx context.Context, res *task.Result) (string, error) {
+	if info, err := os.Lstat(w.file("log")); err == nil && info.Size() == 0 {
+		return "", nil
+	}
 	f, err := os.Open(w.file("log"))
 	if err != nil {
 		return "", fmt.Errorf("store log: %w", err)

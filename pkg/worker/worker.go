@@ -35,6 +35,9 @@ type Worker struct {
 	store  chunk.Store
 	params chunk.Params
 	code   codeFolder
+	in     inputFolder
+	tmp    stillness // of the empty folder tmp
+	bare   bool      // out is empty and as it is to be
 }
 
 // New makes a worker that cuts outputs by params.
@@ -57,6 +60,7 @@ func New(params chunk.Params, o Options) (*Worker, error) {
 		return nil, fmt.Errorf("worker folder: %w", err)
 	}
 	w := &Worker{opts: o, params: params}
+	w.in = inputFolder{dir: w.path("in")}
 	w.code = codeFolder{dir: w.path("code"), probe: w.file("clock")}
 	return w, clear(w.path())
 }
@@ -90,7 +94,7 @@ func (w *Worker) run(ctx context.Context, t task.Task, s chunk.Store, res *task.
 		w.store, w.writer = s, writer
 	}
 	at := w.opts.Now()
-	in, err := w.prepare(ctx, t)
+	in, err := w.prepare(ctx, t, at)
 	res.Stats.Fetch, res.Stats.BytesIn = w.opts.Now().Sub(at), in
 	if err != nil {
 		return err
@@ -109,7 +113,7 @@ func (w *Worker) run(ctx context.Context, t task.Task, s chunk.Store, res *task.
 	if res.Outcome, res.Reason = judge(t, exit, timedOut, last); res.Outcome != task.Succeeded {
 		return nil
 	}
-	res.Output, res.Stats.BytesOut, err = collect(ctx, w.path(), t.Inputs, s, w.writer)
+	res.Output, res.Stats.BytesOut, w.bare, err = collect(ctx, w.path(), t.Inputs, s, w.writer)
 	if err != nil {
 		res.Outcome = task.Crashed
 	}
@@ -118,11 +122,18 @@ func (w *Worker) run(ctx context.Context, t task.Task, s chunk.Store, res *task.
 
 // prepare lays out everything that the program finds, and returns the bytes of
 // its inputs.
-func (w *Worker) prepare(ctx context.Context, t task.Task) (int64, error) {
-	for _, dir := range []string{"out", "tmp"} {
-		if err := clear(w.path(dir)); err != nil {
+func (w *Worker) prepare(ctx context.Context, t task.Task, now time.Time) (int64, error) {
+	if !w.bare {
+		if err := clear(w.path("out")); err != nil {
 			return 0, err
 		}
+	}
+	w.bare = false
+	if tmp := w.path("tmp"); !w.tmp.holds(tmp) {
+		if err := clear(tmp); err != nil {
+			return 0, err
+		}
+		w.tmp.note(tmp, now)
 	}
 	if err := w.code.prepare(ctx, t.Code, w.store); err != nil {
 		return 0, err
@@ -136,7 +147,7 @@ func (w *Worker) prepare(ctx context.Context, t task.Task) (int64, error) {
 	if err := w.clearLog(); err != nil {
 		return 0, fmt.Errorf("prepare task: %w", err)
 	}
-	return layInputs(ctx, w.path("in"), t.Inputs, w.store)
+	return w.in.lay(ctx, t.Inputs, w.store, now)
 }
 
 // clearLog makes the log empty.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -76,11 +77,22 @@ func cmdBranch(a *app) *cobra.Command {
 			return a.done(a.move(cmd.Context(), repo.Protect{Repo: name, Branch: branch, Principals: args[1:]}), what, args[0])
 		},
 	}
+	unprotect := &cobra.Command{
+		Use: "unprotect REPO@BRANCH", Short: "Let everybody with the right to write move a branch again",
+		Example: "  dvx branch unprotect sales@main", Args: exactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name, branch, err := splitBranch(args[0])
+			if err != nil {
+				return err
+			}
+			return a.done(a.move(cmd.Context(), repo.Protect{Repo: name, Branch: branch}), "unprotected", args[0])
+		},
+	}
 	remove := &cobra.Command{
 		Use: "delete REPO@BRANCH", Short: "Remove a branch", Example: "  dvx branch delete images@staging", Args: exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.branchDelete(cmd, args[0]) },
 	}
-	cmd.AddCommand(create, list, move, protect, remove)
+	cmd.AddCommand(create, list, move, protect, unprotect, remove)
 	return cmd
 }
 
@@ -173,10 +185,6 @@ func (a *app) branchReset(cmd *cobra.Command, at, to string) error {
 	if err != nil {
 		return err
 	}
-	v, err := s.View(ctx)
-	if err != nil {
-		return err
-	}
 	res, err := repo.Resolve(ctx, s, to)
 	if err != nil {
 		return err
@@ -184,12 +192,30 @@ func (a *app) branchReset(cmd *cobra.Command, at, to string) error {
 	if res.Repo != name {
 		return usagef("%s is another repo than %s", to, name)
 	}
-	b, ok := v.Repos[name].Branches[branch]
-	if !ok {
-		return fmt.Errorf("%s: %w", at, repo.ErrRefNotFound)
+	b, err := a.sealedBranch(ctx, s, name, branch)
+	if err != nil {
+		return err
 	}
 	err = a.move(ctx, repo.MoveBranch{Repo: name, Branch: branch, Expect: b.Commit, To: res.ID, Force: true})
 	return a.done(err, "reset", at+" to "+res.ID.Short())
+}
+
+// sealedBranch returns a branch that is to be moved, once what was written to it
+// is a version that can be gone back to.
+func (a *app) sealedBranch(ctx context.Context, s repo.Store, name, branch string) (repo.Branch, error) {
+	op, err := opID("")
+	if err != nil {
+		return repo.Branch{}, err
+	}
+	v, err := repo.SealFirst(ctx, s, op, name, branch)
+	if err != nil {
+		return repo.Branch{}, err
+	}
+	b, ok := v.Repos[name].Branches[branch]
+	if !ok {
+		err = fmt.Errorf("%s@%s: %w", name, branch, repo.ErrRefNotFound)
+	}
+	return b, err
 }
 
 func (a *app) branchDelete(cmd *cobra.Command, at string) error {
@@ -201,13 +227,9 @@ func (a *app) branchDelete(cmd *cobra.Command, at string) error {
 	if err != nil {
 		return err
 	}
-	v, err := s.View(ctx)
+	b, err := a.sealedBranch(ctx, s, name, branch)
 	if err != nil {
 		return err
-	}
-	b, ok := v.Repos[name].Branches[branch]
-	if !ok {
-		return fmt.Errorf("%s: %w", at, repo.ErrRefNotFound)
 	}
 	return a.done(a.move(ctx, repo.DeleteBranch{Repo: name, Branch: branch, Expect: b.Commit}), "deleted", at)
 }

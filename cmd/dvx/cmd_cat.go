@@ -54,18 +54,18 @@ func openFile(ctx context.Context, s repo.Store, expr string) (repo.Resolved, tr
 
 // openEntry resolves a ref with any path.
 func openEntry(ctx context.Context, s repo.Store, expr string) (repo.Resolved, tree.Entry, chunk.Reader, error) {
-	res, r, err := openRef(ctx, s, expr)
+	v, res, err := repo.LookRef(ctx, s, expr)
 	if err != nil {
 		return res, tree.Entry{}, nil, err
 	}
-	if res.ID.IsZero() {
+	if res.ID.IsZero() && v.Open == nil {
 		return res, tree.Entry{}, nil, fmt.Errorf("%s has no version yet: %w", expr, repo.ErrRefNotFound)
 	}
-	e, err := tree.Open(r, res.Commit.Tree).Lookup(ctx, res.Path)
+	e, err := v.Tree().Lookup(ctx, res.Path)
 	if err != nil {
-		return res, e, r, fmt.Errorf("%s: %w", expr, err)
+		return res, e, v.Chunks, fmt.Errorf("%s: %w", expr, err)
 	}
-	return res, e, r, nil
+	return res, e, v.Chunks, nil
 }
 
 // copyContent writes a file's bytes to w, each verified before it is written.

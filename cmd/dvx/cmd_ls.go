@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -48,11 +49,11 @@ func (a *app) ls(cmd *cobra.Command, args []string, recursive, long bool) error 
 	if err != nil {
 		return err
 	}
-	res, r, err := openRef(ctx, s, expr)
-	if err != nil || res.ID.IsZero() {
+	v, res, err := repo.LookRef(ctx, s, expr)
+	if err != nil || res.ID.IsZero() && v.Open == nil {
 		return err
 	}
-	t := tree.Open(r, res.Commit.Tree)
+	t := v.Tree()
 	w := bufio.NewWriter(a.out)
 	show := a.entryPrinter(w, long)
 	e, err := t.Lookup(ctx, res.Path)

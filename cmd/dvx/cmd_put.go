@@ -83,6 +83,7 @@ func (a *app) report(o repo.CommitOptions, res repo.CommitResult, what string) e
 // putFlags say what put stores.
 type putFlags struct {
 	commit      commitFlags
+	open        bool
 	recursive   bool
 	nonportable bool
 	skipSpecial bool
@@ -97,7 +98,11 @@ func cmdPut(a *app) *cobra.Command {
 directory to put FILE into.
 
 With -r, FILE is a directory: what is in it and not ignored (.dvxignore) is put below PATH, as one version. Files
-that are there and not in the directory stay.`,
+that are there and not in the directory stay.
+
+With --open the file is written to the branch's open commit, as S3 clients do: it is durable and visible to readers of
+the branch at once, and becomes a version, with all else that was written, when the branch is sealed (dvx seal, or a
+daemon after a pause). Pipelines do not see it before.`,
 		Example: `  dvx put a.png images@main:/2026/a.png
   dvx put -r ./scans images@main:/2026/scans
   curl -s localhost/report | dvx put - reports@main:/today.json -m "today's report"`,
@@ -107,6 +112,7 @@ that are there and not in the directory stay.`,
 	cmd.Flags().BoolVarP(&flags.recursive, "recursive", "r", false, "put a directory with all below it")
 	cmd.Flags().BoolVar(&flags.nonportable, "allow-nonportable", false, "accept names that some systems can't hold")
 	cmd.Flags().BoolVar(&flags.skipSpecial, "skip-special", false, "leave out devices, sockets and pipes")
+	cmd.Flags().BoolVar(&flags.open, "open", false, "write to the branch's open commit, and make no version yet")
 	flags.commit.add(cmd, putPolicies)
 	return cmd
 }
@@ -145,6 +151,9 @@ func (a *app) put(ctx context.Context, file, to string, flags putFlags) error {
 		return err
 	}
 	p := putter{app: a, store: s, flags: flags, ref: name + "@" + branch, path: strings.Trim(path, "/")}
+	if flags.recursive && flags.open {
+		return usagef("--open takes one file; put a directory as a version, without it")
+	}
 	if flags.recursive {
 		return p.dir(ctx, name, branch, file)
 	}
@@ -161,6 +170,9 @@ func (a *app) put(ctx context.Context, file, to string, flags putFlags) error {
 	}
 	if err := p.check(ctx, tree.File); err != nil {
 		return err
+	}
+	if flags.open {
+		return p.putOpen(ctx, name, branch, exec, in)
 	}
 	o, err := flags.commit.options(name, branch, "put "+p.path)
 	if err != nil {

@@ -243,10 +243,11 @@ func (c *committer) replayed(ctx context.Context) (CommitResult, bool, error) {
 
 // inSession makes the commit within one session.
 func (c *committer) inSession(ctx context.Context) (CommitResult, error) {
-	head, err := c.head(ctx)
+	v, err := SealFirst(ctx, c.s, c.o.Op, c.o.Repo, c.o.Branch)
 	if err != nil {
 		return CommitResult{}, err
 	}
+	head := v.Repos[c.o.Repo].Branches[c.o.Branch].Commit
 	base := head
 	if c.o.Expect != nil {
 		base = *c.o.Expect

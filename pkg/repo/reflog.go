@@ -132,13 +132,13 @@ type UndoOptions struct {
 // was taken back; ErrRefNotFound if none of the branch is remembered, or not
 // that one, ErrConflict if the branch is moved meanwhile.
 func Undo(ctx context.Context, s Store, o UndoOptions) (RefMove, error) {
+	v, err := SealFirst(ctx, s, o.Op, o.Repo, o.Branch)
+	if err != nil {
+		return RefMove{}, err
+	}
 	last, err := findMove(ctx, s, o)
 	if err != nil {
 		return RefMove{}, fmt.Errorf("undo %s@%s: %w", o.Repo, o.Branch, err)
-	}
-	v, err := s.View(ctx)
-	if err != nil {
-		return RefMove{}, err
 	}
 	now, there := v.Repos[o.Repo].Branches[o.Branch]
 	var op Op

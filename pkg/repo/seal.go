@@ -138,3 +138,26 @@ func (t *Txn) changes(repo, branch string) bool {
 	}
 	return false
 }
+
+// SealFirst makes the writes of a branch that are not sealed yet its next
+// version, if there are any, and returns the names as they are then: what who
+// means to move a branch begins with. op is the operation that follows.
+func SealFirst(ctx context.Context, s Store, op OpID, repo, branch string) (*View, error) {
+	v, err := s.View(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, open := v.Open[OpenKey(repo, branch)]; !open {
+		return v, nil
+	}
+	if _, err := s.Move(ctx, Txn{Op: sealOp(op), Ops: []Op{Seal{Repo: repo, Branch: branch}}}); err != nil {
+		return nil, err
+	}
+	return s.View(ctx)
+}
+
+// sealOp returns the operation ID of the seal that comes before an operation.
+func sealOp(op OpID) OpID {
+	h := deriveHash("dvx 2026-11 v1 seal before", op[:])
+	return OpID(h[:len(op)])
+}

@@ -197,3 +197,19 @@ func (m *materialized) extend(ctx context.Context, r chunk.Reader, from tree.Roo
 	next.root, err = tree.Apply(ctx, over{m.mem, r}, m.root, writes.edits)
 	return next, err
 }
+
+// LookRef resolves expr and opens what it names for reading: of a branch what
+// is visible of it, of anything else the version, whose directory is then the
+// Visible's Root.
+func LookRef(ctx context.Context, s Store, expr string) (Visible, Resolved, error) {
+	res, err := Resolve(ctx, s, expr)
+	if err != nil {
+		return Visible{}, Resolved{}, err
+	}
+	if res.Branch != "" && res.Ref.At.IsZero() && len(res.Ref.Steps) == 0 {
+		v, err := Look(ctx, s, res.Repo, res.Branch)
+		return v, res, err
+	}
+	r, err := s.Reader(ctx, res.Scope())
+	return Visible{Gen: res.Gen, Head: res.ID, Root: res.Commit.Tree, Chunks: r}, res, err
+}

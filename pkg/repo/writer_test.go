@@ -266,10 +266,11 @@ func TestMovesSealFirst(t *testing.T) {
 	}
 	o, _ := d.NewOp()
 	at, _ := headNow(t, d, "a", "main")
+	mustOpenPut(t, w, "last", "1")
 	if _, err := d.Move(ownerCtx(t), Txn{Op: o, Ops: []Op{MoveBranch{Repo: "a", Branch: "main", Expect: at, To: first, Force: true}}}); !errors.Is(err, ErrConflict) {
 		t.Errorf("reset of what the caller has not seen: %v", err)
 	}
-	if get(t, d, "a:/later") != "1" {
+	if get(t, d, "a:/later") != "1" || get(t, d, "a:/last") != "1" {
 		t.Error("an open write is lost")
 	}
 	checkStore(t, objects)

@@ -111,11 +111,10 @@ func entryTo(path string, e tree.Entry) *dvxv1.Entry {
 // ListEntries implements dvxv1.CommitServiceServer.
 func (c *commitService) ListEntries(req *dvxv1.ListEntriesRequest, stream grpc.ServerStreamingServer[dvxv1.ListEntriesResponse]) error {
 	ctx := stream.Context()
-	res, r, err := c.resolve(ctx, req.GetRef())
+	t, _, res, err := c.visible(ctx, req.GetRef())
 	if err != nil {
 		return err
 	}
-	t := tree.Open(r, res.Commit.Tree)
 	if !req.GetRecursive() {
 		for e, err := range t.Entries(ctx, res.Path, "") {
 			if err != nil {
@@ -145,11 +144,11 @@ func (c *commitService) ListEntries(req *dvxv1.ListEntriesRequest, stream grpc.S
 // ReadFile implements dvxv1.CommitServiceServer.
 func (c *commitService) ReadFile(req *dvxv1.ReadFileRequest, stream grpc.ServerStreamingServer[dvxv1.ReadFileResponse]) error {
 	ctx := stream.Context()
-	res, r, err := c.resolve(ctx, req.GetRef())
+	t, r, res, err := c.visible(ctx, req.GetRef())
 	if err != nil {
 		return err
 	}
-	e, err := tree.Open(r, res.Commit.Tree).Lookup(ctx, res.Path)
+	e, err := t.Lookup(ctx, res.Path)
 	if err != nil {
 		return err
 	}
@@ -215,70 +214,4 @@ func (c *commitService) Diff(req *dvxv1.DiffRequest, stream grpc.ServerStreaming
 		}
 	}
 	return nil
-}
-
-// WriteFile implements dvxv1.CommitServiceServer.
-func (c *commitService) WriteFile(stream grpc.ClientStreamingServer[dvxv1.WriteFileRequest, dvxv1.WriteFileResponse]) error {
-	ctx := stream.Context()
-	first, err := stream.Recv()
-	if err != nil {
-		return err
-	}
-	ref, err := repo.ParseRef(first.GetRef())
-	if err != nil {
-		return err
-	}
-	if !ref.HasPath || ref.Path == "" || len(ref.Steps) > 0 || !ref.At.IsZero() {
-		return fmt.Errorf("%s: want REPO@BRANCH:/PATH: %w", first.GetRef(), fs.ErrInvalid)
-	}
-	o := repo.CommitOptions{Repo: ref.Repo, Branch: ref.Name, Message: first.GetMessage(), Time: c.s.opts.Now()}
-	if o.Policy, err = policyFrom(first.GetOnConflict()); err != nil {
-		return err
-	}
-	if len(first.GetExpect()) > 0 {
-		id, err := idFrom(first.GetExpect())
-		if err != nil {
-			return err
-		}
-		o.Expect = &id
-	}
-	if err := c.s.allow(ctx, auth.Write, auth.Resource{Repo: o.Repo, Branch: o.Branch}); err != nil {
-		return err
-	}
-	switch len(first.GetOpId()) {
-	case len(o.Op):
-		copy(o.Op[:], first.GetOpId())
-	case 0:
-		if o.Op, err = newOp(o.Time); err != nil {
-			return err
-		}
-	default:
-		return fmt.Errorf("operation id of %d bytes: %w", len(first.GetOpId()), fs.ErrInvalid)
-	}
-	in := &pieceReader{rest: first.GetData(), next: func() ([]byte, error) {
-		m, err := stream.Recv()
-		return m.GetData(), err
-	}}
-	res, err := repo.PutFile(ctx, c.s.opts.Store, o, ref.Path, tree.Entry{}, in)
-	on := auth.Resource{Repo: o.Repo, Branch: o.Branch, Path: ref.Path}
-	c.s.record(ctx, dvxv1.CommitService_WriteFile_FullMethodName, on.String(), o.Op, toStatus(ctx, c.s.opts.Log, "WriteFile", err))
-	if err != nil {
-		return err
-	}
-	return stream.SendAndClose(&dvxv1.WriteFileResponse{Commit: idBytes(res.ID), Unchanged: res.Unchanged})
-}
-
-func policyFrom(p dvxv1.ConflictPolicy) (repo.Policy, error) {
-	switch p {
-	case dvxv1.ConflictPolicy_CONFLICT_POLICY_UNSPECIFIED, dvxv1.ConflictPolicy_CONFLICT_POLICY_REBASE:
-		return repo.Rebase, nil
-	case dvxv1.ConflictPolicy_CONFLICT_POLICY_EXPECT_PARENT:
-		return repo.ExpectParent, nil
-	case dvxv1.ConflictPolicy_CONFLICT_POLICY_REBASE_DISJOINT:
-		return repo.RebaseDisjoint, nil
-	case dvxv1.ConflictPolicy_CONFLICT_POLICY_OVERWRITE:
-		return repo.Overwrite, nil
-	default:
-		return 0, fmt.Errorf("conflict policy %d is not known: %w", p, fs.ErrInvalid)
-	}
 }

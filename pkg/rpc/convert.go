@@ -40,6 +40,11 @@ func viewTo(v *repo.View) *dvxv1.View {
 			Name: name, Description: r.Description, DefaultBranch: r.Default,
 			Branches: branchesTo(r.Branches), Specs: branchesTo(r.Specs),
 		}
+		for _, b := range m.Branches {
+			if o, ok := v.Open[repo.OpenKey(name, b.GetName())]; ok {
+				b.Open = openTo(o)
+			}
+		}
 		if !r.Created.IsZero() {
 			m.Created = timestamppb.New(r.Created)
 		}
@@ -84,6 +89,14 @@ func viewFrom(m *dvxv1.View) (*repo.View, error) {
 				return nil, err
 			}
 			r.Tags[t.GetName()] = repo.Tag{Commit: id, Gen: t.GetGeneration(), Owner: t.GetOwner(), Message: t.GetMessage()}
+		}
+		for _, b := range rm.GetBranches() {
+			if o := b.GetOpen(); o != nil {
+				if v.Open == nil {
+					v.Open = map[string]repo.OpenCommit{}
+				}
+				v.Open[repo.OpenKey(rm.GetName(), b.GetName())] = openFrom(o, r.Branches[b.GetName()].Commit)
+			}
 		}
 		v.Repos[rm.GetName()] = r
 	}
@@ -137,6 +150,8 @@ func opTo(op repo.Op) (*dvxv1.Op, error) {
 		return &dvxv1.Op{Op: &dvxv1.Op_MoveSpec{MoveSpec: &dvxv1.MoveSpec{Repo: o.Repo, Branch: o.Branch, Expect: idBytes(o.Expect), To: idBytes(o.To)}}}, nil
 	case repo.Protect:
 		return &dvxv1.Op{Op: &dvxv1.Op_Protect{Protect: &dvxv1.Protect{Repo: o.Repo, Branch: o.Branch, Principals: o.Principals}}}, nil
+	case repo.Seal:
+		return &dvxv1.Op{Op: &dvxv1.Op_Seal{Seal: &dvxv1.Seal{Repo: o.Repo, Branch: o.Branch}}}, nil
 	default:
 		return nil, fmt.Errorf("operation %T can't be sent to a daemon: %w", op, fs.ErrInvalid)
 	}
@@ -198,6 +213,8 @@ func opFrom(m *dvxv1.Op) (repo.Op, error) {
 	case *dvxv1.Op_Protect:
 		v := o.Protect
 		op = repo.Protect{Repo: v.GetRepo(), Branch: v.GetBranch(), Principals: v.GetPrincipals()}
+	case *dvxv1.Op_Seal:
+		op = repo.Seal{Repo: o.Seal.GetRepo(), Branch: o.Seal.GetBranch()}
 	default:
 		return nil, fmt.Errorf("unknown operation; is the client newer than the daemon?: %w", fs.ErrInvalid)
 	}
@@ -226,6 +243,8 @@ func rightsOf(op repo.Op) (repoName, branch string, admin bool) {
 		return o.Repo, o.Branch, false
 	case repo.Protect:
 		return o.Repo, o.Branch, true
+	case repo.Seal:
+		return o.Repo, o.Branch, false
 	default:
 		return "", "", true
 	}

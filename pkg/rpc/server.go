@@ -42,6 +42,7 @@ type Authenticator interface {
 // ServerOptions configures a [Server].
 type ServerOptions struct {
 	Store      repo.Store       // what is served
+	Writer     *repo.Writer     // adds to open commits; nil: that is refused
 	Jobs       Jobs             // the engine's jobs; nil: there is no engine here
 	Keys       Authenticator    // who may come in
 	Authorizer auth.Authorizer  // what they may do

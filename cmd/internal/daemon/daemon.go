@@ -88,8 +88,10 @@ func Run(ctx context.Context, o Options, ready func(Info) error) error {
 		return err
 	}
 	defer func() { _ = eng.close() }()
+	writer := repo.NewWriter(ctx, direct, repo.WriterOptions{})
+	defer func() { _ = writer.Close() }()
 	server := rpc.NewServer(rpc.ServerOptions{
-		Store: direct, Jobs: eng.jobs(), Keys: door.ring, Authorizer: door.ring, TLS: door.tls, Audit: door.write,
+		Store: direct, Writer: writer, Jobs: eng.jobs(), Keys: door.ring, Authorizer: door.ring, TLS: door.tls, Audit: door.write,
 		Log: o.Log, Now: time.Now,
 	})
 	lis, err := net.Listen("tcp", o.Listen)

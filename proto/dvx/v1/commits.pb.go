@@ -769,7 +769,10 @@ type WriteFileRequest struct {
 	OnConflict ConflictPolicy `protobuf:"varint,5,opt,name=on_conflict,json=onConflict,proto3,enum=dvx.v1.ConflictPolicy" json:"on_conflict,omitempty"`
 	// The commit that the change is made on, 32 bytes; empty for the present one.
 	// In the first message only.
-	Expect        []byte `protobuf:"bytes,6,opt,name=expect,proto3" json:"expect,omitempty"`
+	Expect []byte `protobuf:"bytes,6,opt,name=expect,proto3" json:"expect,omitempty"`
+	// Write to the branch's open commit: durable and visible at once, a version
+	// when it is sealed. In the first message only.
+	Open          bool `protobuf:"varint,7,opt,name=open,proto3" json:"open,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -846,9 +849,17 @@ func (x *WriteFileRequest) GetExpect() []byte {
 	return nil
 }
 
+func (x *WriteFileRequest) GetOpen() bool {
+	if x != nil {
+		return x.Open
+	}
+	return false
+}
+
 type WriteFileResponse struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Commit []byte                 `protobuf:"bytes,1,opt,name=commit,proto3" json:"commit,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Empty for a write to an open commit.
+	Commit []byte `protobuf:"bytes,1,opt,name=commit,proto3" json:"commit,omitempty"`
 	// The file was there with this content: nothing was committed.
 	Unchanged     bool `protobuf:"varint,2,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1061,7 +1072,7 @@ const file_dvx_v1_commits_proto_rawDesc = "" +
 	"\x06offset\x18\x02 \x01(\x03R\x06offset\x12\x16\n" +
 	"\x06length\x18\x03 \x01(\x03R\x06length\"&\n" +
 	"\x10ReadFileResponse\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data\"\xb8\x01\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"\xcc\x01\n" +
 	"\x10WriteFileRequest\x12\x10\n" +
 	"\x03ref\x18\x01 \x01(\tR\x03ref\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x13\n" +
@@ -1069,7 +1080,8 @@ const file_dvx_v1_commits_proto_rawDesc = "" +
 	"\x04data\x18\x04 \x01(\fR\x04data\x127\n" +
 	"\von_conflict\x18\x05 \x01(\x0e2\x16.dvx.v1.ConflictPolicyR\n" +
 	"onConflict\x12\x16\n" +
-	"\x06expect\x18\x06 \x01(\fR\x06expect\"I\n" +
+	"\x06expect\x18\x06 \x01(\fR\x06expect\x12\x12\n" +
+	"\x04open\x18\a \x01(\bR\x04open\"I\n" +
 	"\x11WriteFileResponse\x12\x16\n" +
 	"\x06commit\x18\x01 \x01(\fR\x06commit\x12\x1c\n" +
 	"\tunchanged\x18\x02 \x01(\bR\tunchanged\"1\n" +

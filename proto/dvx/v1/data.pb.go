@@ -235,6 +235,208 @@ func (x *OpenReaderResponse) GetHandle() string {
 	return ""
 }
 
+type LookRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Repo          string                 `protobuf:"bytes,1,opt,name=repo,proto3" json:"repo,omitempty"`
+	Branch        string                 `protobuf:"bytes,2,opt,name=branch,proto3" json:"branch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LookRequest) Reset() {
+	*x = LookRequest{}
+	mi := &file_dvx_v1_data_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LookRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LookRequest) ProtoMessage() {}
+
+func (x *LookRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dvx_v1_data_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LookRequest.ProtoReflect.Descriptor instead.
+func (*LookRequest) Descriptor() ([]byte, []int) {
+	return file_dvx_v1_data_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *LookRequest) GetRepo() string {
+	if x != nil {
+		return x.Repo
+	}
+	return ""
+}
+
+func (x *LookRequest) GetBranch() string {
+	if x != nil {
+		return x.Branch
+	}
+	return ""
+}
+
+type LookResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the root that was looked at.
+	Generation uint64 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
+	// The branch's commit; empty if there is none yet.
+	Head []byte `protobuf:"bytes,2,opt,name=head,proto3" json:"head,omitempty"`
+	// Everything that is visible; absent if there is nothing yet.
+	Root *Directory  `protobuf:"bytes,3,opt,name=root,proto3" json:"root,omitempty"`
+	Open *OpenCommit `protobuf:"bytes,4,opt,name=open,proto3" json:"open,omitempty"`
+	// Of the reader.
+	Handle        string `protobuf:"bytes,5,opt,name=handle,proto3" json:"handle,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LookResponse) Reset() {
+	*x = LookResponse{}
+	mi := &file_dvx_v1_data_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LookResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LookResponse) ProtoMessage() {}
+
+func (x *LookResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dvx_v1_data_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LookResponse.ProtoReflect.Descriptor instead.
+func (*LookResponse) Descriptor() ([]byte, []int) {
+	return file_dvx_v1_data_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *LookResponse) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *LookResponse) GetHead() []byte {
+	if x != nil {
+		return x.Head
+	}
+	return nil
+}
+
+func (x *LookResponse) GetRoot() *Directory {
+	if x != nil {
+		return x.Root
+	}
+	return nil
+}
+
+func (x *LookResponse) GetOpen() *OpenCommit {
+	if x != nil {
+		return x.Open
+	}
+	return nil
+}
+
+func (x *LookResponse) GetHandle() string {
+	if x != nil {
+		return x.Handle
+	}
+	return ""
+}
+
+// Directory is a directory as a value.
+type Directory struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Storage ID and content ID, 32 bytes each.
+	Id            []byte `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Content       []byte `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
+	Files         int64  `protobuf:"varint,3,opt,name=files,proto3" json:"files,omitempty"`
+	Bytes         int64  `protobuf:"varint,4,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Directory) Reset() {
+	*x = Directory{}
+	mi := &file_dvx_v1_data_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Directory) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Directory) ProtoMessage() {}
+
+func (x *Directory) ProtoReflect() protoreflect.Message {
+	mi := &file_dvx_v1_data_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Directory.ProtoReflect.Descriptor instead.
+func (*Directory) Descriptor() ([]byte, []int) {
+	return file_dvx_v1_data_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Directory) GetId() []byte {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *Directory) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+func (x *Directory) GetFiles() int64 {
+	if x != nil {
+		return x.Files
+	}
+	return 0
+}
+
+func (x *Directory) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
 type OpenSessionRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Scope         *Scope                 `protobuf:"bytes,1,opt,name=scope,proto3" json:"scope,omitempty"`
@@ -244,7 +446,7 @@ type OpenSessionRequest struct {
 
 func (x *OpenSessionRequest) Reset() {
 	*x = OpenSessionRequest{}
-	mi := &file_dvx_v1_data_proto_msgTypes[4]
+	mi := &file_dvx_v1_data_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -256,7 +458,7 @@ func (x *OpenSessionRequest) String() string {
 func (*OpenSessionRequest) ProtoMessage() {}
 
 func (x *OpenSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_data_proto_msgTypes[4]
+	mi := &file_dvx_v1_data_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -269,7 +471,7 @@ func (x *OpenSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSessionRequest.ProtoReflect.Descriptor instead.
 func (*OpenSessionRequest) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_data_proto_rawDescGZIP(), []int{4}
+	return file_dvx_v1_data_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *OpenSessionRequest) GetScope() *Scope {
@@ -288,7 +490,7 @@ type OpenSessionResponse struct {
 
 func (x *OpenSessionResponse) Reset() {
 	*x = OpenSessionResponse{}
-	mi := &file_dvx_v1_data_proto_msgTypes[5]
+	mi := &file_dvx_v1_data_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -300,7 +502,7 @@ func (x *OpenSessionResponse) String() string {
 func (*OpenSessionResponse) ProtoMessage() {}
 
 func (x *OpenSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_data_proto_msgTypes[5]
+	mi := &file_dvx_v1_data_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -313,7 +515,7 @@ func (x *OpenSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSessionResponse.ProtoReflect.Descriptor instead.
 func (*OpenSessionResponse) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_data_proto_rawDescGZIP(), []int{5}
+	return file_dvx_v1_data_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *OpenSessionResponse) GetHandle() string {
@@ -333,7 +535,7 @@ type ReadChunksRequest struct {
 
 func (x *ReadChunksRequest) Reset() {
 	*x = ReadChunksRequest{}
-	mi := &file_dvx_v1_data_proto_msgTypes[6]
+	mi := &file_dvx_v1_data_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -345,7 +547,7 @@ func (x *ReadChunksRequest) String() string {
 func (*ReadChunksRequest) ProtoMessage() {}
 
 func (x *ReadChunksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_data_proto_msgTypes[6]
+	mi := &file_dvx_v1_data_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -358,7 +560,7 @@ func (x *ReadChunksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadChunksRequest.ProtoReflect.Descriptor instead.
 func (*ReadChunksRequest) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_data_proto_rawDescGZIP(), []int{6}
+	return file_dvx_v1_data_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ReadChunksRequest) GetHandle() string {
@@ -389,7 +591,7 @@ type ReadChunksResponse struct {
 
 func (x *ReadChunksResponse) Reset() {
 	*x = ReadChunksResponse{}
-	mi := &file_dvx_v1_data_proto_msgTypes[7]
+	mi := &file_dvx_v1_data_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -401,7 +603,7 @@ func (x *ReadChunksResponse) String() string {
 func (*ReadChunksResponse) ProtoMessage() {}
 
 func (x *ReadChunksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_data_proto_msgTypes[7]
+	mi := &file_dvx_v1_data_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -414,7 +616,7 @@ func (x *ReadChunksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadChunksResponse.ProtoReflect.Descriptor instead.
 func (*ReadChunksResponse) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_data_proto_rawDescGZIP(), []int{7}
+	return file_dvx_v1_data_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ReadChunksResponse) GetIndex() uint32 {
@@ -454,7 +656,7 @@ type WriteChunksRequest struct {
 
 func (x *WriteChunksRequest) Reset() {
 	*x = WriteChunksRequest{}
-	mi := &file_dvx_v1_data_proto_msgTypes[8]
+	mi := &file_dvx_v1_data_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -466,7 +668,7 @@ func (x *WriteChunksRequest) String() string {
 func (*WriteChunksRequest) ProtoMessage() {}
 
 func (x *WriteChunksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_data_proto_msgTypes[8]
+	mi := &file_dvx_v1_data_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -479,7 +681,7 @@ func (x *WriteChunksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteChunksRequest.ProtoReflect.Descriptor instead.
 func (*WriteChunksRequest) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_data_proto_rawDescGZIP(), []int{8}
+	return file_dvx_v1_data_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *WriteChunksRequest) GetHandle() string {
@@ -520,7 +722,7 @@ type WriteChunksResponse struct {
 
 func (x *WriteChunksResponse) Reset() {
 	*x = WriteChunksResponse{}
-	mi := &file_dvx_v1_data_proto_msgTypes[9]
+	mi := &file_dvx_v1_data_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -532,7 +734,7 @@ func (x *WriteChunksResponse) String() string {
 func (*WriteChunksResponse) ProtoMessage() {}
 
 func (x *WriteChunksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_data_proto_msgTypes[9]
+	mi := &file_dvx_v1_data_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -545,7 +747,7 @@ func (x *WriteChunksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WriteChunksResponse.ProtoReflect.Descriptor instead.
 func (*WriteChunksResponse) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_data_proto_rawDescGZIP(), []int{9}
+	return file_dvx_v1_data_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *WriteChunksResponse) GetIds() [][]byte {
@@ -564,7 +766,7 @@ type FlushRequest struct {
 
 func (x *FlushRequest) Reset() {
 	*x = FlushRequest{}
-	mi := &file_dvx_v1_data_proto_msgTypes[10]
+	mi := &file_dvx_v1_data_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -576,7 +778,7 @@ func (x *FlushRequest) String() string {
 func (*FlushRequest) ProtoMessage() {}
 
 func (x *FlushRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_data_proto_msgTypes[10]
+	mi := &file_dvx_v1_data_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -589,7 +791,7 @@ func (x *FlushRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FlushRequest.ProtoReflect.Descriptor instead.
 func (*FlushRequest) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_data_proto_rawDescGZIP(), []int{10}
+	return file_dvx_v1_data_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *FlushRequest) GetHandle() string {
@@ -607,7 +809,7 @@ type FlushResponse struct {
 
 func (x *FlushResponse) Reset() {
 	*x = FlushResponse{}
-	mi := &file_dvx_v1_data_proto_msgTypes[11]
+	mi := &file_dvx_v1_data_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -619,7 +821,7 @@ func (x *FlushResponse) String() string {
 func (*FlushResponse) ProtoMessage() {}
 
 func (x *FlushResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_data_proto_msgTypes[11]
+	mi := &file_dvx_v1_data_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -632,7 +834,7 @@ func (x *FlushResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FlushResponse.ProtoReflect.Descriptor instead.
 func (*FlushResponse) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_data_proto_rawDescGZIP(), []int{11}
+	return file_dvx_v1_data_proto_rawDescGZIP(), []int{14}
 }
 
 type PublishRequest struct {
@@ -645,7 +847,7 @@ type PublishRequest struct {
 
 func (x *PublishRequest) Reset() {
 	*x = PublishRequest{}
-	mi := &file_dvx_v1_data_proto_msgTypes[12]
+	mi := &file_dvx_v1_data_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -657,7 +859,7 @@ func (x *PublishRequest) String() string {
 func (*PublishRequest) ProtoMessage() {}
 
 func (x *PublishRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_data_proto_msgTypes[12]
+	mi := &file_dvx_v1_data_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -670,7 +872,7 @@ func (x *PublishRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishRequest.ProtoReflect.Descriptor instead.
 func (*PublishRequest) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_data_proto_rawDescGZIP(), []int{12}
+	return file_dvx_v1_data_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PublishRequest) GetHandle() string {
@@ -696,7 +898,7 @@ type PublishResponse struct {
 
 func (x *PublishResponse) Reset() {
 	*x = PublishResponse{}
-	mi := &file_dvx_v1_data_proto_msgTypes[13]
+	mi := &file_dvx_v1_data_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -708,7 +910,7 @@ func (x *PublishResponse) String() string {
 func (*PublishResponse) ProtoMessage() {}
 
 func (x *PublishResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_data_proto_msgTypes[13]
+	mi := &file_dvx_v1_data_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -721,7 +923,7 @@ func (x *PublishResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishResponse.ProtoReflect.Descriptor instead.
 func (*PublishResponse) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_data_proto_rawDescGZIP(), []int{13}
+	return file_dvx_v1_data_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *PublishResponse) GetResult() *Result {
@@ -740,7 +942,7 @@ type CloseScopeRequest struct {
 
 func (x *CloseScopeRequest) Reset() {
 	*x = CloseScopeRequest{}
-	mi := &file_dvx_v1_data_proto_msgTypes[14]
+	mi := &file_dvx_v1_data_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -752,7 +954,7 @@ func (x *CloseScopeRequest) String() string {
 func (*CloseScopeRequest) ProtoMessage() {}
 
 func (x *CloseScopeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_data_proto_msgTypes[14]
+	mi := &file_dvx_v1_data_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -765,7 +967,7 @@ func (x *CloseScopeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseScopeRequest.ProtoReflect.Descriptor instead.
 func (*CloseScopeRequest) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_data_proto_rawDescGZIP(), []int{14}
+	return file_dvx_v1_data_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CloseScopeRequest) GetHandle() string {
@@ -783,7 +985,7 @@ type CloseScopeResponse struct {
 
 func (x *CloseScopeResponse) Reset() {
 	*x = CloseScopeResponse{}
-	mi := &file_dvx_v1_data_proto_msgTypes[15]
+	mi := &file_dvx_v1_data_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -795,7 +997,7 @@ func (x *CloseScopeResponse) String() string {
 func (*CloseScopeResponse) ProtoMessage() {}
 
 func (x *CloseScopeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_data_proto_msgTypes[15]
+	mi := &file_dvx_v1_data_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -808,7 +1010,7 @@ func (x *CloseScopeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseScopeResponse.ProtoReflect.Descriptor instead.
 func (*CloseScopeResponse) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_data_proto_rawDescGZIP(), []int{15}
+	return file_dvx_v1_data_proto_rawDescGZIP(), []int{18}
 }
 
 var File_dvx_v1_data_proto protoreflect.FileDescriptor
@@ -828,6 +1030,22 @@ const file_dvx_v1_data_proto_rawDesc = "" +
 	"\x06handle\x18\x02 \x01(\tR\x06handle\",\n" +
 	"\x12OpenReaderResponse\x12\x16\n" +
 	"\x06handle\x18\x01 \x01(\tR\x06handle\"9\n" +
+	"\vLookRequest\x12\x12\n" +
+	"\x04repo\x18\x01 \x01(\tR\x04repo\x12\x16\n" +
+	"\x06branch\x18\x02 \x01(\tR\x06branch\"\xa9\x01\n" +
+	"\fLookResponse\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x01 \x01(\x04R\n" +
+	"generation\x12\x12\n" +
+	"\x04head\x18\x02 \x01(\fR\x04head\x12%\n" +
+	"\x04root\x18\x03 \x01(\v2\x11.dvx.v1.DirectoryR\x04root\x12&\n" +
+	"\x04open\x18\x04 \x01(\v2\x12.dvx.v1.OpenCommitR\x04open\x12\x16\n" +
+	"\x06handle\x18\x05 \x01(\tR\x06handle\"a\n" +
+	"\tDirectory\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\fR\x02id\x12\x18\n" +
+	"\acontent\x18\x02 \x01(\fR\acontent\x12\x14\n" +
+	"\x05files\x18\x03 \x01(\x03R\x05files\x12\x14\n" +
+	"\x05bytes\x18\x04 \x01(\x03R\x05bytes\"9\n" +
 	"\x12OpenSessionRequest\x12#\n" +
 	"\x05scope\x18\x01 \x01(\v2\r.dvx.v1.ScopeR\x05scope\"-\n" +
 	"\x13OpenSessionResponse\x12\x16\n" +
@@ -856,10 +1074,11 @@ const file_dvx_v1_data_proto_rawDesc = "" +
 	"\x06result\x18\x01 \x01(\v2\x0e.dvx.v1.ResultR\x06result\"+\n" +
 	"\x11CloseScopeRequest\x12\x16\n" +
 	"\x06handle\x18\x01 \x01(\tR\x06handle\"\x14\n" +
-	"\x12CloseScopeResponse2\xe2\x03\n" +
+	"\x12CloseScopeResponse2\x95\x04\n" +
 	"\vDataService\x12C\n" +
 	"\n" +
-	"OpenReader\x12\x19.dvx.v1.OpenReaderRequest\x1a\x1a.dvx.v1.OpenReaderResponse\x12F\n" +
+	"OpenReader\x12\x19.dvx.v1.OpenReaderRequest\x1a\x1a.dvx.v1.OpenReaderResponse\x121\n" +
+	"\x04Look\x12\x13.dvx.v1.LookRequest\x1a\x14.dvx.v1.LookResponse\x12F\n" +
 	"\vOpenSession\x12\x1a.dvx.v1.OpenSessionRequest\x1a\x1b.dvx.v1.OpenSessionResponse\x12E\n" +
 	"\n" +
 	"ReadChunks\x12\x19.dvx.v1.ReadChunksRequest\x1a\x1a.dvx.v1.ReadChunksResponse0\x01\x12H\n" +
@@ -881,52 +1100,60 @@ func file_dvx_v1_data_proto_rawDescGZIP() []byte {
 	return file_dvx_v1_data_proto_rawDescData
 }
 
-var file_dvx_v1_data_proto_msgTypes = make([]protoimpl.MessageInfo, 16)
+var file_dvx_v1_data_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_dvx_v1_data_proto_goTypes = []any{
 	(*Scope)(nil),               // 0: dvx.v1.Scope
 	(*ChunkRef)(nil),            // 1: dvx.v1.ChunkRef
 	(*OpenReaderRequest)(nil),   // 2: dvx.v1.OpenReaderRequest
 	(*OpenReaderResponse)(nil),  // 3: dvx.v1.OpenReaderResponse
-	(*OpenSessionRequest)(nil),  // 4: dvx.v1.OpenSessionRequest
-	(*OpenSessionResponse)(nil), // 5: dvx.v1.OpenSessionResponse
-	(*ReadChunksRequest)(nil),   // 6: dvx.v1.ReadChunksRequest
-	(*ReadChunksResponse)(nil),  // 7: dvx.v1.ReadChunksResponse
-	(*WriteChunksRequest)(nil),  // 8: dvx.v1.WriteChunksRequest
-	(*WriteChunksResponse)(nil), // 9: dvx.v1.WriteChunksResponse
-	(*FlushRequest)(nil),        // 10: dvx.v1.FlushRequest
-	(*FlushResponse)(nil),       // 11: dvx.v1.FlushResponse
-	(*PublishRequest)(nil),      // 12: dvx.v1.PublishRequest
-	(*PublishResponse)(nil),     // 13: dvx.v1.PublishResponse
-	(*CloseScopeRequest)(nil),   // 14: dvx.v1.CloseScopeRequest
-	(*CloseScopeResponse)(nil),  // 15: dvx.v1.CloseScopeResponse
-	(*Txn)(nil),                 // 16: dvx.v1.Txn
-	(*Result)(nil),              // 17: dvx.v1.Result
+	(*LookRequest)(nil),         // 4: dvx.v1.LookRequest
+	(*LookResponse)(nil),        // 5: dvx.v1.LookResponse
+	(*Directory)(nil),           // 6: dvx.v1.Directory
+	(*OpenSessionRequest)(nil),  // 7: dvx.v1.OpenSessionRequest
+	(*OpenSessionResponse)(nil), // 8: dvx.v1.OpenSessionResponse
+	(*ReadChunksRequest)(nil),   // 9: dvx.v1.ReadChunksRequest
+	(*ReadChunksResponse)(nil),  // 10: dvx.v1.ReadChunksResponse
+	(*WriteChunksRequest)(nil),  // 11: dvx.v1.WriteChunksRequest
+	(*WriteChunksResponse)(nil), // 12: dvx.v1.WriteChunksResponse
+	(*FlushRequest)(nil),        // 13: dvx.v1.FlushRequest
+	(*FlushResponse)(nil),       // 14: dvx.v1.FlushResponse
+	(*PublishRequest)(nil),      // 15: dvx.v1.PublishRequest
+	(*PublishResponse)(nil),     // 16: dvx.v1.PublishResponse
+	(*CloseScopeRequest)(nil),   // 17: dvx.v1.CloseScopeRequest
+	(*CloseScopeResponse)(nil),  // 18: dvx.v1.CloseScopeResponse
+	(*OpenCommit)(nil),          // 19: dvx.v1.OpenCommit
+	(*Txn)(nil),                 // 20: dvx.v1.Txn
+	(*Result)(nil),              // 21: dvx.v1.Result
 }
 var file_dvx_v1_data_proto_depIdxs = []int32{
 	0,  // 0: dvx.v1.OpenReaderRequest.scope:type_name -> dvx.v1.Scope
-	0,  // 1: dvx.v1.OpenSessionRequest.scope:type_name -> dvx.v1.Scope
-	1,  // 2: dvx.v1.ReadChunksRequest.chunks:type_name -> dvx.v1.ChunkRef
-	16, // 3: dvx.v1.PublishRequest.txn:type_name -> dvx.v1.Txn
-	17, // 4: dvx.v1.PublishResponse.result:type_name -> dvx.v1.Result
-	2,  // 5: dvx.v1.DataService.OpenReader:input_type -> dvx.v1.OpenReaderRequest
-	4,  // 6: dvx.v1.DataService.OpenSession:input_type -> dvx.v1.OpenSessionRequest
-	6,  // 7: dvx.v1.DataService.ReadChunks:input_type -> dvx.v1.ReadChunksRequest
-	8,  // 8: dvx.v1.DataService.WriteChunks:input_type -> dvx.v1.WriteChunksRequest
-	10, // 9: dvx.v1.DataService.Flush:input_type -> dvx.v1.FlushRequest
-	12, // 10: dvx.v1.DataService.Publish:input_type -> dvx.v1.PublishRequest
-	14, // 11: dvx.v1.DataService.CloseScope:input_type -> dvx.v1.CloseScopeRequest
-	3,  // 12: dvx.v1.DataService.OpenReader:output_type -> dvx.v1.OpenReaderResponse
-	5,  // 13: dvx.v1.DataService.OpenSession:output_type -> dvx.v1.OpenSessionResponse
-	7,  // 14: dvx.v1.DataService.ReadChunks:output_type -> dvx.v1.ReadChunksResponse
-	9,  // 15: dvx.v1.DataService.WriteChunks:output_type -> dvx.v1.WriteChunksResponse
-	11, // 16: dvx.v1.DataService.Flush:output_type -> dvx.v1.FlushResponse
-	13, // 17: dvx.v1.DataService.Publish:output_type -> dvx.v1.PublishResponse
-	15, // 18: dvx.v1.DataService.CloseScope:output_type -> dvx.v1.CloseScopeResponse
-	12, // [12:19] is the sub-list for method output_type
-	5,  // [5:12] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	6,  // 1: dvx.v1.LookResponse.root:type_name -> dvx.v1.Directory
+	19, // 2: dvx.v1.LookResponse.open:type_name -> dvx.v1.OpenCommit
+	0,  // 3: dvx.v1.OpenSessionRequest.scope:type_name -> dvx.v1.Scope
+	1,  // 4: dvx.v1.ReadChunksRequest.chunks:type_name -> dvx.v1.ChunkRef
+	20, // 5: dvx.v1.PublishRequest.txn:type_name -> dvx.v1.Txn
+	21, // 6: dvx.v1.PublishResponse.result:type_name -> dvx.v1.Result
+	2,  // 7: dvx.v1.DataService.OpenReader:input_type -> dvx.v1.OpenReaderRequest
+	4,  // 8: dvx.v1.DataService.Look:input_type -> dvx.v1.LookRequest
+	7,  // 9: dvx.v1.DataService.OpenSession:input_type -> dvx.v1.OpenSessionRequest
+	9,  // 10: dvx.v1.DataService.ReadChunks:input_type -> dvx.v1.ReadChunksRequest
+	11, // 11: dvx.v1.DataService.WriteChunks:input_type -> dvx.v1.WriteChunksRequest
+	13, // 12: dvx.v1.DataService.Flush:input_type -> dvx.v1.FlushRequest
+	15, // 13: dvx.v1.DataService.Publish:input_type -> dvx.v1.PublishRequest
+	17, // 14: dvx.v1.DataService.CloseScope:input_type -> dvx.v1.CloseScopeRequest
+	3,  // 15: dvx.v1.DataService.OpenReader:output_type -> dvx.v1.OpenReaderResponse
+	5,  // 16: dvx.v1.DataService.Look:output_type -> dvx.v1.LookResponse
+	8,  // 17: dvx.v1.DataService.OpenSession:output_type -> dvx.v1.OpenSessionResponse
+	10, // 18: dvx.v1.DataService.ReadChunks:output_type -> dvx.v1.ReadChunksResponse
+	12, // 19: dvx.v1.DataService.WriteChunks:output_type -> dvx.v1.WriteChunksResponse
+	14, // 20: dvx.v1.DataService.Flush:output_type -> dvx.v1.FlushResponse
+	16, // 21: dvx.v1.DataService.Publish:output_type -> dvx.v1.PublishResponse
+	18, // 22: dvx.v1.DataService.CloseScope:output_type -> dvx.v1.CloseScopeResponse
+	15, // [15:23] is the sub-list for method output_type
+	7,  // [7:15] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_dvx_v1_data_proto_init() }
@@ -941,7 +1168,7 @@ func file_dvx_v1_data_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dvx_v1_data_proto_rawDesc), len(file_dvx_v1_data_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   16,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -20,6 +20,7 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	DataService_OpenReader_FullMethodName  = "/dvx.v1.DataService/OpenReader"
+	DataService_Look_FullMethodName        = "/dvx.v1.DataService/Look"
 	DataService_OpenSession_FullMethodName = "/dvx.v1.DataService/OpenSession"
 	DataService_ReadChunks_FullMethodName  = "/dvx.v1.DataService/ReadChunks"
 	DataService_WriteChunks_FullMethodName = "/dvx.v1.DataService/WriteChunks"
@@ -39,6 +40,9 @@ const (
 type DataServiceClient interface {
 	// OpenReader opens the chunks reachable from a commit.
 	OpenReader(ctx context.Context, in *OpenReaderRequest, opts ...grpc.CallOption) (*OpenReaderResponse, error)
+	// Look opens a reader of what is visible of a branch: its commit, and over
+	// that the writes that are not sealed yet.
+	Look(ctx context.Context, in *LookRequest, opts ...grpc.CallOption) (*LookResponse, error)
 	// OpenSession opens a place for new chunks on a branch.
 	OpenSession(ctx context.Context, in *OpenSessionRequest, opts ...grpc.CallOption) (*OpenSessionResponse, error)
 	// ReadChunks returns the chunks in the order asked for.
@@ -67,6 +71,16 @@ func (c *dataServiceClient) OpenReader(ctx context.Context, in *OpenReaderReques
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(OpenReaderResponse)
 	err := c.cc.Invoke(ctx, DataService_OpenReader_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *dataServiceClient) Look(ctx context.Context, in *LookRequest, opts ...grpc.CallOption) (*LookResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LookResponse)
+	err := c.cc.Invoke(ctx, DataService_Look_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -156,6 +170,9 @@ func (c *dataServiceClient) CloseScope(ctx context.Context, in *CloseScopeReques
 type DataServiceServer interface {
 	// OpenReader opens the chunks reachable from a commit.
 	OpenReader(context.Context, *OpenReaderRequest) (*OpenReaderResponse, error)
+	// Look opens a reader of what is visible of a branch: its commit, and over
+	// that the writes that are not sealed yet.
+	Look(context.Context, *LookRequest) (*LookResponse, error)
 	// OpenSession opens a place for new chunks on a branch.
 	OpenSession(context.Context, *OpenSessionRequest) (*OpenSessionResponse, error)
 	// ReadChunks returns the chunks in the order asked for.
@@ -182,6 +199,9 @@ type UnimplementedDataServiceServer struct{}
 
 func (UnimplementedDataServiceServer) OpenReader(context.Context, *OpenReaderRequest) (*OpenReaderResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method OpenReader not implemented")
+}
+func (UnimplementedDataServiceServer) Look(context.Context, *LookRequest) (*LookResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Look not implemented")
 }
 func (UnimplementedDataServiceServer) OpenSession(context.Context, *OpenSessionRequest) (*OpenSessionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method OpenSession not implemented")
@@ -236,6 +256,24 @@ func _DataService_OpenReader_Handler(srv interface{}, ctx context.Context, dec f
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(DataServiceServer).OpenReader(ctx, req.(*OpenReaderRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _DataService_Look_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LookRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(DataServiceServer).Look(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: DataService_Look_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(DataServiceServer).Look(ctx, req.(*LookRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -340,6 +378,10 @@ var DataService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "OpenReader",
 			Handler:    _DataService_OpenReader_Handler,
+		},
+		{
+			MethodName: "Look",
+			Handler:    _DataService_Look_Handler,
 		},
 		{
 			MethodName: "OpenSession",

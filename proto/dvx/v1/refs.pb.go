@@ -874,11 +874,13 @@ type Branch struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// 32 bytes, empty if nothing was committed yet.
-	Commit        []byte   `protobuf:"bytes,2,opt,name=commit,proto3" json:"commit,omitempty"`
-	Generation    uint64   `protobuf:"varint,3,opt,name=generation,proto3" json:"generation,omitempty"`
-	Owner         string   `protobuf:"bytes,4,opt,name=owner,proto3" json:"owner,omitempty"`
-	Fork          string   `protobuf:"bytes,5,opt,name=fork,proto3" json:"fork,omitempty"`
-	Protect       []string `protobuf:"bytes,6,rep,name=protect,proto3" json:"protect,omitempty"`
+	Commit     []byte   `protobuf:"bytes,2,opt,name=commit,proto3" json:"commit,omitempty"`
+	Generation uint64   `protobuf:"varint,3,opt,name=generation,proto3" json:"generation,omitempty"`
+	Owner      string   `protobuf:"bytes,4,opt,name=owner,proto3" json:"owner,omitempty"`
+	Fork       string   `protobuf:"bytes,5,opt,name=fork,proto3" json:"fork,omitempty"`
+	Protect    []string `protobuf:"bytes,6,rep,name=protect,proto3" json:"protect,omitempty"`
+	// Writes that are not a version yet, if there are any.
+	Open          *OpenCommit `protobuf:"bytes,7,opt,name=open,proto3" json:"open,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -955,6 +957,92 @@ func (x *Branch) GetProtect() []string {
 	return nil
 }
 
+func (x *Branch) GetOpen() *OpenCommit {
+	if x != nil {
+		return x.Open
+	}
+	return nil
+}
+
+// OpenCommit is the growing end of a branch.
+type OpenCommit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Since it was opened.
+	Writes     int64                  `protobuf:"varint,1,opt,name=writes,proto3" json:"writes,omitempty"`
+	Since      *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=since,proto3" json:"since,omitempty"`
+	Last       *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=last,proto3" json:"last,omitempty"`
+	Generation uint64                 `protobuf:"varint,4,opt,name=generation,proto3" json:"generation,omitempty"`
+	// Who wrote last.
+	By            string `protobuf:"bytes,5,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OpenCommit) Reset() {
+	*x = OpenCommit{}
+	mi := &file_dvx_v1_refs_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OpenCommit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OpenCommit) ProtoMessage() {}
+
+func (x *OpenCommit) ProtoReflect() protoreflect.Message {
+	mi := &file_dvx_v1_refs_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OpenCommit.ProtoReflect.Descriptor instead.
+func (*OpenCommit) Descriptor() ([]byte, []int) {
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *OpenCommit) GetWrites() int64 {
+	if x != nil {
+		return x.Writes
+	}
+	return 0
+}
+
+func (x *OpenCommit) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *OpenCommit) GetLast() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
+func (x *OpenCommit) GetGeneration() uint64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *OpenCommit) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
 // Tag is a name that does not move.
 type Tag struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -969,7 +1057,7 @@ type Tag struct {
 
 func (x *Tag) Reset() {
 	*x = Tag{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[17]
+	mi := &file_dvx_v1_refs_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -981,7 +1069,7 @@ func (x *Tag) String() string {
 func (*Tag) ProtoMessage() {}
 
 func (x *Tag) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[17]
+	mi := &file_dvx_v1_refs_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -994,7 +1082,7 @@ func (x *Tag) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tag.ProtoReflect.Descriptor instead.
 func (*Tag) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{17}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Tag) GetName() string {
@@ -1045,7 +1133,7 @@ type Txn struct {
 
 func (x *Txn) Reset() {
 	*x = Txn{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[18]
+	mi := &file_dvx_v1_refs_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1057,7 +1145,7 @@ func (x *Txn) String() string {
 func (*Txn) ProtoMessage() {}
 
 func (x *Txn) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[18]
+	mi := &file_dvx_v1_refs_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1070,7 +1158,7 @@ func (x *Txn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Txn.ProtoReflect.Descriptor instead.
 func (*Txn) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{18}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Txn) GetOpId() []byte {
@@ -1098,7 +1186,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[19]
+	mi := &file_dvx_v1_refs_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1110,7 +1198,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[19]
+	mi := &file_dvx_v1_refs_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1123,7 +1211,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{19}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Result) GetGeneration() uint64 {
@@ -1154,6 +1242,7 @@ type Op struct {
 	//	*Op_DeleteTag
 	//	*Op_MoveSpec
 	//	*Op_Protect
+	//	*Op_Seal
 	Op            isOp_Op `protobuf_oneof:"op"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1161,7 +1250,7 @@ type Op struct {
 
 func (x *Op) Reset() {
 	*x = Op{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[20]
+	mi := &file_dvx_v1_refs_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1173,7 +1262,7 @@ func (x *Op) String() string {
 func (*Op) ProtoMessage() {}
 
 func (x *Op) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[20]
+	mi := &file_dvx_v1_refs_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1186,7 +1275,7 @@ func (x *Op) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Op.ProtoReflect.Descriptor instead.
 func (*Op) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{20}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Op) GetOp() isOp_Op {
@@ -1277,6 +1366,15 @@ func (x *Op) GetProtect() *Protect {
 	return nil
 }
 
+func (x *Op) GetSeal() *Seal {
+	if x != nil {
+		if x, ok := x.Op.(*Op_Seal); ok {
+			return x.Seal
+		}
+	}
+	return nil
+}
+
 type isOp_Op interface {
 	isOp_Op()
 }
@@ -1317,6 +1415,10 @@ type Op_Protect struct {
 	Protect *Protect `protobuf:"bytes,9,opt,name=protect,proto3,oneof"`
 }
 
+type Op_Seal struct {
+	Seal *Seal `protobuf:"bytes,10,opt,name=seal,proto3,oneof"`
+}
+
 func (*Op_CreateRepo) isOp_Op() {}
 
 func (*Op_DeleteRepo) isOp_Op() {}
@@ -1335,6 +1437,8 @@ func (*Op_MoveSpec) isOp_Op() {}
 
 func (*Op_Protect) isOp_Op() {}
 
+func (*Op_Seal) isOp_Op() {}
+
 // CreateRepo makes a repo with an empty branch.
 type CreateRepo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1347,7 +1451,7 @@ type CreateRepo struct {
 
 func (x *CreateRepo) Reset() {
 	*x = CreateRepo{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[21]
+	mi := &file_dvx_v1_refs_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1359,7 +1463,7 @@ func (x *CreateRepo) String() string {
 func (*CreateRepo) ProtoMessage() {}
 
 func (x *CreateRepo) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[21]
+	mi := &file_dvx_v1_refs_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1372,7 +1476,7 @@ func (x *CreateRepo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRepo.ProtoReflect.Descriptor instead.
 func (*CreateRepo) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{21}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CreateRepo) GetRepo() string {
@@ -1406,7 +1510,7 @@ type DeleteRepo struct {
 
 func (x *DeleteRepo) Reset() {
 	*x = DeleteRepo{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[22]
+	mi := &file_dvx_v1_refs_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1418,7 +1522,7 @@ func (x *DeleteRepo) String() string {
 func (*DeleteRepo) ProtoMessage() {}
 
 func (x *DeleteRepo) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[22]
+	mi := &file_dvx_v1_refs_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1431,7 +1535,7 @@ func (x *DeleteRepo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRepo.ProtoReflect.Descriptor instead.
 func (*DeleteRepo) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{22}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *DeleteRepo) GetRepo() string {
@@ -1454,7 +1558,7 @@ type CreateBranch struct {
 
 func (x *CreateBranch) Reset() {
 	*x = CreateBranch{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[23]
+	mi := &file_dvx_v1_refs_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1466,7 +1570,7 @@ func (x *CreateBranch) String() string {
 func (*CreateBranch) ProtoMessage() {}
 
 func (x *CreateBranch) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[23]
+	mi := &file_dvx_v1_refs_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1479,7 +1583,7 @@ func (x *CreateBranch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateBranch.ProtoReflect.Descriptor instead.
 func (*CreateBranch) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{23}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CreateBranch) GetRepo() string {
@@ -1524,7 +1628,7 @@ type MoveBranch struct {
 
 func (x *MoveBranch) Reset() {
 	*x = MoveBranch{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[24]
+	mi := &file_dvx_v1_refs_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1536,7 +1640,7 @@ func (x *MoveBranch) String() string {
 func (*MoveBranch) ProtoMessage() {}
 
 func (x *MoveBranch) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[24]
+	mi := &file_dvx_v1_refs_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1549,7 +1653,7 @@ func (x *MoveBranch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveBranch.ProtoReflect.Descriptor instead.
 func (*MoveBranch) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{24}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *MoveBranch) GetRepo() string {
@@ -1599,7 +1703,7 @@ type DeleteBranch struct {
 
 func (x *DeleteBranch) Reset() {
 	*x = DeleteBranch{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[25]
+	mi := &file_dvx_v1_refs_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1611,7 +1715,7 @@ func (x *DeleteBranch) String() string {
 func (*DeleteBranch) ProtoMessage() {}
 
 func (x *DeleteBranch) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[25]
+	mi := &file_dvx_v1_refs_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1624,7 +1728,7 @@ func (x *DeleteBranch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteBranch.ProtoReflect.Descriptor instead.
 func (*DeleteBranch) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{25}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DeleteBranch) GetRepo() string {
@@ -1660,7 +1764,7 @@ type CreateTag struct {
 
 func (x *CreateTag) Reset() {
 	*x = CreateTag{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[26]
+	mi := &file_dvx_v1_refs_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1672,7 +1776,7 @@ func (x *CreateTag) String() string {
 func (*CreateTag) ProtoMessage() {}
 
 func (x *CreateTag) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[26]
+	mi := &file_dvx_v1_refs_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1685,7 +1789,7 @@ func (x *CreateTag) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTag.ProtoReflect.Descriptor instead.
 func (*CreateTag) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{26}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CreateTag) GetRepo() string {
@@ -1720,7 +1824,7 @@ type DeleteTag struct {
 
 func (x *DeleteTag) Reset() {
 	*x = DeleteTag{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[27]
+	mi := &file_dvx_v1_refs_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1732,7 +1836,7 @@ func (x *DeleteTag) String() string {
 func (*DeleteTag) ProtoMessage() {}
 
 func (x *DeleteTag) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[27]
+	mi := &file_dvx_v1_refs_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1745,7 +1849,7 @@ func (x *DeleteTag) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTag.ProtoReflect.Descriptor instead.
 func (*DeleteTag) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{27}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DeleteTag) GetRepo() string {
@@ -1775,7 +1879,7 @@ type MoveSpec struct {
 
 func (x *MoveSpec) Reset() {
 	*x = MoveSpec{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[28]
+	mi := &file_dvx_v1_refs_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1787,7 +1891,7 @@ func (x *MoveSpec) String() string {
 func (*MoveSpec) ProtoMessage() {}
 
 func (x *MoveSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[28]
+	mi := &file_dvx_v1_refs_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1800,7 +1904,7 @@ func (x *MoveSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveSpec.ProtoReflect.Descriptor instead.
 func (*MoveSpec) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{28}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *MoveSpec) GetRepo() string {
@@ -1843,7 +1947,7 @@ type Protect struct {
 
 func (x *Protect) Reset() {
 	*x = Protect{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[29]
+	mi := &file_dvx_v1_refs_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1855,7 +1959,7 @@ func (x *Protect) String() string {
 func (*Protect) ProtoMessage() {}
 
 func (x *Protect) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[29]
+	mi := &file_dvx_v1_refs_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1868,7 +1972,7 @@ func (x *Protect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Protect.ProtoReflect.Descriptor instead.
 func (*Protect) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{29}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Protect) GetRepo() string {
@@ -1890,6 +1994,60 @@ func (x *Protect) GetPrincipals() []string {
 		return x.Principals
 	}
 	return nil
+}
+
+// Seal makes the writes of a branch that are not a version yet its next one. It
+// stands alone in its transaction.
+type Seal struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Repo          string                 `protobuf:"bytes,1,opt,name=repo,proto3" json:"repo,omitempty"`
+	Branch        string                 `protobuf:"bytes,2,opt,name=branch,proto3" json:"branch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Seal) Reset() {
+	*x = Seal{}
+	mi := &file_dvx_v1_refs_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Seal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Seal) ProtoMessage() {}
+
+func (x *Seal) ProtoReflect() protoreflect.Message {
+	mi := &file_dvx_v1_refs_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Seal.ProtoReflect.Descriptor instead.
+func (*Seal) Descriptor() ([]byte, []int) {
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *Seal) GetRepo() string {
+	if x != nil {
+		return x.Repo
+	}
+	return ""
+}
+
+func (x *Seal) GetBranch() string {
+	if x != nil {
+		return x.Branch
+	}
+	return ""
 }
 
 var File_dvx_v1_refs_proto protoreflect.FileDescriptor
@@ -1952,7 +2110,7 @@ const file_dvx_v1_refs_proto_rawDesc = "" +
 	"\x0edefault_branch\x18\x04 \x01(\tR\rdefaultBranch\x12*\n" +
 	"\bbranches\x18\x05 \x03(\v2\x0e.dvx.v1.BranchR\bbranches\x12\x1f\n" +
 	"\x04tags\x18\x06 \x03(\v2\v.dvx.v1.TagR\x04tags\x12$\n" +
-	"\x05specs\x18\a \x03(\v2\x0e.dvx.v1.BranchR\x05specs\"\x98\x01\n" +
+	"\x05specs\x18\a \x03(\v2\x0e.dvx.v1.BranchR\x05specs\"\xc0\x01\n" +
 	"\x06Branch\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06commit\x18\x02 \x01(\fR\x06commit\x12\x1e\n" +
@@ -1961,7 +2119,17 @@ const file_dvx_v1_refs_proto_rawDesc = "" +
 	"generation\x12\x14\n" +
 	"\x05owner\x18\x04 \x01(\tR\x05owner\x12\x12\n" +
 	"\x04fork\x18\x05 \x01(\tR\x04fork\x12\x18\n" +
-	"\aprotect\x18\x06 \x03(\tR\aprotect\"\x81\x01\n" +
+	"\aprotect\x18\x06 \x03(\tR\aprotect\x12&\n" +
+	"\x04open\x18\a \x01(\v2\x12.dvx.v1.OpenCommitR\x04open\"\xb6\x01\n" +
+	"\n" +
+	"OpenCommit\x12\x16\n" +
+	"\x06writes\x18\x01 \x01(\x03R\x06writes\x120\n" +
+	"\x05since\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12.\n" +
+	"\x04last\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04last\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x04 \x01(\x04R\n" +
+	"generation\x12\x0e\n" +
+	"\x02by\x18\x05 \x01(\tR\x02by\"\x81\x01\n" +
 	"\x03Tag\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06commit\x18\x02 \x01(\fR\x06commit\x12\x1e\n" +
@@ -1978,7 +2146,7 @@ const file_dvx_v1_refs_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
 	"generation\x12\x16\n" +
-	"\x06replay\x18\x02 \x01(\bR\x06replay\"\xef\x03\n" +
+	"\x06replay\x18\x02 \x01(\bR\x06replay\"\x93\x04\n" +
 	"\x02Op\x125\n" +
 	"\vcreate_repo\x18\x01 \x01(\v2\x12.dvx.v1.CreateRepoH\x00R\n" +
 	"createRepo\x125\n" +
@@ -1993,7 +2161,9 @@ const file_dvx_v1_refs_proto_rawDesc = "" +
 	"\n" +
 	"delete_tag\x18\a \x01(\v2\x11.dvx.v1.DeleteTagH\x00R\tdeleteTag\x12/\n" +
 	"\tmove_spec\x18\b \x01(\v2\x10.dvx.v1.MoveSpecH\x00R\bmoveSpec\x12+\n" +
-	"\aprotect\x18\t \x01(\v2\x0f.dvx.v1.ProtectH\x00R\aprotectB\x04\n" +
+	"\aprotect\x18\t \x01(\v2\x0f.dvx.v1.ProtectH\x00R\aprotect\x12\"\n" +
+	"\x04seal\x18\n" +
+	" \x01(\v2\f.dvx.v1.SealH\x00R\x04sealB\x04\n" +
 	"\x02op\"Z\n" +
 	"\n" +
 	"CreateRepo\x12\x12\n" +
@@ -2036,7 +2206,10 @@ const file_dvx_v1_refs_proto_rawDesc = "" +
 	"\x06branch\x18\x02 \x01(\tR\x06branch\x12\x1e\n" +
 	"\n" +
 	"principals\x18\x03 \x03(\tR\n" +
-	"principals2\xfe\x02\n" +
+	"principals\"2\n" +
+	"\x04Seal\x12\x12\n" +
+	"\x04repo\x18\x01 \x01(\tR\x04repo\x12\x16\n" +
+	"\x06branch\x18\x02 \x01(\tR\x06branch2\xfe\x02\n" +
 	"\n" +
 	"RefService\x12@\n" +
 	"\tGetConfig\x12\x18.dvx.v1.GetConfigRequest\x1a\x19.dvx.v1.GetConfigResponse\x12:\n" +
@@ -2058,7 +2231,7 @@ func file_dvx_v1_refs_proto_rawDescGZIP() []byte {
 	return file_dvx_v1_refs_proto_rawDescData
 }
 
-var file_dvx_v1_refs_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_dvx_v1_refs_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_dvx_v1_refs_proto_goTypes = []any{
 	(*GetConfigRequest)(nil),      // 0: dvx.v1.GetConfigRequest
 	(*GetConfigResponse)(nil),     // 1: dvx.v1.GetConfigResponse
@@ -2077,60 +2250,66 @@ var file_dvx_v1_refs_proto_goTypes = []any{
 	(*View)(nil),                  // 14: dvx.v1.View
 	(*Repo)(nil),                  // 15: dvx.v1.Repo
 	(*Branch)(nil),                // 16: dvx.v1.Branch
-	(*Tag)(nil),                   // 17: dvx.v1.Tag
-	(*Txn)(nil),                   // 18: dvx.v1.Txn
-	(*Result)(nil),                // 19: dvx.v1.Result
-	(*Op)(nil),                    // 20: dvx.v1.Op
-	(*CreateRepo)(nil),            // 21: dvx.v1.CreateRepo
-	(*DeleteRepo)(nil),            // 22: dvx.v1.DeleteRepo
-	(*CreateBranch)(nil),          // 23: dvx.v1.CreateBranch
-	(*MoveBranch)(nil),            // 24: dvx.v1.MoveBranch
-	(*DeleteBranch)(nil),          // 25: dvx.v1.DeleteBranch
-	(*CreateTag)(nil),             // 26: dvx.v1.CreateTag
-	(*DeleteTag)(nil),             // 27: dvx.v1.DeleteTag
-	(*MoveSpec)(nil),              // 28: dvx.v1.MoveSpec
-	(*Protect)(nil),               // 29: dvx.v1.Protect
-	(*timestamppb.Timestamp)(nil), // 30: google.protobuf.Timestamp
+	(*OpenCommit)(nil),            // 17: dvx.v1.OpenCommit
+	(*Tag)(nil),                   // 18: dvx.v1.Tag
+	(*Txn)(nil),                   // 19: dvx.v1.Txn
+	(*Result)(nil),                // 20: dvx.v1.Result
+	(*Op)(nil),                    // 21: dvx.v1.Op
+	(*CreateRepo)(nil),            // 22: dvx.v1.CreateRepo
+	(*DeleteRepo)(nil),            // 23: dvx.v1.DeleteRepo
+	(*CreateBranch)(nil),          // 24: dvx.v1.CreateBranch
+	(*MoveBranch)(nil),            // 25: dvx.v1.MoveBranch
+	(*DeleteBranch)(nil),          // 26: dvx.v1.DeleteBranch
+	(*CreateTag)(nil),             // 27: dvx.v1.CreateTag
+	(*DeleteTag)(nil),             // 28: dvx.v1.DeleteTag
+	(*MoveSpec)(nil),              // 29: dvx.v1.MoveSpec
+	(*Protect)(nil),               // 30: dvx.v1.Protect
+	(*Seal)(nil),                  // 31: dvx.v1.Seal
+	(*timestamppb.Timestamp)(nil), // 32: google.protobuf.Timestamp
 }
 var file_dvx_v1_refs_proto_depIdxs = []int32{
 	14, // 0: dvx.v1.GetViewResponse.view:type_name -> dvx.v1.View
-	18, // 1: dvx.v1.MoveRequest.txn:type_name -> dvx.v1.Txn
-	19, // 2: dvx.v1.MoveResponse.result:type_name -> dvx.v1.Result
+	19, // 1: dvx.v1.MoveRequest.txn:type_name -> dvx.v1.Txn
+	20, // 2: dvx.v1.MoveResponse.result:type_name -> dvx.v1.Result
 	10, // 3: dvx.v1.SettleResponse.moved:type_name -> dvx.v1.Moved
 	13, // 4: dvx.v1.ListMovesResponse.move:type_name -> dvx.v1.RefMove
-	30, // 5: dvx.v1.RefMove.time:type_name -> google.protobuf.Timestamp
+	32, // 5: dvx.v1.RefMove.time:type_name -> google.protobuf.Timestamp
 	15, // 6: dvx.v1.View.repos:type_name -> dvx.v1.Repo
-	30, // 7: dvx.v1.Repo.created:type_name -> google.protobuf.Timestamp
+	32, // 7: dvx.v1.Repo.created:type_name -> google.protobuf.Timestamp
 	16, // 8: dvx.v1.Repo.branches:type_name -> dvx.v1.Branch
-	17, // 9: dvx.v1.Repo.tags:type_name -> dvx.v1.Tag
+	18, // 9: dvx.v1.Repo.tags:type_name -> dvx.v1.Tag
 	16, // 10: dvx.v1.Repo.specs:type_name -> dvx.v1.Branch
-	20, // 11: dvx.v1.Txn.ops:type_name -> dvx.v1.Op
-	21, // 12: dvx.v1.Op.create_repo:type_name -> dvx.v1.CreateRepo
-	22, // 13: dvx.v1.Op.delete_repo:type_name -> dvx.v1.DeleteRepo
-	23, // 14: dvx.v1.Op.create_branch:type_name -> dvx.v1.CreateBranch
-	24, // 15: dvx.v1.Op.move_branch:type_name -> dvx.v1.MoveBranch
-	25, // 16: dvx.v1.Op.delete_branch:type_name -> dvx.v1.DeleteBranch
-	26, // 17: dvx.v1.Op.create_tag:type_name -> dvx.v1.CreateTag
-	27, // 18: dvx.v1.Op.delete_tag:type_name -> dvx.v1.DeleteTag
-	28, // 19: dvx.v1.Op.move_spec:type_name -> dvx.v1.MoveSpec
-	29, // 20: dvx.v1.Op.protect:type_name -> dvx.v1.Protect
-	0,  // 21: dvx.v1.RefService.GetConfig:input_type -> dvx.v1.GetConfigRequest
-	2,  // 22: dvx.v1.RefService.GetView:input_type -> dvx.v1.GetViewRequest
-	4,  // 23: dvx.v1.RefService.WatchView:input_type -> dvx.v1.WatchViewRequest
-	6,  // 24: dvx.v1.RefService.Move:input_type -> dvx.v1.MoveRequest
-	8,  // 25: dvx.v1.RefService.Settle:input_type -> dvx.v1.SettleRequest
-	11, // 26: dvx.v1.RefService.ListMoves:input_type -> dvx.v1.ListMovesRequest
-	1,  // 27: dvx.v1.RefService.GetConfig:output_type -> dvx.v1.GetConfigResponse
-	3,  // 28: dvx.v1.RefService.GetView:output_type -> dvx.v1.GetViewResponse
-	5,  // 29: dvx.v1.RefService.WatchView:output_type -> dvx.v1.WatchViewResponse
-	7,  // 30: dvx.v1.RefService.Move:output_type -> dvx.v1.MoveResponse
-	9,  // 31: dvx.v1.RefService.Settle:output_type -> dvx.v1.SettleResponse
-	12, // 32: dvx.v1.RefService.ListMoves:output_type -> dvx.v1.ListMovesResponse
-	27, // [27:33] is the sub-list for method output_type
-	21, // [21:27] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	17, // 11: dvx.v1.Branch.open:type_name -> dvx.v1.OpenCommit
+	32, // 12: dvx.v1.OpenCommit.since:type_name -> google.protobuf.Timestamp
+	32, // 13: dvx.v1.OpenCommit.last:type_name -> google.protobuf.Timestamp
+	21, // 14: dvx.v1.Txn.ops:type_name -> dvx.v1.Op
+	22, // 15: dvx.v1.Op.create_repo:type_name -> dvx.v1.CreateRepo
+	23, // 16: dvx.v1.Op.delete_repo:type_name -> dvx.v1.DeleteRepo
+	24, // 17: dvx.v1.Op.create_branch:type_name -> dvx.v1.CreateBranch
+	25, // 18: dvx.v1.Op.move_branch:type_name -> dvx.v1.MoveBranch
+	26, // 19: dvx.v1.Op.delete_branch:type_name -> dvx.v1.DeleteBranch
+	27, // 20: dvx.v1.Op.create_tag:type_name -> dvx.v1.CreateTag
+	28, // 21: dvx.v1.Op.delete_tag:type_name -> dvx.v1.DeleteTag
+	29, // 22: dvx.v1.Op.move_spec:type_name -> dvx.v1.MoveSpec
+	30, // 23: dvx.v1.Op.protect:type_name -> dvx.v1.Protect
+	31, // 24: dvx.v1.Op.seal:type_name -> dvx.v1.Seal
+	0,  // 25: dvx.v1.RefService.GetConfig:input_type -> dvx.v1.GetConfigRequest
+	2,  // 26: dvx.v1.RefService.GetView:input_type -> dvx.v1.GetViewRequest
+	4,  // 27: dvx.v1.RefService.WatchView:input_type -> dvx.v1.WatchViewRequest
+	6,  // 28: dvx.v1.RefService.Move:input_type -> dvx.v1.MoveRequest
+	8,  // 29: dvx.v1.RefService.Settle:input_type -> dvx.v1.SettleRequest
+	11, // 30: dvx.v1.RefService.ListMoves:input_type -> dvx.v1.ListMovesRequest
+	1,  // 31: dvx.v1.RefService.GetConfig:output_type -> dvx.v1.GetConfigResponse
+	3,  // 32: dvx.v1.RefService.GetView:output_type -> dvx.v1.GetViewResponse
+	5,  // 33: dvx.v1.RefService.WatchView:output_type -> dvx.v1.WatchViewResponse
+	7,  // 34: dvx.v1.RefService.Move:output_type -> dvx.v1.MoveResponse
+	9,  // 35: dvx.v1.RefService.Settle:output_type -> dvx.v1.SettleResponse
+	12, // 36: dvx.v1.RefService.ListMoves:output_type -> dvx.v1.ListMovesResponse
+	31, // [31:37] is the sub-list for method output_type
+	25, // [25:31] is the sub-list for method input_type
+	25, // [25:25] is the sub-list for extension type_name
+	25, // [25:25] is the sub-list for extension extendee
+	0,  // [0:25] is the sub-list for field type_name
 }
 
 func init() { file_dvx_v1_refs_proto_init() }
@@ -2138,7 +2317,7 @@ func file_dvx_v1_refs_proto_init() {
 	if File_dvx_v1_refs_proto != nil {
 		return
 	}
-	file_dvx_v1_refs_proto_msgTypes[20].OneofWrappers = []any{
+	file_dvx_v1_refs_proto_msgTypes[21].OneofWrappers = []any{
 		(*Op_CreateRepo)(nil),
 		(*Op_DeleteRepo)(nil),
 		(*Op_CreateBranch)(nil),
@@ -2148,6 +2327,7 @@ func file_dvx_v1_refs_proto_init() {
 		(*Op_DeleteTag)(nil),
 		(*Op_MoveSpec)(nil),
 		(*Op_Protect)(nil),
+		(*Op_Seal)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2155,7 +2335,7 @@ func file_dvx_v1_refs_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dvx_v1_refs_proto_rawDesc), len(file_dvx_v1_refs_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   30,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -32,13 +32,20 @@ func (w Work) Keyer() *Keyer {
 // Key returns the key of the work with these inputs.
 func (k *Keyer) Key(inputs []Input) Key {
 	head := appendHead(append(make([]byte, 0, 12), 0x82), cborUint, keyVersion)
-	head = appendHead(head, cborArray, uint64(k.count+len(inputs)))
-	var own []byte
-	for _, in := range inputs {
-		name := "input:" + in.Name
+	count, own := k.count, []byte(nil)
+	component := func(name string) {
+		count++
 		own = append(appendHead(append(own, 0x82), cborText, uint64(len(name))), name...)
-		own = in.append(own)
 	}
+	for _, in := range inputs {
+		component("input:" + in.Name)
+		own = in.append(own)
+		if in.Mode != "" {
+			component("mode:" + in.Name)
+			own = appendBytes(own, in.Mode)
+		}
+	}
+	head = appendHead(head, cborArray, uint64(count))
 	return Key(sum(keyHasher, head, k.shared, own))
 }
 
@@ -47,6 +54,9 @@ func (k *Keyer) Parts(inputs []Input) []Part {
 	parts := slices.Grow(slices.Clone(k.parts), len(inputs))
 	for _, in := range inputs {
 		parts = append(parts, newPart("input:"+in.Name, in.append(nil)))
+		if in.Mode != "" {
+			parts = append(parts, newPart("mode:"+in.Name, appendBytes(nil, in.Mode)))
+		}
 	}
 	return parts
 }

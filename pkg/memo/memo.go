@@ -45,6 +45,7 @@ type Executable struct {
 // Input is what user code sees under in/NAME.
 type Input struct {
 	Name  string
+	Mode  string // how the program finds it; empty: as files
 	Items []Item // sorted by path
 }
 

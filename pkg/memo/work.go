@@ -15,8 +15,8 @@ func (w Work) Key() Key { return w.Keyer().Key(w.Inputs) }
 
 // Parts returns a short digest of each component of the key, in the order of
 // the key: abi, salt, platform, runtime, command, stdin, dir, user, code, then
-// env:NAME, param:NAME and secret:NAME by name, then input:NAME in order of
-// the spec.
+// env:NAME, param:NAME and secret:NAME by name, then in order of the spec
+// input:NAME, with mode:NAME if it has a mode.
 func (w Work) Parts() []Part { return w.Keyer().Parts(w.Inputs) }
 
 // Explain says how the work with parts b differs from the one with parts a, a

@@ -101,13 +101,14 @@ func (l *listing) recall(ctx context.Context) error {
 	return nil
 }
 
-// previous returns the input tree of the previous output, if what changed
-// since then is all that needs to be listed: the same glob selected its datums,
-// and all but their content is the same in their keys, as one of them shows.
-func (l *listing) previous(ctx context.Context) (old tree.Root, ok bool, err error) {
+// previous returns what the pipeline's previous output was made of, if what
+// changed since then is all that needs to be listed: the same input selected
+// its datums, and all but their content is the same in their keys, as one of
+// them shows.
+func (l *listing) previous(ctx context.Context) (old datum.Version, ok bool, err error) {
 	prov := l.job.Head.Output.Commit.Prov
 	_, counted := engine.CountOf(l.job.Head.Output.Commit)
-	if prov == nil || prov.Datums == nil || !counted || len(prov.Inputs) != 1 || prov.Pipeline != l.job.Head.Name {
+	if prov == nil || prov.Datums == nil || !counted || len(prov.Inputs) != len(l.job.Head.Inputs) || prov.Pipeline != l.job.Head.Name {
 		return old, false, nil
 	}
 	was, err := l.loadSpec(ctx, prov.Spec)
@@ -115,14 +116,18 @@ func (l *listing) previous(ctx context.Context) (old tree.Root, ok bool, err err
 		return old, false, err
 	}
 	now := l.keys.version.Spec.Input
-	if was.Glob != now.Glob || was.Name != now.Name {
+	if !was.SameDatums(now) {
 		return old, false, nil
 	}
-	in, err := commit.Load(ctx, l.r, prov.Inputs[0].Commit)
-	if err != nil {
-		return old, false, err
+	old.Reader = l.r
+	for _, in := range prov.Inputs {
+		c, err := commit.Load(ctx, l.r, in.Commit)
+		if err != nil {
+			return old, false, err
+		}
+		old.Trees = append(old.Trees, c.Tree)
 	}
-	for d, err := range datum.List(ctx, l.r, in.Tree, now) {
+	for d, err := range datum.List(ctx, old, now) {
 		if err != nil {
 			return old, false, err
 		}
@@ -130,9 +135,10 @@ func (l *listing) previous(ctx context.Context) (old tree.Root, ok bool, err err
 		if err != nil {
 			return old, false, err
 		}
-		return in.Tree, row != nil && row.Key == l.keys.key(d), nil
+		ok, err := l.stands(ctx, row, d)
+		return old, ok, err
 	}
-	return in.Tree, true, nil // there was no datum
+	return old, true, nil // there was no datum
 }
 
 // loadSpec returns the input of the spec in a spec commit.
@@ -151,10 +157,45 @@ func (l *listing) loadSpec(ctx context.Context, id commit.ID) (spec.Input, error
 	return v.Spec.Input, err
 }
 
+// stands reports whether a row of the previous datum table is still the result
+// of a datum: it has the datum's key, or one that differs only in what the
+// datum sees of reference inputs.
+func (l *listing) stands(ctx context.Context, row *output.Row, d datum.Datum) (bool, error) {
+	if row == nil || !l.references() || row.Key == l.keys.key(d) {
+		return row != nil && row.Key == l.keys.key(d), nil
+	}
+	r, ok, err := l.c.memo.Lookup(ctx, row.Key, l.c.o.Scope)
+	if err != nil || !ok {
+		return false, err
+	}
+	return slices.Equal(l.counting(r.Parts), l.counting(l.keys.keyer.Parts(d.Visible()))), nil
+}
+
+// references reports whether an input is a reference.
+func (l *listing) references() bool {
+	for in := range l.keys.version.Spec.Input.Leaves() {
+		if in.Reference {
+			return true
+		}
+	}
+	return false
+}
+
+// counting returns the parts of a key without those of reference inputs.
+func (l *listing) counting(parts []memo.Part) []memo.Part {
+	parts = slices.Clone(parts)
+	for in := range l.keys.version.Spec.Input.Leaves() {
+		if in.Reference {
+			parts = slices.DeleteFunc(parts, func(p memo.Part) bool { return p.Name == "input:"+in.Name })
+		}
+	}
+	return parts
+}
+
 func (l *listing) all(ctx context.Context) error {
-	for d, err := range datum.List(ctx, l.r, l.input(), l.keys.version.Spec.Input) {
+	for d, err := range datum.List(ctx, l.now(), l.keys.version.Spec.Input) {
 		if err == nil {
-			err = l.add(ctx, d)
+			err = l.again(ctx, d)
 		}
 		if err != nil {
 			return err
@@ -164,12 +205,41 @@ func (l *listing) all(ctx context.Context) error {
 	return nil
 }
 
-func (l *listing) input() tree.Root { return l.job.Head.Inputs[0].Head.Commit.Tree }
+// again lists a datum that the previous output may have a result of, which
+// stands although a reference input has changed.
+func (l *listing) again(ctx context.Context, d datum.Datum) error {
+	prov := l.job.Head.Output.Commit.Prov
+	if prov == nil || prov.Datums == nil || !l.references() {
+		return l.add(ctx, d)
+	}
+	row, err := output.Lookup(ctx, l.r, *prov.Datums, d.Identity)
+	if err != nil {
+		return err
+	}
+	ok, err := l.stands(ctx, row, d)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return l.add(ctx, d)
+	}
+	l.answer.Items = append(l.answer.Items, engine.Item{Identity: d.Identity, Key: row.Key, Hit: true, Own: l.own[row.Key], Output: row.Output})
+	return nil
+}
 
-func (l *listing) changes(ctx context.Context, old tree.Root) error {
+// now returns what the job reads.
+func (l *listing) now() datum.Version {
+	v := datum.Version{Reader: l.r}
+	for _, in := range l.job.Head.Inputs {
+		v.Trees = append(v.Trees, in.Head.Commit.Tree)
+	}
+	return v
+}
+
+func (l *listing) changes(ctx context.Context, old datum.Version) error {
 	l.answer.Delta = true
 	l.answer.Total, _ = engine.CountOf(l.job.Head.Output.Commit)
-	for x, err := range datum.Changes(ctx, l.r, old, l.r, l.input(), l.keys.version.Spec.Input) {
+	for x, err := range datum.Changes(ctx, old, l.now(), l.keys.version.Spec.Input) {
 		if err != nil {
 			return err
 		}

@@ -90,10 +90,12 @@ func (o *Observer) pipeline(ctx context.Context, view *repo.View, name, branch s
 	if p.Output, err = o.head(ctx, name, out.Commit, used); err != nil || p.Problem != "" {
 		return p, err
 	}
-	for _, in := range []spec.Input{p.Version.Spec.Input} {
+	for in := range p.Version.Spec.Input.Leaves() {
 		h := engine.InputHead{Name: cmp.Or(in.Name, in.Repo), Repo: in.Repo}
-		h.Branch, p.Problem = ResolveInput(view, in, branch)
-		if p.Problem == "" {
+		var problem string
+		if h.Branch, problem = ResolveInput(view, in, branch); problem != "" {
+			p.Problem = cmp.Or(p.Problem, problem)
+		} else {
 			if h.Head, err = o.head(ctx, in.Repo, view.Repos[in.Repo].Branches[h.Branch].Commit, used); err != nil {
 				return p, err
 			}

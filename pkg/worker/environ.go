@@ -2,10 +2,10 @@ package worker
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/memo"
+	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/pipeline/task"
 )
 
@@ -17,7 +17,7 @@ func (w *Worker) environ(t task.Task) []string {
 		"DVX_DATUM_ID": t.Key.String(), "DVX_ATTEMPT_KEY": attemptKey(t.Key),
 	}
 	for _, in := range t.Inputs {
-		env["DVX_INPUT_"+envName(in.Name)+"_URL"] = in.URL()
+		env["DVX_INPUT_"+spec.EnvName(in.Name)+"_URL"] = in.URL()
 	}
 	for name, value := range t.Transform.Env {
 		env[name] = value
@@ -34,14 +34,4 @@ func (w *Worker) environ(t task.Task) []string {
 // key: all attempts at one piece of work share it.
 func attemptKey(k memo.Key) string {
 	return chunk.Data.Sum([]byte("attempt " + k.String())).String()[:32]
-}
-
-// envName turns an input's name into a part of a variable's name.
-func envName(name string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
-			return r
-		}
-		return '_'
-	}, strings.ToUpper(name))
 }

@@ -19,10 +19,11 @@ type inputFolder struct {
 	dir   string
 	names []string // of the inputs that it had
 	still stillness
+	lazy  pipes // of the task that is laid out
 }
 
 // lay makes the folder hold the inputs of a task and nothing else, and returns
-// their bytes. From one datum of a pipeline to the next the inputs' names stay,
+// their bytes; lazy ones are named pipes, to be closed after the program. From one datum of a pipeline to the next the inputs' names stay,
 // so their folders do too: each change of a name costs the disk's journal.
 func (f *inputFolder) lay(ctx context.Context, inputs []task.Input, r chunk.Reader, now time.Time) (int64, error) {
 	var names []string
@@ -48,8 +49,9 @@ func (f *inputFolder) lay(ctx context.Context, inputs []task.Input, r chunk.Read
 			l.made[name] = true
 		}
 	}
+	l.pipes = &f.lazy
 	for _, in := range inputs {
-		l.home = in.Name
+		l.home, l.mode = in.Name, in.Mode
 		if err := l.mkdir(in.Name); err != nil {
 			return 0, err
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -41,6 +42,8 @@ type layer struct {
 	links []link          // made last, when all else is there
 	near  *os.Root        // the folder of the last file, so that it is not looked up for each
 	at    string          // where that is
+	mode  task.Mode       // how files are laid out
+	pipes *pipes          // of lazy ones
 }
 
 type link struct{ path, target string }
@@ -136,6 +139,9 @@ func (l *layer) file(p string, e tree.Entry) error {
 	if err := l.mkdir(path.Dir(p)); err != nil {
 		return err
 	}
+	if l.mode == task.Lazy {
+		return l.pipe(p, e)
+	}
 	dir, err := l.folder(p)
 	if err != nil {
 		return err
@@ -153,6 +159,9 @@ func (l *layer) file(p string, e tree.Entry) error {
 		return l.disk(p, err)
 	}
 	defer func() { _ = f.Close() }()
+	if l.mode == task.Empty {
+		e.Content = chunk.Content{}
+	}
 	if err := l.fill(f, e.Content); err != nil {
 		return fmt.Errorf("lay out %s %s: %w", l.what, p, err)
 	}
@@ -189,6 +198,18 @@ func (l *layer) fill(f *os.File, c chunk.Content) error {
 	defer func() { _ = r.Close() }()
 	_, err = r.WriteTo(f)
 	return err
+}
+
+// pipe makes a named pipe in place of a file.
+func (l *layer) pipe(p string, e tree.Entry) error {
+	err := l.pipes.serve(l.ctx, filepath.Join(l.root.Name(), filepath.FromSlash(p)), e.Content, l.r)
+	if errors.Is(err, fs.ErrExist) {
+		return l.clash(p)
+	}
+	if err != nil {
+		return l.disk(p, err)
+	}
+	return l.fixTime(p)
 }
 
 // fixMode gives a new file its mode, which the umask may have narrowed. (Asking

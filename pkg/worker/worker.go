@@ -94,13 +94,16 @@ func (w *Worker) run(ctx context.Context, t task.Task, s chunk.Store, res *task.
 		w.store, w.writer = s, writer
 	}
 	at := w.opts.Now()
+	defer func() { _, _ = w.in.lazy.close() }() // closed below unless the program was not run
 	in, err := w.prepare(ctx, t, at)
 	res.Stats.Fetch, res.Stats.BytesIn = w.opts.Now().Sub(at), in
 	if err != nil {
 		return err
 	}
 	exit, timedOut, err := w.takeTurn(ctx, t, &res.Stats)
-	if err != nil {
+	fetched, lazyErr := w.in.lazy.close()
+	res.Stats.BytesIn += fetched
+	if err = errors.Join(err, lazyErr); err != nil {
 		return err
 	}
 	at = w.opts.Now()

@@ -1,11 +1,9 @@
 package datum
 
 import (
-	"context"
-	"fmt"
-	"iter"
+	"cmp"
+	"slices"
 
-	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/pipeline/task"
 	"github.com/dvx-io/dvx/pkg/tree"
@@ -13,43 +11,13 @@ import (
 
 // Datum is the part of the inputs that one run of the program sees.
 type Datum struct {
-	// Identity says what a result of the datum replaces: the input's name and
-	// the path that it selects, "images:/2026/a.png", a directory's with "/" at
-	// the end. No two datums of a job have the same.
+	// Identity says what a result of the datum replaces. No two datums of a job
+	// have the same. That of a single repo is the input's name and the path that
+	// it selects, "images:/2026/a.png", a directory's with "/" at the end. Those
+	// of combinations are made of such parts: "images:/a;masks:/b" of a cross,
+	// "images+masks=KEY" of a join or group.
 	Identity string
 	Inputs   []task.Input // in order of the spec
-}
-
-// newDatum returns the datum of what an input selects.
-func newDatum(in spec.Input, s spec.Selected) Datum {
-	id := in.Name + ":/" + s.Path
-	if s.Entry.Kind == tree.Dir && s.Path != "" {
-		id += "/"
-	}
-	return Datum{Identity: id, Inputs: []task.Input{{Name: in.Name, Items: []task.Item{task.Item(s)}}}}
-}
-
-// List yields the datums of an input at root, in order of path, as it finds
-// them: it reads no more of the tree than the glob can select from. A zero
-// root has none. The sequence ends after an error.
-func List(ctx context.Context, r chunk.Reader, root tree.Root, in spec.Input) iter.Seq2[Datum, error] {
-	return func(yield func(Datum, error) bool) {
-		fail := func(err error) { yield(Datum{}, fmt.Errorf("list datums of input %s: %w", in.Name, err)) }
-		g, err := spec.CompileGlob(in.Glob)
-		if err != nil {
-			fail(err)
-			return
-		}
-		for s, err := range g.Select(ctx, r, root) {
-			if err != nil {
-				fail(err)
-				return
-			}
-			if !yield(newDatum(in, s), nil) {
-				return
-			}
-		}
-	}
 }
 
 // Change is a datum that was added, removed, or has other content.
@@ -58,26 +26,71 @@ type Change struct {
 	Datum Datum // with the new content; the old of a removed one
 }
 
-// Changes yields how the datums of an input differ from the tree old,
-// read through ro, to the tree now, read through rn, in order of path. A zero
-// root has no datums. The cost follows the differences between the trees, not
-// their size. The sequence ends after an error.
-func Changes(ctx context.Context, ro chunk.Reader, old tree.Root, rn chunk.Reader, now tree.Root, in spec.Input) iter.Seq2[Change, error] {
-	return func(yield func(Change, error) bool) {
-		fail := func(err error) { yield(Change{}, fmt.Errorf("compare datums of input %s: %w", in.Name, err)) }
-		g, err := spec.CompileGlob(in.Glob)
-		if err != nil {
-			fail(err)
-			return
-		}
-		for c, err := range g.Changes(ctx, ro, old, rn, now) {
-			if err != nil {
-				fail(err)
-				return
-			}
-			if !yield(Change{Kind: c.Kind, Datum: newDatum(in, c.Selected)}, nil) {
-				return
-			}
-		}
+// pick is something that a leaf selects.
+type pick struct {
+	leaf *leaf
+	spec.Selected
+}
+
+// same reports whether the program would see the same of both picks.
+func (p pick) same(o pick) bool {
+	a, b := p.Entry, o.Entry
+	if p.leaf != o.leaf || p.Path != o.Path || p.leaf.in.Reference {
+		return p.leaf == o.leaf && p.Path == o.Path
 	}
+	return a.Kind == b.Kind && a.Exec == b.Exec && a.Content == b.Content && a.Dir.Content == b.Dir.Content
+}
+
+// tuple is a datum, or the part of one that some of the inputs give.
+type tuple struct {
+	id    string
+	picks []pick
+}
+
+// and returns the tuple of both.
+func (t tuple) and(o tuple) tuple {
+	if len(t.picks) == 0 {
+		return o
+	}
+	return tuple{id: t.id + ";" + o.id, picks: slices.Concat(t.picks, o.picks)}
+}
+
+// same reports whether the program would see the same of both tuples.
+func (t tuple) same(o tuple) bool { return slices.EqualFunc(t.picks, o.picks, pick.same) }
+
+// datum returns the datum of a tuple: its picks by leaf, in order of the spec,
+// each once and in order of path.
+func (t tuple) datum() Datum {
+	d := Datum{Identity: t.id}
+	if len(t.picks) == 1 {
+		d.Inputs = []task.Input{t.picks[0].leaf.input(task.Item(t.picks[0].Selected))}
+		return d
+	}
+	picks := slices.Clone(t.picks)
+	slices.SortStableFunc(picks, func(a, b pick) int {
+		return cmp.Or(cmp.Compare(a.leaf.index, b.leaf.index), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Entry.Kind, b.Entry.Kind))
+	})
+	picks = slices.CompactFunc(picks, func(a, b pick) bool {
+		return a.leaf == b.leaf && a.Path == b.Path && a.Entry.Kind == b.Entry.Kind
+	})
+	for i, p := range picks {
+		if i == 0 || p.leaf != picks[i-1].leaf {
+			d.Inputs = append(d.Inputs, p.leaf.input())
+		}
+		in := &d.Inputs[len(d.Inputs)-1]
+		in.Items = append(in.Items, task.Item(p.Selected))
+	}
+	return d
+}
+
+// input returns what the program sees of the leaf.
+func (l *leaf) input(items ...task.Item) task.Input {
+	in := task.Input{Name: l.in.Name, Items: items}
+	switch {
+	case l.in.Lazy:
+		in.Mode = task.Lazy
+	case l.in.EmptyFiles:
+		in.Mode = task.Empty
+	}
+	return in
 }

@@ -45,9 +45,18 @@ func plant(t interface{ Fatal(...any) }, s chunk.Store, files map[string]string)
 	return root
 }
 
+// listOne and changesOne are List and Changes of a single repo.
+func listOne(ctx context.Context, r chunk.Reader, root tree.Root, in spec.Input) iter.Seq2[Datum, error] {
+	return List(ctx, Version{Reader: r, Trees: []tree.Root{root}}, in)
+}
+
+func changesOne(ctx context.Context, ro chunk.Reader, old tree.Root, rn chunk.Reader, now tree.Root, in spec.Input) iter.Seq2[Change, error] {
+	return Changes(ctx, Version{Reader: ro, Trees: []tree.Root{old}}, Version{Reader: rn, Trees: []tree.Root{now}}, in)
+}
+
 func datumsOf(t interface{ Fatal(...any) }, s chunk.Store, root tree.Root, in spec.Input) []Datum {
 	var all []Datum
-	for d, err := range List(context.Background(), s, root, in) {
+	for d, err := range listOne(context.Background(), s, root, in) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +114,7 @@ func TestDatumsStop(t *testing.T) {
 	var s chunk.Mem
 	root := plant(t, &s, map[string]string{"a/1": "", "a/2": "", "b/3": ""})
 	n := 0
-	for _, err := range List(t.Context(), &s, root, spec.Input{Name: "in", Glob: "**"}) {
+	for _, err := range listOne(t.Context(), &s, root, spec.Input{Name: "in", Glob: "**"}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,7 +122,7 @@ func TestDatumsStop(t *testing.T) {
 			break
 		}
 	}
-	for c, err := range Changes(t.Context(), &s, tree.Root{}, &s, root, spec.Input{Name: "in", Glob: "/*/*"}) {
+	for c, err := range changesOne(t.Context(), &s, tree.Root{}, &s, root, spec.Input{Name: "in", Glob: "/*/*"}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -130,17 +139,17 @@ func TestDatumsReportErrors(t *testing.T) {
 	var s chunk.Mem
 	root := plant(t, &s, map[string]string{"a/1": ""})
 	in := spec.Input{Name: "in", Glob: "/*/*"}
-	for _, err := range List(t.Context(), &chunk.Mem{}, root, in) {
+	for _, err := range listOne(t.Context(), &chunk.Mem{}, root, in) {
 		if err == nil || !strings.Contains(err.Error(), "input in") {
 			t.Errorf("missing nodes: error %v", err)
 		}
 	}
-	for _, err := range Changes(t.Context(), &s, root, &chunk.Mem{}, tree.Root{ID: tree.ID{1}}, in) {
+	for _, err := range changesOne(t.Context(), &s, root, &chunk.Mem{}, tree.Root{ID: tree.ID{1}}, in) {
 		if err == nil {
 			t.Error("missing nodes: no error")
 		}
 	}
-	for _, err := range List(t.Context(), &s, root, spec.Input{Name: "in", Glob: "/["}) {
+	for _, err := range listOne(t.Context(), &s, root, spec.Input{Name: "in", Glob: "/["}) {
 		if err == nil {
 			t.Error("bad glob: no error")
 		}
@@ -229,7 +238,7 @@ func TestChangesAgreeWithDatums(t *testing.T) {
 			}
 		}
 		got, order := map[string]tree.ChangeKind{}, []string{}
-		for c, err := range Changes(context.Background(), &s, old, &s, now, in) {
+		for c, err := range changesOne(context.Background(), &s, old, &s, now, in) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -288,7 +297,7 @@ func TestChangesCostFollowsChange(t *testing.T) {
 	for _, glob := range []string{"/*", "/**/*.csv"} {
 		before, _ := s.Counts()
 		n := 0
-		for c, err := range Changes(t.Context(), &s, old, &s, now, spec.Input{Name: "in", Glob: glob}) {
+		for c, err := range changesOne(t.Context(), &s, old, &s, now, spec.Input{Name: "in", Glob: glob}) {
 			if err != nil || c.Kind != tree.Added {
 				t.Fatal(c, err)
 			}

@@ -42,7 +42,7 @@ func (d Datum) Visible() []memo.Input {
 
 // workOn returns what user code can see of an input.
 func workOn(in task.Input) memo.Input {
-	out := memo.Input{Name: in.Name, Items: make([]memo.Item, len(in.Items))}
+	out := memo.Input{Name: in.Name, Mode: string(in.Mode), Items: make([]memo.Item, len(in.Items))}
 	for i, it := range in.Items {
 		item := memo.Item{Path: it.Path, Kind: it.Entry.Kind}
 		if it.Entry.Kind == tree.Dir {

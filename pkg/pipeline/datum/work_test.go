@@ -76,11 +76,16 @@ func newScene(t testing.TB) scene {
 		runtime:  memo.Runtime{Host: "debian-12", Execs: []memo.Executable{{Path: "/usr/bin/python3", Digest: "ab"}}},
 		code:     tree.ContentID{1},
 		platform: "linux/amd64",
-		datum: newDatum(spec.Input{Name: "in"}, spec.Selected{
+		datum: aDatum("in", task.Item{
 			Path:  "a/b.png",
 			Entry: tree.Entry{Name: "b.png", Kind: tree.File, Content: chunk.Content{ID: chunk.ID{2}, Size: 3}},
 		}),
 	}
+}
+
+// aDatum returns a datum of one item of an input.
+func aDatum(name string, it task.Item) Datum {
+	return Datum{Identity: name + ":/" + it.Path, Inputs: []task.Input{{Name: name, Items: []task.Item{it}}}}
 }
 
 func (s scene) work() memo.Work {
@@ -104,6 +109,18 @@ var fieldChanges = map[string]func(*spec.Spec){
 	"input.repo":                   func(s *spec.Spec) { s.Input.Repo = "other" },
 	"input.branch":                 func(s *spec.Spec) { s.Input.Branch = "other" },
 	"input.glob":                   func(s *spec.Spec) { s.Input.Glob = "**" },
+	"input.join_on":                func(s *spec.Spec) { s.Input.JoinOn = "$1" },
+	"input.outer_join":             func(s *spec.Spec) { s.Input.OuterJoin = true },
+	"input.group_by":               func(s *spec.Spec) { s.Input.GroupBy = "$1" },
+	"input.reference":              func(s *spec.Spec) { s.Input.Reference = true },
+	"input.cron.spec":              func(s *spec.Spec) { s.Input.Cron = &spec.Cron{Spec: "@daily"} },
+	"input.cron.time_zone":         func(s *spec.Spec) { s.Input.Cron = &spec.Cron{TimeZone: "Asia/Tokyo"} },
+	"input.cron.start":             func(s *spec.Spec) { s.Input.Cron = &spec.Cron{Start: "2026-11-20T09:00:00Z"} },
+	"input.cron.overwrite":         func(s *spec.Spec) { s.Input.Cron = &spec.Cron{Overwrite: true} },
+	"input.cross":                  func(s *spec.Spec) { s.Input = spec.Input{Cross: []spec.Input{s.Input}} },
+	"input.union":                  func(s *spec.Spec) { s.Input = spec.Input{Union: []spec.Input{s.Input}} },
+	"input.join":                   func(s *spec.Spec) { s.Input = spec.Input{Join: []spec.Input{s.Input}} },
+	"input.group":                  func(s *spec.Spec) { s.Input = spec.Input{Group: []spec.Input{s.Input}} },
 	"parameters":                   func(s *spec.Spec) { s.Parameters["threshold"] = "0.6" },
 	"parallelism.max":              func(s *spec.Spec) { s.Parallelism.Max = 9 },
 	"datum.tries":                  func(s *spec.Spec) { s.Datum.Tries = 9 },
@@ -118,8 +135,8 @@ func TestKeyTableHolds(t *testing.T) {
 	base := newScene(t).work().Key()
 	fields, _ := keyTable(t)
 	for name, inKey := range fields {
-		if name == "input.name" || inKey == "-" {
-			continue // shown below, or by the fields of the object
+		if inKey == "-" || name == "input.name" || name == "input.lazy" || name == "input.empty_files" {
+			continue // shown by the fields of the object, or below by what List makes of it
 		}
 		change, ok := fieldChanges[name]
 		if !ok {
@@ -136,9 +153,18 @@ func TestKeyTableHolds(t *testing.T) {
 		}
 	}
 	s := newScene(t)
-	s.spec.Input.Name, s.datum = "other", newDatum(spec.Input{Name: "other"}, spec.Selected(*s.item()))
+	s.spec.Input.Name, s.datum = "other", aDatum("other", *s.item())
 	if s.work().Key() == base {
 		t.Error("input.name: changing it does not change the key")
+	}
+	seen := map[memo.Key]string{}
+	for name, mode := range map[string]task.Mode{"files": task.Files, "input.lazy": task.Lazy, "input.empty_files": task.Empty} {
+		s := newScene(t)
+		s.datum.Inputs[0].Mode = mode
+		if other, ok := seen[s.work().Key()]; ok {
+			t.Errorf("%s has the key of %s", name, other)
+		}
+		seen[s.work().Key()] = name
 	}
 }
 
@@ -188,22 +214,22 @@ func TestWorkOfGolden(t *testing.T) {
 func TestTask(t *testing.T) {
 	s := newScene(t)
 	code := tree.Root{ID: tree.ID{7}}
-	task, err := Task(s.spec, code, s.datum, memo.Key{5}, 2)
+	got, err := Task(s.spec, code, s.datum, memo.Key{5}, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if task.Key != (memo.Key{5}) || task.Attempt != 2 || task.Code != code || task.Timeout != 90*time.Second || task.Transform.Cmd[3] != "0.50" {
-		t.Errorf("task %+v", task)
+	if got.Key != (memo.Key{5}) || got.Attempt != 2 || got.Code != code || got.Timeout != 90*time.Second || got.Transform.Cmd[3] != "0.50" {
+		t.Errorf("task %+v", got)
 	}
-	in := task.Inputs[0]
+	in := got.Inputs[0]
 	if want := "dvx://content/" + s.item().Entry.Content.ID.String(); in.Name != "in" || in.URL() != want || len(in.Items) != 1 {
 		t.Errorf("input %+v, want URL %s", in, want)
 	}
-	dir := newDatum(spec.Input{Name: "in"}, spec.Selected{
+	dir := aDatum("in", task.Item{
 		Entry: tree.Entry{Kind: tree.Dir, Dir: tree.Root{ID: tree.ID{8}, Content: tree.ContentID{3}}},
 	})
-	if task, err = Task(s.spec, code, dir, memo.Key{}, 1); err != nil || task.Inputs[0].URL() != "dvx://content/"+(tree.ContentID{3}).String() {
-		t.Errorf("directory: %+v, %v", task.Inputs, err)
+	if got, err = Task(s.spec, code, dir, memo.Key{}, 1); err != nil || got.Inputs[0].URL() != "dvx://content/"+(tree.ContentID{3}).String() {
+		t.Errorf("directory: %+v, %v", got.Inputs, err)
 	}
 	s.spec.Parameters = nil
 	if _, err := Task(s.spec, code, s.datum, memo.Key{}, 1); err == nil {

@@ -27,9 +27,7 @@ const (
 // in its one spelling: input.name is the repo, datum.tries 1, transform.code
 // the spec's folder, accept_return_code sorted and without 0.
 func (s Spec) WithDefaults() Spec {
-	if s.Input.Name == "" {
-		s.Input.Name = s.Input.Repo
-	}
+	s.Input = s.Input.withDefaults(s.Pipeline)
 	if s.Datum.Tries == 0 {
 		s.Datum.Tries = 1
 	}
@@ -174,30 +172,6 @@ func (c *checker) inside(field, p, folder string) {
 		c.fail(field, "want a path relative to %s, with /, found %.200q", folder, p)
 	case clean == "..", strings.HasPrefix(clean, "../"):
 		c.fail(field, "%.200q leaves %s", p, folder)
-	}
-}
-
-func (c *checker) input(s Spec) {
-	in := s.Input
-	if in.Repo == "" {
-		c.fail("input.repo", "is missing: name the repo to read")
-	} else {
-		c.err("input.repo", commit.CheckRepoName(in.Repo))
-		if in.Repo == s.Pipeline {
-			c.fail("input.repo", "a pipeline can't read its own output, %q", in.Repo)
-		}
-	}
-	if in.Name != in.Repo {
-		c.err("input.name", commit.CheckRepoName(in.Name))
-	}
-	if in.Branch != "" {
-		c.err("input.branch", commit.CheckRefName(in.Branch))
-	}
-	if in.Glob == "" {
-		c.fail("input.glob", "is missing: / makes one datum of the whole repo, /* one of each entry")
-	} else {
-		_, err := CompileGlob(in.Glob)
-		c.err("input.glob", err)
 	}
 }
 

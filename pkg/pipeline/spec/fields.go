@@ -26,6 +26,7 @@ const (
 	shapeTexts         // a list of texts; numbers and booleans stand for themselves as typed
 	shapeNumbers       // a list of whole numbers
 	shapeDict          // names with texts; numbers and booleans stand for themselves as typed
+	shapeInputs        // a list of inputs
 	shapeFixed         // the text "normal"; "never" is not supported yet
 )
 
@@ -63,13 +64,21 @@ var fieldRows = []fieldRow{
 	{"input.name", shapeText, keyYes, "the program sees it: in/NAME"},
 	{"input.branch", shapeText, keyContent, "only what is selected counts, wherever it comes from"},
 	{"input.glob", shapeText, keyContent, "it decides which datums there are; a datum's paths and content count"},
-	{"input.cron", unbuilt, keyYes, "the program sees the time as a file"},
-	{"input.cross", unbuilt, keyContent, "the items of the datum count"},
-	{"input.union", unbuilt, keyContent, "the items of the datum count"},
-	{"input.join", unbuilt, keyContent, "the items of the datum count"},
-	{"input.join_on", unbuilt, keyContent, "it decides which datums there are"},
-	{"input.group", unbuilt, keyContent, "the items of the datum count"},
-	{"input.group_by", unbuilt, keyContent, "it decides which datums there are"},
+	{"input.join_on", shapeText, keyContent, "it decides which datums there are; a datum's paths and content count"},
+	{"input.outer_join", shapeFlag, keyContent, "it decides which datums there are; a datum's paths and content count"},
+	{"input.group_by", shapeText, keyContent, "it decides which datums there are; a datum's paths and content count"},
+	{"input.lazy", shapeFlag, keyYes, "the program gets pipes in place of files"},
+	{"input.empty_files", shapeFlag, keyYes, "the program sees names without bytes; the content counts too, since outputs may link to it"},
+	{"input.reference", shapeFlag, keyContent, "what a datum ran with counts; a later change runs nothing again"},
+	{"input.cron", shapeObject, keyBelow, ""},
+	{"input.cron.spec", shapeText, keyContent, "the times that it made count, as files"},
+	{"input.cron.time_zone", shapeText, keyContent, "the times that it made count, as files"},
+	{"input.cron.start", shapeText, keyContent, "the times that it made count, as files"},
+	{"input.cron.overwrite", shapeFlag, keyContent, "the times that are there count, as files"},
+	{"input.cross", shapeInputs, keyContent, "the items of the datum count"},
+	{"input.union", shapeInputs, keyContent, "the items of the datum count"},
+	{"input.join", shapeInputs, keyContent, "the items of the datum count"},
+	{"input.group", shapeInputs, keyContent, "the items of the datum count"},
 	{"output_branch", unbuilt, keyNo, "a name"},
 	{"parameters", shapeDict, keyYes, "the program sees them"},
 	{"parallelism", shapeObject, keyBelow, ""},

@@ -1,9 +1,9 @@
 package spec
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -32,14 +32,13 @@ const (
 // all that is below it; a glob that ends in "/" selects only directories. With
 // ** anywhere it selects only files and links, at any depth. So nothing that
 // a glob selects holds another thing that it selects.
-//
-// Parentheses are kept for capture groups: as characters they need a \.
 type Glob struct {
-	source string
-	alts   []globAlternative
-	files  bool   // selects files and links only
-	dirs   bool   // selects directories only
-	prefix string // what every selected path begins with
+	source  string
+	capture *regexp.Regexp // nil: no groups
+	alts    []globAlternative
+	files   bool   // selects files and links only
+	dirs    bool   // selects directories only
+	prefix  string // what every selected path begins with
 }
 
 // globAlternative is one pattern without braces, by component.
@@ -49,12 +48,12 @@ type globAlternative []globComponent
 type globComponent struct {
 	deep    bool
 	literal bool // name is all it matches
+	not     bool // has a tokenNot
 	name    string
 	tokens  []globToken
 }
 
-// CompileGlob reads a glob. The error wraps fs.ErrInvalid, and for capture
-// groups errors.ErrUnsupported.
+// CompileGlob reads a glob. The error wraps fs.ErrInvalid.
 func CompileGlob(source string) (*Glob, error) {
 	g := &Glob{source: source}
 	if err := g.compile(); err != nil {
@@ -69,6 +68,12 @@ func (g *Glob) String() string { return g.source }
 // Prefix returns the longest string known to be at the start of every path
 // that the glob selects; it may end within a component.
 func (g *Glob) Prefix() string { return g.prefix }
+
+// single reports whether the glob selects at most one name of a tree: it is
+// without anything that stands for several.
+func (g *Glob) single() bool {
+	return len(g.alts) == 1 && !slices.ContainsFunc(g.alts[0], func(c globComponent) bool { return !c.literal })
+}
 
 // Match reports whether the glob selects the entry at path, which has no
 // leading or trailing slash and is empty for the whole tree; dir says whether
@@ -94,7 +99,12 @@ func (g *Glob) compile() error {
 	case !utf8.ValidString(g.source) || strings.ContainsRune(g.source, 0):
 		return fmt.Errorf("is not text: %w", fs.ErrInvalid)
 	}
-	patterns, err := expandBraces(strings.TrimPrefix(g.source, "/"))
+	plain, capture, err := readGroups(g.source)
+	if err != nil {
+		return err
+	}
+	g.capture = capture
+	patterns, err := expandBraces(plain)
 	if err != nil {
 		return err
 	}
@@ -157,6 +167,14 @@ func compileComponent(part string) (globComponent, error) {
 		return globComponent{}, err
 	}
 	c := globComponent{tokens: tokens, literal: true}
+	for _, t := range tokens {
+		if t.kind == tokenNot {
+			if c.not {
+				return globComponent{}, fmt.Errorf("more than one !( in a component: %w", fs.ErrInvalid)
+			}
+			c.not = true
+		}
+	}
 	for _, t := range tokens {
 		if t.kind != tokenRune {
 			c.literal = false
@@ -329,8 +347,10 @@ func findBraces(s string) (open, close int, commas []int, err error) {
 				return 0, 0, nil, errGlobClosed
 			}
 			i += end
-		case '(', ')':
-			return 0, 0, nil, fmt.Errorf("capture groups are not supported yet; write \\%c for the character: %w", s[i], errors.ErrUnsupported)
+		case '!':
+			if strings.HasPrefix(s[i:], "!(") {
+				i += notEnd(s[i:]) // it is closed
+			}
 		case '{':
 			if depth == 0 {
 				open = i

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 
@@ -37,6 +38,12 @@ func TestGlobMatch(t *testing.T) {
 		{"/[!a]", []string{"b"}, []string{"a"}},
 		{`/[\]\-]`, []string{"]", "-"}, []string{`\`}},
 		{`/\*\{\(\\`, []string{`*{(\`}, []string{`a{(\`}},
+		{"/!(*.tmp|x?)", []string{"a", "a.tmpx", "x", "xyz"}, []string{"a.tmp", "xy", ".tmp"}},
+		{"/a!(b).c", []string{"a.c", "axb.c", "abb.c"}, []string{"ab.c", "b.c"}},
+		{"/**/!(*.tmp)", []string{"a/b", "c"}, []string{"a/b.tmp"}},
+		{"/!a", []string{"!a"}, []string{"a", "b"}},
+		{"/(*)-([0-9]).{csv,txt}", []string{"a-1.csv", "-2.txt"}, []string{"a-x.csv"}},
+		{"/(a|b,c)|d", []string{"a|d", "b,c|d"}, []string{"b|d", "d"}},
 		{"/*a*b*", []string{"ab", "xaxbx", "aabb"}, []string{"ba", "a"}},
 	}
 	for _, test := range tests {
@@ -55,6 +62,88 @@ func TestGlobMatch(t *testing.T) {
 					t.Errorf("%s selects %q, which does not begin with its prefix %q", test.glob, p, g.Prefix())
 				}
 			}
+		}
+	}
+}
+
+func TestGlobCaptures(t *testing.T) {
+	tests := []struct {
+		glob, path string
+		want       []string
+	}{
+		{"/*", "a", nil},
+		{"/(*)", "foo", []string{"foo"}},
+		{"/*/bar-(*)", "foo/bar-123", []string{"123"}},
+		{"/(*)/*/(??)*.txt", "foo/bar-123/ABC.txt", []string{"foo", "AB"}},
+		{"/*/(bar-(123))/*", "foo/bar-123/ABC.txt", []string{"bar-123", "123"}},
+		{"/*-*-PATID(*)-CLIA(*).txt", "T16-LIPID-PATID2-CLIA24D.txt", []string{"2", "24D"}},
+		{"/(*/*)/x", "a/b/x", []string{"a/b"}},
+		{"/(**)/(*).csv", "x.csv", []string{"", "x"}},
+		{"/(**)/(*).csv", "a/b/x.csv", []string{"a/b", "x"}},
+		{"/(**)/a*", "aa", []string{""}},
+		{"/(**)", "a/b/c", []string{"a/b/c"}},
+		{"/{(a)*,b(c)}", "bc", []string{"", "c"}},
+		{"/{a/(**),b/(*)}", "a/x/y", []string{"x/y", ""}},
+		{"/(a|b,c).x", "b,c.x", []string{"b,c"}},
+		{"/(!(a|b)).([!x-z])", "c.y.a", []string{"c.y", "a"}},
+		{`/(\(.\*).x`, "(.*.x", []string{"(.*"}},
+	}
+	for _, test := range tests {
+		g, err := CompileGlob(test.glob)
+		if err != nil {
+			t.Errorf("%s: %v", test.glob, err)
+			continue
+		}
+		if !g.Match(test.path, false) {
+			t.Errorf("%s does not select %s", test.glob, test.path)
+		}
+		if got := g.Captures(test.path); !slices.Equal(got, test.want) || g.Groups() != len(test.want) {
+			t.Errorf("%s captures of %s %q, want %q", test.glob, test.path, got, test.want)
+		}
+	}
+}
+
+// TestGlobCapturesOfEverySelected: the expression that captures agrees with what
+// the glob selects.
+func TestGlobCapturesOfEverySelected(t *testing.T) {
+	matches := 0
+	rapid.Check(t, func(t *rapid.T) {
+		pattern := drawGlob(t)
+		g, err := CompileGlob("(" + pattern + ")")
+		if err != nil {
+			return
+		}
+		var names []string
+		for range rapid.IntRange(1, 4).Draw(t, "depth") {
+			names = append(names, drawName(t, "name"))
+		}
+		p := path.Join(names...)
+		if !g.Match(p, false) {
+			return
+		}
+		matches++
+		if got := g.Captures(p); got[0] != p {
+			t.Fatalf("(%s) captures of %q %q", pattern, p, got)
+		}
+	})
+	if matches < 5 && !testing.Short() {
+		t.Errorf("only %d matches: the test compares nothing", matches)
+	}
+}
+
+func TestTemplate(t *testing.T) {
+	captures := []string{"a", "b"}
+	for text, want := range map[string]string{"": "", "$1": "a", "$2-$1": "b-a", "${1}1": "a1", "$$1": "$1", "x$1$2y": "xaby"} {
+		tmpl, err := CompileTemplate(text, 2)
+		if err != nil {
+			t.Errorf("%q: %v", text, err)
+		} else if got := tmpl.Expand(captures); got != want {
+			t.Errorf("%q expands to %q, want %q", text, got, want)
+		}
+	}
+	for text, want := range map[string]string{"$3": "no capture group", "$0": "no capture group", "$": "after $", "${1": "unclosed", "$x": "after $"} {
+		if _, err := CompileTemplate(text, 2); err == nil || !strings.Contains(err.Error(), want) || !errors.Is(err, fs.ErrInvalid) {
+			t.Errorf("%q: error %v, want one about %q", text, err, want)
 		}
 	}
 }
@@ -95,7 +184,13 @@ func TestGlobRefuses(t *testing.T) {
 		{"/{a,b/c}", "different depth"},
 		{"/{a,b/}", "all alternatives end in /"},
 		{"/**/", "can't end in /"},
-		{"/(*).png", "not supported yet"},
+		{"/(*.png", "unclosed ("},
+		{"/*).png", ") without ("},
+		{"/!(a", "unclosed !("},
+		{"/!(a/b)", "unclosed !("},
+		{"/!(a)!(b)", "more than one !("},
+		{"/(a|b/c)", "different depth"},
+		{strings.Repeat("(*)x", GlobGroupsMax+1), "capture groups"},
 		{"/" + strings.Repeat("{a,b}", 9), "more than 256"},
 		{strings.Repeat("a", GlobSizeMax+1), "exceed the limit"},
 		{"/\xff", "not text"},
@@ -104,7 +199,7 @@ func TestGlobRefuses(t *testing.T) {
 		_, err := CompileGlob(test.glob)
 		if err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%.40q: error %v, want one about %q", test.glob, err, test.want)
-		} else if !errors.Is(err, fs.ErrInvalid) && !errors.Is(err, errors.ErrUnsupported) {
+		} else if !errors.Is(err, fs.ErrInvalid) {
 			t.Errorf("%q: error %v is of no kind", test.glob, err)
 		}
 	}

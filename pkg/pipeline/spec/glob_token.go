@@ -3,6 +3,7 @@ package spec
 import (
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -10,9 +11,10 @@ import (
 // globToken matches a part of a name.
 type globToken struct {
 	kind   tokenKind
-	r      rune      // of tokenRune
-	ranges [][2]rune // of tokenClass
-	negate bool      // of tokenClass
+	r      rune            // of tokenRune
+	ranges [][2]rune       // of tokenClass
+	negate bool            // of tokenClass
+	none   []globComponent // of tokenNot
 }
 
 type tokenKind uint8
@@ -22,6 +24,7 @@ const (
 	tokenAny                    // any one character
 	tokenStar                   // any number of characters
 	tokenClass                  // one character that is in ranges, or, negated, is not
+	tokenNot                    // any number of characters that match none of a list
 )
 
 // tokenize reads a component without braces.
@@ -55,11 +58,42 @@ func tokenize(part string) ([]globToken, error) {
 				return nil, err
 			}
 			t, n = class, end+1
+		case '!':
+			if !strings.HasPrefix(part[i:], "!(") {
+				break
+			}
+			end := notEnd(part[i:])
+			none, err := tokenizeNone(part[i+2 : i+end])
+			if err != nil {
+				return nil, err
+			}
+			t, n = globToken{kind: tokenNot, none: none}, end+1
 		}
 		tokens = append(tokens, t)
 		i += n
 	}
 	return tokens, nil
+}
+
+// tokenizeNone reads what is between the parentheses of !(a|b).
+func tokenizeNone(s string) ([]globComponent, error) {
+	var none []globComponent
+	for from, i := 0, 0; i <= len(s); i++ {
+		switch {
+		case i < len(s) && s[i] == '\\':
+			i++
+		case i < len(s) && s[i] == '[':
+			i += classEnd(s[i:])
+		case i == len(s) || s[i] == '|':
+			tokens, err := tokenize(s[from:i])
+			if err != nil {
+				return nil, err
+			}
+			none = append(none, globComponent{tokens: tokens})
+			from = i + 1
+		}
+	}
+	return none, nil
 }
 
 // classEnd returns where the class that s begins with is closed, -1 if it is
@@ -131,8 +165,11 @@ func (t globToken) one(r rune) bool {
 // matches reports whether the component matches the whole name. It takes at
 // most as many steps as name and component have characters, multiplied.
 func (c globComponent) matches(name string) bool {
-	if c.literal {
+	switch {
+	case c.literal:
 		return c.name == name
+	case c.not:
+		return c.matchesNot(name)
 	}
 	i, t := 0, 0         // places in the name and in the tokens
 	star, again := -1, 0 // the last star, and where the name goes on after it
@@ -157,4 +194,41 @@ func (c globComponent) matches(name string) bool {
 		t++
 	}
 	return t == len(c.tokens)
+}
+
+// matchesNot is matches for a component with a tokenNot: it follows all places
+// in the name that the tokens so far can lead to.
+func (c globComponent) matchesNot(name string) bool {
+	at := make([]bool, len(name)+1)
+	at[0] = true
+	for _, t := range c.tokens {
+		next := make([]bool, len(name)+1)
+		for i, here := range at {
+			if here {
+				t.reach(name, i, next)
+			}
+		}
+		at = next
+	}
+	return at[len(name)]
+}
+
+// reach marks the places in the name to which a token leads from i.
+func (t globToken) reach(name string, i int, next []bool) {
+	switch t.kind {
+	case tokenStar:
+		for j := i; j <= len(name); j++ {
+			next[j] = true
+		}
+	case tokenNot:
+		for j := i; j <= len(name); j++ {
+			if !next[j] && !slices.ContainsFunc(t.none, func(c globComponent) bool { return c.matches(name[i:j]) }) {
+				next[j] = true
+			}
+		}
+	default:
+		if r, n := utf8.DecodeRuneInString(name[i:]); n > 0 && t.one(r) {
+			next[i+n] = true
+		}
+	}
 }

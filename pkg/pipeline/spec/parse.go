@@ -18,6 +18,8 @@ const (
 	errorsMax  = 20      // errors that are reported of one spec
 	depthMax   = 32      // nested values
 	perFileMax = 1000
+
+	inputPartsMax = 1000 // parts of combinations of inputs
 )
 
 // Parse reads a file with one spec in YAML or JSON, fills in the defaults
@@ -70,6 +72,8 @@ func ParseAll(filename string, data []byte) ([]Spec, error) {
 type reader struct {
 	file  string
 	at    map[string]*yaml.Node // by dotted path
+	depth int                   // of combinations of inputs
+	parts int                   // of all combinations
 	wrong []*Error
 }
 
@@ -83,7 +87,7 @@ func (r *reader) fail(n *yaml.Node, field, format string, args ...any) {
 
 // read returns the spec with its defaults; what is wrong is in r.wrong.
 func (r *reader) read(n *yaml.Node) Spec {
-	fields := r.object(n, "")
+	fields := r.object(n, "", "")
 	delete(fields, "cache") // has one value only
 	if len(r.wrong) > 0 {
 		s, _ := fields["pipeline"].(string)
@@ -119,16 +123,17 @@ func (r *reader) locate(field string) *yaml.Node {
 	}
 }
 
-// object reads the fields of the object at a dotted path.
-func (r *reader) object(n *yaml.Node, at string) map[string]any {
+// object reads the fields of the object at a dotted path, which the table has
+// at row.
+func (r *reader) object(n *yaml.Node, at, row string) map[string]any {
 	fields := map[string]any{}
 	r.pairs(n, at, "fields", func(key, value *yaml.Node) {
 		field := joinField(at, key.Value)
-		f, known := fieldAt(field)
+		f, known := fieldAt(joinField(row, key.Value))
 		switch {
 		case !known:
 			hint := ""
-			if near := nearest(strings.TrimSuffix(joinField(at, "x"), "x"), key.Value); near != "" {
+			if near := nearest(strings.TrimSuffix(joinField(row, "x"), "x"), key.Value); near != "" {
 				hint = fmt.Sprintf(" (did you mean %q?)", near)
 			}
 			r.fail(key, field, "unknown field %q%s%s", key.Value, inField(at), hint)
@@ -138,7 +143,7 @@ func (r *reader) object(n *yaml.Node, at string) map[string]any {
 			r.fail(value, field, "field %q has no value", field)
 		default:
 			r.at[field] = value
-			fields[key.Value] = r.value(value, f)
+			fields[key.Value] = r.value(value, f, field)
 		}
 	})
 	return fields
@@ -165,35 +170,51 @@ func joinField(at, name string) string {
 }
 
 // value reads what a field of that shape holds, nil if it is wrong.
-func (r *reader) value(n *yaml.Node, f fieldRow) any {
+func (r *reader) value(n *yaml.Node, f fieldRow, at string) any {
 	switch f.shape {
 	case shapeObject:
-		return r.object(n, f.path)
+		return r.object(n, at, f.path)
+	case shapeInputs:
+		return r.inputs(n, at)
 	case shapeText:
-		return r.text(n, f.path)
+		return r.text(n, at)
 	case shapeFixed:
-		return r.fixed(n, f.path)
+		return r.fixed(n, at)
 	case shapeNumber:
-		return r.number(n, f.path)
+		return r.number(n, at)
 	case shapeFlag:
 		if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" {
-			r.fail(n, f.path, "%s: want true or false, found %s", f.path, describeNode(n))
+			r.fail(n, at, "%s: want true or false, found %s", at, describeNode(n))
 			return nil
 		}
 		return strings.EqualFold(n.Value, "true")
 	case shapeTexts:
-		return r.list(n, f.path, func(n *yaml.Node, at string) any { return r.literal(n, at) })
+		return r.list(n, at, func(n *yaml.Node, at string) any { return r.literal(n, at) })
 	case shapeNumbers:
-		return r.list(n, f.path, r.number)
+		return r.list(n, at, r.number)
 	default: // shapeDict
 		m := map[string]any{}
-		r.pairs(n, f.path, "names with values", func(key, value *yaml.Node) {
-			at := f.path + "." + key.Value
+		r.pairs(n, at, "names with values", func(key, value *yaml.Node) {
+			at := at + "." + key.Value
 			r.at[at] = value
 			m[key.Value] = r.literal(value, at)
 		})
 		return m
 	}
+}
+
+// inputs reads the parts of a combination of inputs.
+func (r *reader) inputs(n *yaml.Node, at string) any {
+	if r.depth++; r.depth > InputDepthMax {
+		r.fail(n, at, "%s: more than %d combinations in each other", at, InputDepthMax)
+		return nil
+	}
+	defer func() { r.depth-- }()
+	if r.parts += len(n.Content); r.parts > inputPartsMax {
+		r.fail(n, at, "%s: more than %d parts in the combinations of the input", at, inputPartsMax)
+		return nil
+	}
+	return r.list(n, at, func(n *yaml.Node, at string) any { return r.object(n, at, "input") })
 }
 
 // pairs calls fn for each key and value of an object.
@@ -294,8 +315,9 @@ func describeNode(n *yaml.Node) string {
 	return fmt.Sprintf("%.80s (quote it if text is meant)", n.Value)
 }
 
-// followAlias returns what an alias stands for. The format has no object within
-// itself, so reading ends even if an alias names what it is in.
+// followAlias returns what an alias stands for. Only inputs have objects of
+// their own kind within them, to a limited depth and number, so reading ends
+// even if an alias names what it is in.
 func followAlias(n *yaml.Node) *yaml.Node {
 	if n.Kind == yaml.AliasNode && n.Alias != nil {
 		return n.Alias

@@ -32,14 +32,6 @@ type Code struct {
 	None   bool     `json:"none,omitempty"`   // no code tree: the command is on the host
 }
 
-// Input names what the pipeline reads.
-type Input struct {
-	Repo   string `json:"repo"`
-	Name   string `json:"name,omitempty"`   // folder below in/; the repo's name by default
-	Branch string `json:"branch,omitempty"` // the pipeline's own branch by default
-	Glob   string `json:"glob"`
-}
-
 // Parallelism bounds how many datums of the pipeline run at once.
 type Parallelism struct {
 	Max int `json:"max,omitempty"` // 0: as many as the runner has slots

@@ -127,7 +127,7 @@ func TestParseRefuses(t *testing.T) {
 		{"unsupported inside", "cmd: [x]", "cmd: [x]\n  image: debian", `line 4, column 3: field "transform.image" is not supported yet`},
 		{"cache", "pipeline: p", "pipeline: p\ncache: never", `line 2, column 8: field "cache" with value "never" is not supported yet`},
 		{"cache value", "pipeline: p", "pipeline: p\ncache: some", `cache: want normal or never, found "some"`},
-		{"capture group", "/*", "/(*)", `line 6, column 9: input.glob: glob "/(*)": capture groups are not supported yet`},
+		{"capture group", "/*", "/(*", `line 6, column 9: input.glob: glob "/(*": unclosed (`},
 		{"object for text", "repo: r", "repo: {a: 1}", `line 5, column 9: input.repo: want text, found an object`},
 		{"number for text", "pipeline: p", "pipeline: 1", `line 1, column 11: pipeline: want text, found 1 (quote it if text is meant)`},
 		{"text for list", "[x]", "x", `line 3, column 8: transform.cmd: want a list, as in [a, b], found the text "x"`},

@@ -42,8 +42,19 @@ type Task struct {
 // Input is what a task sees under in/NAME.
 type Input struct {
 	Name  string
+	Mode  Mode
 	Items []Item // sorted by path; their Attrs and markers have no meaning
 }
+
+// Mode says how the program finds an input.
+type Mode string
+
+// The modes of an input.
+const (
+	Files Mode = ""      // files with their bytes
+	Lazy  Mode = "lazy"  // named pipes, filled when the program opens them
+	Empty Mode = "empty" // files without bytes
+)
 
 // URL names what an input selects by its content alone, for
 // DVX_INPUT_<NAME>_URL, so that a program that reads it does not see where the

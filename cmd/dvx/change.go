@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -37,13 +38,13 @@ func (c *change) make(ctx context.Context, d *repo.Draft) (tree.Root, error) {
 		}
 		c.from = b.Tree
 	}
-	edits, stats, err := worktree.Edits(ctx, d, c.from, c.scan)
-	if err != nil {
-		return tree.Root{}, err
-	}
 	onBase := *d
 	onBase.Base = c.from
-	if c.mine, err = onBase.Apply(ctx, edits); err != nil {
+	stats, err := worktree.EachEdit(ctx, d, c.from, c.scan, func(edits iter.Seq2[tree.Edit, error]) (err error) {
+		c.mine, err = onBase.ApplySorted(ctx, edits)
+		return err
+	})
+	if err != nil {
 		return tree.Root{}, err
 	}
 	c.made, c.stats = true, stats

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"strings"
 
 	"github.com/dvx-io/dvx/pkg/repo"
@@ -32,25 +33,36 @@ func (p *putter) dir(ctx context.Context, name, branch, from string) error {
 	}
 	show := p.app.progress("storing")
 	res, err := repo.Commit(ctx, p.store, o, func(ctx context.Context, d *repo.Draft) (tree.Root, error) {
-		edits, _, err := worktree.Edits(ctx, d, tree.Root{}, worktree.Options{
+		root := d.Base
+		_, err := worktree.EachEdit(ctx, d, tree.Root{}, worktree.Options{
 			Dir: from, Params: p.store.Config().Chunker, Progress: show.update,
 			AllowNonportable: p.flags.nonportable, SkipSpecial: p.flags.skipSpecial,
+		}, func(edits iter.Seq2[tree.Edit, error]) (err error) {
+			root, err = d.ApplySorted(ctx, below(p.path, edits))
+			return err
 		})
-		if err != nil {
-			return d.Base, err
-		}
-		for i := range edits {
-			if p.path != "" {
-				edits[i].Path = p.path + "/" + edits[i].Path
-			}
-		}
-		return d.Apply(ctx, edits)
+		return root, err
 	})
 	show.done()
 	if err != nil {
 		return err
 	}
 	return p.app.report(o, res, "/"+p.path)
+}
+
+// below moves edits into the directory at path, "" for the top.
+func below(path string, edits iter.Seq2[tree.Edit, error]) iter.Seq2[tree.Edit, error] {
+	if path == "" {
+		return edits
+	}
+	return func(yield func(tree.Edit, error) bool) {
+		for e, err := range edits {
+			e.Path = path + "/" + e.Path
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
 }
 
 // check fails unless something of a kind can be at the path: its names must be

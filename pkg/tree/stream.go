@@ -28,13 +28,19 @@ func ApplySorted(ctx context.Context, s chunk.Store, base Root, edits iter.Seq2[
 	if err != nil {
 		return Root{}, err
 	}
-	return applyItems(ctx, s, base, items)
+	root, err := applyItems(ctx, s, base, items)
+	if p.failed != nil {
+		err = p.failed // and not where in the directory it was
+	}
+	return root, err
 }
 
 // pathEdits hands out edits that come in order of path, directory by
 // directory.
 type pathEdits struct {
 	next func() (Edit, error, bool)
+
+	failed error // of next, or of an edit that can't be
 
 	more  bool // there is an edit
 	edit  Edit // the next one
@@ -45,6 +51,7 @@ type pathEdits struct {
 
 // advance goes to the next edit.
 func (p *pathEdits) advance() (err error) {
+	defer func() { p.failed = err }()
 	if p.edit, err, p.more = p.next(); err != nil || !p.more {
 		p.more = false
 		return err

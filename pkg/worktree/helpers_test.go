@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -154,9 +155,11 @@ func (d disk) store(t testing.TB, s chunk.Store) tree.Root {
 // commit stores what o.Dir holds and returns the resulting tree.
 func commitDir(t testing.TB, s chunk.Store, base tree.Root, o Options) (tree.Root, Stats) {
 	t.Helper()
-	edits, stats, err := Edits(context.Background(), s, base, o)
-	must(t, err)
-	root, err := tree.Apply(context.Background(), s, base, edits)
+	var root tree.Root
+	stats, err := EachEdit(context.Background(), s, base, o, func(edits iter.Seq2[tree.Edit, error]) (err error) {
+		root, err = tree.ApplySorted(context.Background(), s, base, edits)
+		return err
+	})
 	must(t, err)
 	return root, stats
 }

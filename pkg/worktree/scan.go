@@ -24,27 +24,35 @@ type scanner struct {
 	jobs    *errgroup.Group
 	met     map[string]bool // the paths of the scope that were found
 
-	mu      sync.Mutex
-	changes []*change
-	seen    []indexEntry
+	changes chan *change // in order of path
+
+	mu   sync.Mutex
+	seen []indexEntry
 }
 
-// change is a tree.Change; drop says that it turned out to be none.
+// change is a tree.Change, as soon as ready, if not nil, is closed; drop says
+// that it turned out to be none.
 type change struct {
 	tree.Change
-	drop bool
+	drop  bool
+	ready chan struct{}
 }
+
+// changesAhead is how many changes the walk may be ahead of who takes them:
+// enough to keep the readers of files busy.
+const changesAhead = 1024
 
 // result is what a scan found.
 type result struct {
-	changes []tree.Change // in order of path
 	skipped []Problem
 	looked  Progress // files looked at, bytes read
 	read    Progress // files that were read, and their bytes
 }
 
-// scan compares o.Dir with base, which r has, and cuts contents into s.
-func scan(ctx context.Context, r chunk.Reader, s chunk.Store, base tree.Root, o Options, storing bool) (*result, error) {
+// scan compares o.Dir with base, which r has, and cuts contents into s. It
+// gives the changes to take, in order of path, while it goes on; an error of
+// take ends it and is returned.
+func scan(ctx context.Context, r chunk.Reader, s chunk.Store, base tree.Root, o Options, storing bool, take func(*tree.Change) error) (*result, error) {
 	o.applyDefaults()
 	w, err := newWalker(o)
 	if err != nil {
@@ -64,13 +72,41 @@ func scan(ctx context.Context, r chunk.Reader, s chunk.Store, base tree.Root, o 
 		// stamp is 0, and the index is used and learns nothing.
 		sc.stamp, _ = o.Index.now()
 	}
-	if err := sc.run(ctx, base); err != nil {
+	if err := sc.each(ctx, base, take); err != nil {
 		return nil, err
 	}
 	if o.Index != nil && sc.stamp != 0 {
 		o.Index.update(sc.stamp, sc.seen, func(p string) bool { return w.scope.place(p) == inside })
 	}
-	return sc.result(), nil
+	return &result{skipped: sc.skipped, looked: sc.files.meter.sum, read: sc.files.sum}, nil
+}
+
+// each runs the scan in a goroutine, and gives what it finds to take.
+func (s *scanner) each(ctx context.Context, base tree.Root, take func(*tree.Change) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.changes = make(chan *change, changesAhead)
+	var walked error
+	go func() {
+		defer close(s.changes)
+		walked = s.run(ctx, base)
+	}()
+	var failed error
+	for c := range s.changes { // to the end, which the walk waits for
+		if c.ready != nil {
+			<-c.ready
+		}
+		if failed != nil || c.drop {
+			continue
+		}
+		if failed = take(&c.Change); failed != nil {
+			cancel()
+		}
+	}
+	if failed != nil {
+		return failed
+	}
+	return walked
 }
 
 func (s *scanner) run(ctx context.Context, base tree.Root) error {
@@ -98,16 +134,6 @@ func (s *scanner) run(ctx context.Context, base tree.Root) error {
 		return fmt.Errorf("scan %s: %w", s.o.Dir, err)
 	}
 	return nil
-}
-
-func (s *scanner) result() *result {
-	res := &result{skipped: s.skipped, looked: s.files.meter.sum, read: s.files.sum}
-	for _, c := range s.changes {
-		if !c.drop {
-			res.changes = append(res.changes, c.Change)
-		}
-	}
-	return res
 }
 
 // pair is a directory on disk beside the same path in the base.
@@ -178,12 +204,8 @@ func dirName(path string) string {
 	return name
 }
 
-// add appends a change; it is called in order of path.
-func (s *scanner) add(c tree.Change) *change {
-	ch := &change{Change: c}
-	s.changes = append(s.changes, ch)
-	return ch
-}
+// add hands on a change; it is called in order of path.
+func (s *scanner) add(c tree.Change) { s.changes <- &change{Change: c} }
 
 // entry compares one key, of which the disk or the base may lack an entry.
 func (s *scanner) entry(ctx context.Context, p *pair, l *listing, d *diskEntry, old *tree.Entry) error {
@@ -299,10 +321,12 @@ func (s *scanner) file(ctx context.Context, p *pair, d *diskEntry, old *tree.Ent
 		was := *old
 		old = &was // the caller's is gone when the job runs
 	}
-	slot := s.add(tree.Change{})
+	slot := &change{drop: true, ready: make(chan struct{})}
+	s.changes <- slot
 	f, name := p.f.hold(), d.name
 	s.jobs.Go(func() error {
 		defer f.release()
+		defer close(slot.ready)
 		content, stat, err := s.files.read(ctx, f, name)
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)

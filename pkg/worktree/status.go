@@ -2,7 +2,9 @@ package worktree
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"iter"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/tree"
@@ -34,11 +36,16 @@ type Stats struct {
 // if it is ignored. It reads a file only if its size is the base's and the
 // index does not vouch for it. The index learns in memory: the caller saves it.
 func Status(ctx context.Context, r chunk.Reader, base tree.Root, o Options) (*Report, error) {
-	res, err := scan(ctx, r, naming{}, base, o, false)
+	report := &Report{}
+	res, err := scan(ctx, r, naming{}, base, o, false, func(c *tree.Change) error {
+		report.Changes = append(report.Changes, *c)
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	return &Report{Changes: res.changes, Skipped: res.skipped, Stats: res.stats()}, nil
+	report.Skipped, report.Stats = res.skipped, res.stats()
+	return report, nil
 }
 
 // Edits stores in s what of o.Dir differs from base, which s has, and returns
@@ -47,16 +54,52 @@ func Status(ctx context.Context, r chunk.Reader, base tree.Root, o Options) (*Re
 // leaves behind chunks that nothing names. The index learns in memory: the
 // caller saves it.
 func Edits(ctx context.Context, s chunk.Store, base tree.Root, o Options) ([]tree.Edit, Stats, error) {
-	res, err := scan(ctx, s, s, base, o, true)
+	var edits []tree.Edit
+	stats, err := EachEdit(ctx, s, base, o, func(all iter.Seq2[tree.Edit, error]) error {
+		for e, err := range all {
+			if err != nil {
+				return err
+			}
+			edits = append(edits, e)
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, Stats{}, err
 	}
-	edits := make([]tree.Edit, 0, len(res.changes))
-	for i := range res.changes {
-		edits = append(edits, editOf(&res.changes[i]))
-	}
-	return edits, res.stats(), nil
+	return edits, stats, nil
 }
+
+// EachEdit is [Edits] for a consumer that takes the edits while the directory is
+// being read: apply is called once with them, in the order of path that
+// tree.ApplySorted wants, and takes all of them. What goes wrong comes as the
+// last of them; an error of apply ends the work and is returned. Memory does
+// not grow with the number of edits.
+func EachEdit(ctx context.Context, s chunk.Store, base tree.Root, o Options, apply func(iter.Seq2[tree.Edit, error]) error) (Stats, error) {
+	var res *result
+	err := apply(func(yield func(tree.Edit, error) bool) {
+		var err error
+		res, err = scan(ctx, s, s, base, o, true, func(c *tree.Change) error {
+			if !yield(editOf(c), nil) {
+				return errEnough
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errEnough) {
+			yield(tree.Edit{}, err)
+		}
+	})
+	if err == nil && res == nil {
+		err = errEnough
+	}
+	if err != nil {
+		return Stats{}, err
+	}
+	return res.stats(), nil
+}
+
+// errEnough says that a consumer of edits did not take all.
+var errEnough = errors.New("the edits were not all taken")
 
 // editOf returns the edit that makes a change. A directory is a change only if
 // nothing is in it.

@@ -6,7 +6,7 @@ import "github.com/spf13/cobra"
 func commands() []func(*app) *cobra.Command {
 	return []func(*app) *cobra.Command{
 		cmdDemo, cmdInit, cmdStatus, cmdCommit, cmdLog, cmdShow, cmdDiff, cmdCheckout,
-		cmdLs, cmdCat, cmdPut, cmdSeal, cmdGet, cmdRm,
+		cmdLs, cmdCat, cmdPut, cmdSeal, cmdGet, cmdRm, cmdMirror,
 		cmdRepo, cmdBranch, cmdTag, cmdReflog, cmdUndo,
 		cmdPipeline, cmdJob, cmdDatum, cmdLogs, cmdWait, cmdRun,
 		cmdServe, cmdAuth, cmdVersion,

@@ -50,10 +50,10 @@ func Objects(ctx context.Context, location string, create bool, o Options) (objs
 	return s, err
 }
 
-// openBucket opens a bucket with the usual credentials: environment, shared
+// Bucket opens a bucket with the usual credentials: environment, shared
 // configuration file, instance role. AWS_ENDPOINT_URL names another service
 // than Amazon's.
-func openBucket(ctx context.Context, location string, o Options) (objstore.Store, error) {
+func Bucket(ctx context.Context, location string, o Options) (*s3.Store, error) {
 	bucket, prefix, err := s3.ParseURL(location)
 	if err != nil {
 		return nil, err
@@ -62,12 +62,17 @@ func openBucket(ctx context.Context, location string, o Options) (objstore.Store
 	if err != nil {
 		return nil, err
 	}
-	s, err := s3.Open(ctx, s3.Options{
+	return s3.Open(ctx, s3.Options{
 		Bucket: bucket, Prefix: prefix, Wrap: limiter.Transport,
 		Endpoint:  os.Getenv("AWS_ENDPOINT_URL"),
 		Region:    os.Getenv("AWS_REGION"),
 		PathStyle: os.Getenv("AWS_ENDPOINT_URL") != "",
 	})
+}
+
+// openBucket opens a bucket for a store.
+func openBucket(ctx context.Context, location string, o Options) (objstore.Store, error) {
+	s, err := Bucket(ctx, location, o)
 	if err != nil {
 		return nil, err
 	}

@@ -58,6 +58,7 @@ var layers = []layer{
 		"pkg/worktree",
 		"pkg/s3proxy/s3repo",
 		"pkg/interop",
+		"pkg/interop/mirror",
 		"pkg/notify",
 	}},
 	{"L5c what must run", []string{

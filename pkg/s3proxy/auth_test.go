@@ -217,7 +217,7 @@ func TestQuerySignature(t *testing.T) {
 		{"empty header too", attempt{after: setHeader("Authorization", "")}, 400, "InvalidRequest"},
 		{"version 2 too", attempt{after: addQuery("AWSAccessKeyId=a")}, 400, "InvalidRequest"},
 		{"session token", attempt{target: helloTarget + "?X-Amz-Security-Token=t"}, 400, "InvalidToken"},
-		{"write", attempt{method: "PUT"}, 405, "MethodNotAllowed"},
+		{"write without a length", attempt{method: "PUT"}, 411, "MissingContentLength"},
 	}, attempt.byQuery)
 }
 
@@ -230,10 +230,10 @@ func TestVersion2OnVirtualHost(t *testing.T) {
 	}
 	s := s3mem.New(testNow.UTC)
 	for _, bucket := range []string{"johnsmith", "johndoe"} {
-		if err := s.CreateBucket(bucket); err != nil {
+		if err := s.CreateBucket(context.Background(), bucket); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Put(bucket, s3proxy.ObjectInfo{Key: "photos/puppy.jpg"}, []byte(bucket)); err != nil {
+		if err := s.Add(bucket, s3proxy.ObjectInfo{Key: "photos/puppy.jpg"}, []byte(bucket)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -11,6 +11,9 @@ import (
 // Every error should wrap one of the kinds in errors.go or an io/fs sentinel;
 // any other becomes InternalError. The caller of a request is in the context,
 // see PrincipalFrom. All methods may be called by any number of goroutines.
+//
+// A Backend that only has these methods can be read. What it may take besides
+// is in the interfaces [Writer], [Uploader], [Versioner] and [Settings].
 type Backend interface {
 	// ListBuckets returns the buckets that the caller may see, sorted by name.
 	ListBuckets(ctx context.Context) ([]BucketInfo, error)
@@ -52,7 +55,7 @@ type Object interface {
 	Close() error
 }
 
-// ObjectInfo describes an object. In lists, only the first five fields count.
+// ObjectInfo describes an object. In lists, only the first six fields count.
 type ObjectInfo struct {
 	// Key is the object's key.
 	Key string
@@ -65,17 +68,31 @@ type ObjectInfo struct {
 	LastModified time.Time
 	// StorageClass is S3's name for how the object is kept; "" means STANDARD.
 	StorageClass string
+	// Checksum is the checksum that was stored with the object, or zero.
+	Checksum Checksum
 
 	// VersionID is the opened version's ID, or "" if the bucket has no versions.
 	VersionID string
+	// Attributes is what was stored with the content.
+	Attributes
+	// Parts are the parts that the object was uploaded in, in order; none if it
+	// was put whole, or if they are no longer known.
+	Parts []Part
+}
+
+// Attributes is what a client may store with an object's content. A backend
+// keeps it as it is.
+type Attributes struct {
 	// ContentType is the media type; "" means binary/octet-stream.
 	ContentType string
 	// CacheControl, ContentDisposition, ContentEncoding, ContentLanguage and
 	// Expires are the headers stored with the object, each "" if absent.
 	CacheControl, ContentDisposition, ContentEncoding, ContentLanguage, Expires string
 	// Meta is the user's metadata: lower-case names without the x-amz-meta-
-	// prefix, and their values.
+	// prefix, and their values; at most 2 KiB in all.
 	Meta map[string]string
+	// Tags are the object's tags, at most 10, by name.
+	Tags map[string]string
 }
 
 // ListQuery asks for one page of a bucket's entries. An entry is a key that
@@ -143,13 +160,16 @@ type Access struct {
 	Principal any
 	// Operation is what is asked for.
 	Operation Operation
+	// Right is what the operation needs on Bucket and Key.
+	Right Right
 	// Bucket and Key say on what; either may be empty. For lists, Key is the
 	// prefix.
 	Bucket, Key string
 }
 
 // Authorizer returns nil if the access is allowed and an error of kind
-// fs.ErrPermission if not. It is called once per request, before the backend.
+// fs.ErrPermission if not. It is called before the backend: once per request,
+// and once more for each object that is copied from or deleted in a list.
 type Authorizer func(ctx context.Context, a Access) error
 
 type principalKey struct{}

@@ -1,6 +1,7 @@
 package s3proxy_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -35,18 +36,18 @@ func BenchmarkListPage(b *testing.B) {
 
 func benchmark(b *testing.B, target string, size int) {
 	s := s3mem.New(testNow.UTC)
-	if err := s.CreateBucket("bkt"); err != nil {
+	if err := s.CreateBucket(context.Background(), "bkt"); err != nil {
 		b.Fatal(err)
 	}
 	for i := range 100_000 {
-		if err := s.Put("bkt", s3proxy.ObjectInfo{Key: fmt.Sprintf("key-%06d", i), ETag: "e-1"}, nil); err != nil {
+		if err := s.Add("bkt", s3proxy.ObjectInfo{Key: fmt.Sprintf("key-%06d", i), ETag: "e-1"}, nil); err != nil {
 			b.Fatal(err)
 		}
 		if size > 0 {
 			break
 		}
 	}
-	if err := s.Put("bkt", s3proxy.ObjectInfo{Key: "hello.txt"}, make([]byte, size)); err != nil {
+	if err := s.Add("bkt", s3proxy.ObjectInfo{Key: "hello.txt"}, make([]byte, size)); err != nil {
 		b.Fatal(err)
 	}
 	h := newHandler(b, s, s3proxy.Options{})

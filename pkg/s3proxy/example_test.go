@@ -19,11 +19,11 @@ import (
 func Example() {
 	now := func() time.Time { return time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) }
 	store := s3mem.New(now)
-	if err := store.CreateBucket("images"); err != nil {
+	if err := store.CreateBucket(context.Background(), "images"); err != nil {
 		fmt.Println(err)
 		return
 	}
-	if err := store.Put("images", s3proxy.ObjectInfo{Key: "a.txt"}, []byte("hello")); err != nil {
+	if err := store.Add("images", s3proxy.ObjectInfo{Key: "a.txt"}, []byte("hello")); err != nil {
 		fmt.Println(err)
 		return
 	}

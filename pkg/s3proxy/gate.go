@@ -18,6 +18,8 @@ type caller struct {
 	anonymous bool
 	// payload is the hash or mode of the body that the signature covers.
 	payload string
+	// chain verifies the chunks of a signed stream.
+	chain *sigv4.Chain
 }
 
 // claim is what both versions of the signature have to prove.
@@ -25,6 +27,7 @@ type claim struct {
 	id, token, payload string
 	checkTime          func(now time.Time) error
 	verify             func(secret string) error
+	chain              func(secret string) *sigv4.Chain // nil if there can be none
 }
 
 // gate is the one way in: it returns the caller, or an error and no caller.
@@ -38,6 +41,22 @@ type gate struct {
 
 func (g *gate) admit(ctx context.Context, r *sigv4.Request, hostBucket string) (caller, error) {
 	c, err := g.parse(r, hostBucket)
+	return g.check(ctx, c, err)
+}
+
+// admitForm is admit for a browser's form, which is signed in its fields.
+func (g *gate) admitForm(ctx context.Context, f *form) (caller, error) {
+	v4, err := sigv4.ParseForm(f.get)
+	if err != nil {
+		return g.check(ctx, claim{}, err)
+	}
+	c, err := g.claimOf(v4, codeInvalidArgument)
+	c.verify = v4.VerifyForm
+	return g.check(ctx, c, err)
+}
+
+// check returns the caller whose claim holds; err says why there is no claim.
+func (g *gate) check(ctx context.Context, c claim, err error) (caller, error) {
 	if errors.Is(err, sigv4.ErrAbsent) && g.anonymous != nil {
 		return caller{principal: g.anonymous.Principal, anonymous: true, payload: sigv4.Unsigned}, nil
 	}
@@ -63,7 +82,11 @@ func (g *gate) admit(ctx context.Context, r *sigv4.Request, hostBucket string) (
 	if err := c.verify(cred.Secret); err != nil {
 		return caller{}, err
 	}
-	return caller{principal: cred.Principal, payload: c.payload}, nil
+	who := caller{principal: cred.Principal, payload: c.payload}
+	if c.chain != nil {
+		who.chain = c.chain(cred.Secret)
+	}
+	return who, nil
 }
 
 func (g *gate) parse(r *sigv4.Request, hostBucket string) (claim, error) {
@@ -93,19 +116,23 @@ func (g *gate) parseV4(r *sigv4.Request) (claim, error) {
 	if err != nil {
 		return claim{}, err
 	}
+	code := codeBadHeader
+	if v4.Presigned {
+		code = codeBadQuery
+	}
+	c, err := g.claimOf(v4, code)
+	c.verify = func(secret string) error { return v4.Verify(r, secret) }
+	c.chain = v4.Chain
+	return c, err
+}
+
+// claimOf returns a claim of version 4, yet without the way to verify it; wrong
+// is the code for one that was made for another region.
+func (g *gate) claimOf(v4 *sigv4.Claim, wrong code) (claim, error) {
 	if g.region != "" && v4.Scope.Region != g.region {
-		f := failf(codeBadHeader, "The authorization header is malformed; the region '%s' is wrong; expecting '%s'", v4.Scope.Region, g.region)
-		if v4.Presigned {
-			f = failf(codeBadQuery, "Error parsing the X-Amz-Credential parameter; the region '%s' is wrong; expecting '%s'", v4.Scope.Region, g.region)
-		}
+		f := failf(wrong, "The authorization is malformed; the region '%s' is wrong; expecting '%s'", v4.Scope.Region, g.region)
 		f.fields = []field{{"Region", g.region}}
 		return claim{}, f
 	}
-	return claim{
-		id:        v4.ID,
-		token:     v4.Token,
-		payload:   v4.Payload,
-		checkTime: v4.CheckTime,
-		verify:    func(secret string) error { return v4.Verify(r, secret) },
-	}, nil
+	return claim{id: v4.ID, token: v4.Token, payload: v4.Payload, checkTime: v4.CheckTime}, nil
 }

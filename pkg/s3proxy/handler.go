@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/dvx-io/dvx/pkg/s3proxy/sigv2"
 	"github.com/dvx-io/dvx/pkg/s3proxy/sigv4"
 )
 
@@ -82,7 +82,13 @@ func (o Options) Validate() error {
 
 // Handler answers S3 requests from a Backend.
 type Handler struct {
-	backend  Backend
+	backend Backend
+	// The further things that the backend can do, or nil.
+	writer    Writer
+	uploader  Uploader
+	versioner Versioner
+	settings  Settings
+
 	opts     Options
 	gate     gate
 	router   *router
@@ -99,7 +105,7 @@ func New(b Backend, lookup KeyLookup, o Options) (*Handler, error) {
 		return nil, err
 	}
 	o.applyDefaults()
-	return &Handler{
+	h := &Handler{
 		backend: b,
 		opts:    o,
 		router:  newRouter(),
@@ -110,7 +116,12 @@ func New(b Backend, lookup KeyLookup, o Options) (*Handler, error) {
 			allowV2:   !o.DisableV2,
 			anonymous: o.Anonymous,
 		},
-	}, nil
+	}
+	h.writer, _ = b.(Writer)
+	h.uploader, _ = b.(Uploader)
+	h.versioner, _ = b.(Versioner)
+	h.settings, _ = b.(Settings)
+	return h, nil
 }
 
 // exchange is one request and its answer on their way through the proxy.
@@ -122,6 +133,7 @@ type exchange struct {
 	req    *sigv4.Request
 	route  route
 	caller caller
+	form   *form // of a browser's upload
 	id     string
 }
 
@@ -158,14 +170,24 @@ func (x *exchange) serve() error {
 	}
 	x.req = req
 	x.target = locate(req.Host, req.Path, x.opts.Domain)
-	if x.caller, err = x.gate.admit(x.r.Context(), req, x.hostBucket); err != nil {
+	if req.Method == http.MethodOptions {
+		return x.preflight()
+	}
+	x.showCORS()
+	if err := x.admit(); err != nil {
 		return err
 	}
 	if err := x.target.check(); err != nil {
 		return err
 	}
-	if x.route, err = x.router.find(req.Method, x.target, req.Query); err != nil {
+	if x.route, err = x.router.find(req.Method, x.target, req); err != nil {
 		return err
+	}
+	if x.form != nil {
+		x.key = x.form.key()
+		if err := x.checkFormKey(); err != nil {
+			return err
+		}
 	}
 	if err := x.authorize(); err != nil {
 		return err
@@ -173,11 +195,39 @@ func (x *exchange) serve() error {
 	if x.route.run == nil {
 		return x.route.refuse()
 	}
-	if err := x.checkBody(); err != nil {
-		return err
+	if !x.route.readsBody() {
+		if err := x.checkBody(); err != nil {
+			return err
+		}
 	}
 	x.r = x.r.WithContext(WithPrincipal(x.r.Context(), x.caller.principal))
 	return x.route.run(x)
+}
+
+// admit takes the request through the gate. A browser's form is signed in its
+// first fields, which are read for that.
+func (x *exchange) admit() (err error) {
+	ctx := x.r.Context()
+	if isForm(x.r, x.target) && !sigv4.Present(x.req) && !sigv2.Present(x.req.Query) {
+		if x.form, err = x.readForm(); err == nil {
+			x.caller, err = x.gate.admitForm(ctx, x.form)
+		}
+		return err
+	}
+	if x.caller, err = x.gate.admit(ctx, x.req, x.hostBucket); err != nil {
+		return err
+	}
+	if owner := x.r.Header.Get("X-Amz-Expected-Bucket-Owner"); owner != "" && owner != x.opts.Owner.ID {
+		return fail(codeAccessDenied)
+	}
+	return nil
+}
+
+func (x *exchange) checkFormKey() error {
+	if x.key == "" {
+		return failf(codeInvalidArgument, "Bucket POST must contain a field named 'key'. If it is specified, please check the order of the fields.")
+	}
+	return x.target.check()
 }
 
 func (x *exchange) authorize() error {
@@ -188,34 +238,10 @@ func (x *exchange) authorize() error {
 	return x.opts.Authorize(x.r.Context(), Access{
 		Principal: x.caller.principal,
 		Operation: x.route.operation,
+		Right:     x.route.right,
 		Bucket:    x.bucket,
 		Key:       key,
 	})
-}
-
-// checkBody reads the body of a request that needs none and compares it with
-// what was signed.
-func (x *exchange) checkBody() error {
-	if !sigv4.IsHash(x.caller.payload) && x.caller.payload != sigv4.Unsigned {
-		return failf(codeInvalidArgument, "A streaming payload is not valid for this operation.")
-	}
-	sum := sha256.New()
-	if x.r.Body != nil && x.r.Body != http.NoBody {
-		stop := x.w.watchReads(x.opts.Stall)
-		_, err := io.Copy(sum, http.MaxBytesReader(x.w.ResponseWriter, x.r.Body, maxBodyBytes))
-		stop()
-		var tooLarge *http.MaxBytesError
-		switch {
-		case errors.As(err, &tooLarge):
-			return fail(codeTooLarge)
-		case err != nil:
-			return fail(codeRequestTimeout)
-		}
-	}
-	if sigv4.IsHash(x.caller.payload) && hex.EncodeToString(sum.Sum(nil)) != x.caller.payload {
-		return fail(codeBadDigest)
-	}
-	return nil
 }
 
 // newID returns a request's two IDs. They are unique within a process and say

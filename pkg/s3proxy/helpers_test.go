@@ -25,18 +25,20 @@ func newMem(t testing.TB) *s3mem.Store {
 	t.Helper()
 	s := s3mem.New(func() time.Time { return modified })
 	for _, b := range []string{"bkt", "main.images"} {
-		if err := s.CreateBucket(b); err != nil {
+		if err := s.CreateBucket(context.Background(), b); err != nil {
 			t.Fatal(err)
 		}
 	}
 	put := func(bucket string, info s3proxy.ObjectInfo, content string) {
-		if err := s.Put(bucket, info, []byte(content)); err != nil {
+		if err := s.Add(bucket, info, []byte(content)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	put("bkt", s3proxy.ObjectInfo{
-		Key: "hello.txt", ContentType: "text/plain", CacheControl: "max-age=5",
-		Meta: map[string]string{"colour": "blue", "name": "Zoë"},
+		Key: "hello.txt", Attributes: s3proxy.Attributes{
+			ContentType: "text/plain", CacheControl: "max-age=5",
+			Meta: map[string]string{"colour": "blue", "name": "Zoë"},
+		},
 	}, "0123456789")
 	put("bkt", s3proxy.ObjectInfo{Key: "empty"}, "")
 	put("bkt", s3proxy.ObjectInfo{Key: "dir/a b+c%41&=é.txt"}, "odd name")

@@ -42,13 +42,21 @@ func (x *exchange) list(after string) (*listing, error) {
 		encode:     encode,
 		encodeType: q.Get("encoding-type"),
 	}
-	for _, p := range q {
-		if modifiers[p.Name] && !utf8.ValidString(p.Value) {
-			return nil, failf(codeInvalidArgument, "%s is not valid UTF-8", p.Name)
-		}
+	if err := checkListText(q); err != nil {
+		return nil, err
 	}
 	l.page, err = x.backend.List(x.r.Context(), x.bucket, l.query)
 	return l, err
+}
+
+// checkListText refuses what no key can be compared with.
+func checkListText(q sigv4.Query) error {
+	for _, p := range q {
+		if modifiers[p.Name] && !utf8.ValidString(p.Value) {
+			return failf(codeInvalidArgument, "%s is not valid UTF-8", p.Name)
+		}
+	}
+	return nil
 }
 
 // head writes the elements that both versions of the answer share.
@@ -71,7 +79,8 @@ func (l *listing) entries(d *document) {
 		d.open("Contents")
 		d.text("Key", l.encode(o.Key))
 		d.time("LastModified", o.LastModified)
-		d.text("ETag", `"`+o.ETag+`"`)
+		d.text("ETag", quote(o.ETag))
+		d.listedChecksum(o.Checksum)
 		d.int("Size", o.Size)
 		if l.owner != nil {
 			d.owner("Owner", *l.owner)

@@ -1,6 +1,7 @@
 package s3proxy_test
 
 import (
+	"context"
 	"encoding/xml"
 	"fmt"
 	"net/url"
@@ -58,11 +59,11 @@ func list(t rapid.TB, h *s3proxy.Handler, query string) listResult {
 func withKeys(t testing.TB, keys ...string) *s3proxy.Handler {
 	t.Helper()
 	s := s3mem.New(testNow.UTC)
-	if err := s.CreateBucket("bkt"); err != nil {
+	if err := s.CreateBucket(context.Background(), "bkt"); err != nil {
 		t.Fatal(err)
 	}
 	for _, k := range keys {
-		if err := s.Put("bkt", s3proxy.ObjectInfo{Key: k, LastModified: modified}, []byte(k)); err != nil {
+		if err := s.Add("bkt", s3proxy.ObjectInfo{Key: k, LastModified: modified}, []byte(k)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -201,10 +202,10 @@ func TestListEncodingIsExact(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		key := rapid.StringN(1, 60, 1024).Filter(func(s string) bool { return !strings.ContainsRune(s, 0) && s != "" }).Draw(rt, "key")
 		s := s3mem.New(testNow.UTC)
-		if err := s.CreateBucket("bkt"); err != nil {
+		if err := s.CreateBucket(context.Background(), "bkt"); err != nil {
 			rt.Fatal(err)
 		}
-		if err := s.Put("bkt", s3proxy.ObjectInfo{Key: key}, nil); err != nil {
+		if err := s.Add("bkt", s3proxy.ObjectInfo{Key: key}, nil); err != nil {
 			rt.Fatal(err)
 		}
 		h, err := s3proxy.New(s, lookup, s3proxy.Options{Now: testNow.UTC})

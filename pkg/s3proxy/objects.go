@@ -23,11 +23,11 @@ var buffers = sync.Pool{New: func() any { return new([copyBytes]byte) }}
 
 // open opens the request's object.
 func (x *exchange) open() (Object, error) {
-	version, given := x.req.Query.Lookup("versionId")
-	if given && version == "" {
-		return nil, failf(codeInvalidArgument, "Version id cannot be the empty string")
+	name, err := x.objectName()
+	if err != nil {
+		return nil, err
 	}
-	return x.backend.Open(x.r.Context(), ObjectName{Bucket: x.bucket, Key: x.key, VersionID: version})
+	return x.backend.Open(x.r.Context(), name)
 }
 
 func (x *exchange) headObject() error { return x.read(false) }
@@ -58,6 +58,7 @@ func (x *exchange) read(withBody bool) error {
 	}
 	begin := func() {
 		x.describe(info)
+		x.describePart(info, part)
 		x.w.Header().Set("Content-Length", strconv.FormatInt(part.length, 10))
 		status := http.StatusOK
 		if part.partial {
@@ -87,7 +88,7 @@ func (x *exchange) closed(err error) {
 // describe sets the headers that describe an object.
 func (x *exchange) describe(info ObjectInfo) {
 	h := x.w.Header()
-	h["ETag"] = []string{`"` + info.ETag + `"`}
+	h["ETag"] = []string{quote(info.ETag)}
 	h.Set("Last-Modified", info.LastModified.UTC().Format(http.TimeFormat))
 	h.Set("Accept-Ranges", "bytes")
 	h.Set("Content-Type", "binary/octet-stream")
@@ -105,14 +106,27 @@ func (x *exchange) describe(info ObjectInfo) {
 	}
 	// Names go out as they are stored: clients hand them to programs that
 	// compare them.
-	if info.VersionID != "" {
-		h["x-amz-version-id"] = []string{info.VersionID}
-	}
+	x.showVersion(info.VersionID)
 	if info.StorageClass != "" && info.StorageClass != "STANDARD" {
 		h["x-amz-storage-class"] = []string{info.StorageClass}
 	}
 	for name, value := range info.Meta {
 		h["x-amz-meta-"+name] = []string{mime.BEncoding.Encode("UTF-8", value)}
+	}
+	if len(info.Tags) > 0 {
+		h["x-amz-tagging-count"] = []string{strconv.Itoa(len(info.Tags))}
+	}
+}
+
+// describePart sets the headers that depend on how much is answered with. A
+// checksum is shown to who asked for it, and never beside other bytes than
+// those that it is of: clients compare them.
+func (x *exchange) describePart(info ObjectInfo, s span) {
+	if x.req.Query.Has("partNumber") && len(info.Parts) > 0 {
+		x.w.Header()["x-amz-mp-parts-count"] = []string{strconv.Itoa(len(info.Parts))}
+	}
+	if strings.EqualFold(x.r.Header.Get("X-Amz-Checksum-Mode"), "ENABLED") && !s.partial {
+		x.showChecksum(info.Checksum)
 	}
 }
 
@@ -132,10 +146,24 @@ func (x *exchange) span(info ObjectInfo) (span, error) {
 		return span{}, failf(codeInvalidRequest, "Cannot specify both Range header and partNumber query parameter")
 	case err != nil || n < 1 || n > maxParts:
 		return span{}, failf(codeInvalidArgument, "Part number must be an integer between 1 and 10000, inclusive")
-	case n > 1:
-		return span{}, fail(codeBadPartNumber)
 	}
-	return span{length: info.Size, partial: info.Size > 0}, nil
+	return partSpan(info, n)
+}
+
+// partSpan returns where the part of a number lies in an object. What was put
+// whole is one part.
+func partSpan(info ObjectInfo, number int) (span, error) {
+	if len(info.Parts) == 0 && number == 1 {
+		return span{length: info.Size, partial: info.Size > 0}, nil
+	}
+	var offset int64
+	for _, p := range info.Parts {
+		if p.Number == number {
+			return span{offset: offset, length: p.Size, partial: p.Size > 0}, nil
+		}
+		offset += p.Size
+	}
+	return span{}, fail(codeBadPartNumber)
 }
 
 // sendContent sends a part of an object, calling begin when its first piece is
@@ -212,35 +240,15 @@ func (x *exchange) statObject() error {
 	return o.Close()
 }
 
-func (x *exchange) objectACL() error {
-	if err := x.statObject(); err != nil {
-		return err
-	}
-	x.sendACL()
-	return nil
-}
-
-func (x *exchange) objectTagging() error {
-	if err := x.statObject(); err != nil {
-		return err
-	}
-	const root = "Tagging"
-	d := newDocument(root)
-	d.text("TagSet", "")
-	x.finish(d, root)
-	return nil
-}
-
+// noObjectLock answers for locks on an object, which no bucket has.
 func (x *exchange) noObjectLock() error {
+	if x.route.readsBody() {
+		if _, err := x.document(); err != nil {
+			return err
+		}
+	}
 	if err := x.statObject(); err != nil {
 		return err
 	}
 	return failf(codeInvalidRequest, "Bucket is missing Object Lock Configuration")
-}
-
-func (x *exchange) listParts() error {
-	if err := x.statBucket(); err != nil {
-		return err
-	}
-	return fail(codeNoSuchUpload)
 }

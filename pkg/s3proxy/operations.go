@@ -3,12 +3,26 @@ package s3proxy
 import (
 	"net/http"
 	"strings"
-
-	"github.com/dvx-io/dvx/pkg/s3proxy/sigv4"
 )
 
 // Operation is the name of an S3 operation, as in its API reference.
 type Operation string
+
+// Right is what a principal needs to be allowed an operation.
+type Right string
+
+// The rights, in the order in which each includes no other.
+const (
+	// Anyone is what every authenticated caller has: to list the buckets that
+	// the backend shows him.
+	Anyone Right = "anyone"
+	// Read is to see a bucket's objects and what is said of them.
+	Read Right = "read"
+	// Write is to change them.
+	Write Right = "write"
+	// Admin is to create and delete buckets and to change their settings.
+	Admin Right = "admin"
+)
 
 // level says what an operation is about.
 type level int
@@ -22,6 +36,7 @@ const (
 // route is one row of the table of operations.
 type route struct {
 	operation Operation
+	right     Right
 	level     level
 	method    string
 	// subresource is the query parameter that selects the operation; "" is the
@@ -34,153 +49,131 @@ type route struct {
 // operations lists every operation that the proxy knows by name, served or
 // not, so that a request for one can never be taken for another.
 var operations = []route{
-	{"ListBuckets", onService, "GET", "", (*exchange).listBuckets},
+	{"ListBuckets", Anyone, onService, "GET", "", (*exchange).listBuckets},
 
-	{"HeadBucket", onBucket, "HEAD", "", (*exchange).headBucket},
-	{"ListObjects", onBucket, "GET", "", (*exchange).listObjects},
-	{"ListObjectsV2", onBucket, "GET", "list-type", (*exchange).listObjectsV2},
-	{"ListMultipartUploads", onBucket, "GET", "uploads", (*exchange).listMultipartUploads},
-	{"ListObjectVersions", onBucket, "GET", "versions", nil},
-	{"GetBucketLocation", onBucket, "GET", "location", (*exchange).bucketLocation},
-	{"GetBucketVersioning", onBucket, "GET", "versioning", (*exchange).bucketVersioning},
-	{"GetBucketAcl", onBucket, "GET", "acl", (*exchange).bucketACL},
-	{"GetBucketAccelerateConfiguration", onBucket, "GET", "accelerate", emptyBucketConfig("AccelerateConfiguration")},
-	{"GetBucketLogging", onBucket, "GET", "logging", emptyBucketConfig("BucketLoggingStatus")},
-	{"GetBucketNotificationConfiguration", onBucket, "GET", "notification", emptyBucketConfig("NotificationConfiguration")},
-	{"GetBucketRequestPayment", onBucket, "GET", "requestPayment", (*exchange).bucketRequestPayment},
-	{"GetBucketPolicy", onBucket, "GET", "policy", noBucketConfig(codeNoBucketPolicy)},
-	{"GetBucketPolicyStatus", onBucket, "GET", "policyStatus", noBucketConfig(codeNoBucketPolicy)},
-	{"GetBucketLifecycleConfiguration", onBucket, "GET", "lifecycle", noBucketConfig(codeNoLifecycle)},
-	{"GetBucketCors", onBucket, "GET", "cors", noBucketConfig(codeNoCORS)},
-	{"GetObjectLockConfiguration", onBucket, "GET", "object-lock", noBucketConfig(codeNoObjectLock)},
-	{"GetBucketEncryption", onBucket, "GET", "encryption", noBucketConfig(codeNoBucketEncryption)},
-	{"GetBucketTagging", onBucket, "GET", "tagging", noBucketConfig(codeNoTagSet)},
-	{"GetBucketWebsite", onBucket, "GET", "website", noBucketConfig(codeNoWebsite)},
-	{"GetBucketReplication", onBucket, "GET", "replication", noBucketConfig(codeNoReplication)},
-	{"GetPublicAccessBlock", onBucket, "GET", "publicAccessBlock", noBucketConfig(codeNoAccessBlock)},
-	{"GetBucketOwnershipControls", onBucket, "GET", "ownershipControls", noBucketConfig(codeNoOwnershipControls)},
-	{"GetBucketAnalyticsConfiguration", onBucket, "GET", "analytics", nil},
-	{"GetBucketIntelligentTieringConfiguration", onBucket, "GET", "intelligent-tiering", nil},
-	{"GetBucketInventoryConfiguration", onBucket, "GET", "inventory", nil},
-	{"GetBucketMetadataConfiguration", onBucket, "GET", "metadataConfiguration", nil},
-	{"GetBucketMetadataTableConfiguration", onBucket, "GET", "metadataTable", nil},
-	{"GetBucketMetricsConfiguration", onBucket, "GET", "metrics", nil},
-	{"CreateSession", onBucket, "GET", "session", nil},
-	{"CreateBucket", onBucket, "PUT", "", nil},
-	{"DeleteBucket", onBucket, "DELETE", "", nil},
-	{"DeleteObjects", onBucket, "POST", "delete", nil},
-	{"PostObject", onBucket, "POST", "", nil},
+	{"HeadBucket", Read, onBucket, "HEAD", "", (*exchange).headBucket},
+	{"ListObjects", Read, onBucket, "GET", "", (*exchange).listObjects},
+	{"ListObjectsV2", Read, onBucket, "GET", "list-type", (*exchange).listObjectsV2},
+	{"ListMultipartUploads", Read, onBucket, "GET", "uploads", (*exchange).listMultipartUploads},
+	{"ListObjectVersions", Read, onBucket, "GET", "versions", (*exchange).listObjectVersions},
+	{"GetBucketLocation", Read, onBucket, "GET", "location", (*exchange).bucketLocation},
+	{"GetBucketVersioning", Read, onBucket, "GET", "versioning", (*exchange).bucketVersioning},
+	{"GetBucketAcl", Read, onBucket, "GET", "acl", (*exchange).bucketACL},
+	{"GetBucketCors", Read, onBucket, "GET", "cors", (*exchange).getBucketCORS},
+	{"GetBucketTagging", Read, onBucket, "GET", "tagging", (*exchange).getBucketTagging},
+	{"GetBucketAccelerateConfiguration", Read, onBucket, "GET", "accelerate", emptyBucketConfig("AccelerateConfiguration")},
+	{"GetBucketLogging", Read, onBucket, "GET", "logging", emptyBucketConfig("BucketLoggingStatus")},
+	{"GetBucketNotificationConfiguration", Read, onBucket, "GET", "notification", emptyBucketConfig("NotificationConfiguration")},
+	{"GetBucketRequestPayment", Read, onBucket, "GET", "requestPayment", (*exchange).bucketRequestPayment},
+	{"GetBucketPolicy", Read, onBucket, "GET", "policy", noBucketConfig(codeNoBucketPolicy)},
+	{"GetBucketPolicyStatus", Read, onBucket, "GET", "policyStatus", noBucketConfig(codeNoBucketPolicy)},
+	{"GetBucketLifecycleConfiguration", Read, onBucket, "GET", "lifecycle", noBucketConfig(codeNoLifecycle)},
+	{"GetObjectLockConfiguration", Read, onBucket, "GET", "object-lock", noBucketConfig(codeNoObjectLock)},
+	{"GetBucketEncryption", Read, onBucket, "GET", "encryption", noBucketConfig(codeNoBucketEncryption)},
+	{"GetBucketWebsite", Read, onBucket, "GET", "website", noBucketConfig(codeNoWebsite)},
+	{"GetBucketReplication", Read, onBucket, "GET", "replication", noBucketConfig(codeNoReplication)},
+	{"GetPublicAccessBlock", Read, onBucket, "GET", "publicAccessBlock", noBucketConfig(codeNoAccessBlock)},
+	{"GetBucketOwnershipControls", Read, onBucket, "GET", "ownershipControls", noBucketConfig(codeNoOwnershipControls)},
+	{"GetBucketAnalyticsConfiguration", Read, onBucket, "GET", "analytics", nil},
+	{"GetBucketIntelligentTieringConfiguration", Read, onBucket, "GET", "intelligent-tiering", nil},
+	{"GetBucketInventoryConfiguration", Read, onBucket, "GET", "inventory", nil},
+	{"GetBucketMetadataConfiguration", Read, onBucket, "GET", "metadataConfiguration", nil},
+	{"GetBucketMetadataTableConfiguration", Read, onBucket, "GET", "metadataTable", nil},
+	{"GetBucketMetricsConfiguration", Read, onBucket, "GET", "metrics", nil},
+	{"CreateSession", Write, onBucket, "GET", "session", nil},
+	{"CreateBucket", Admin, onBucket, "PUT", "", (*exchange).createBucket},
+	{"DeleteBucket", Admin, onBucket, "DELETE", "", (*exchange).deleteBucket},
+	{"PutBucketVersioning", Admin, onBucket, "PUT", "versioning", (*exchange).putBucketVersioning},
+	{"PutBucketAcl", Admin, onBucket, "PUT", "acl", (*exchange).putBucketACL},
+	{"PutBucketCors", Admin, onBucket, "PUT", "cors", (*exchange).putBucketCORS},
+	{"DeleteBucketCors", Admin, onBucket, "DELETE", "cors", (*exchange).deleteBucketCORS},
+	{"PutBucketTagging", Admin, onBucket, "PUT", "tagging", (*exchange).putBucketTagging},
+	{"DeleteBucketTagging", Admin, onBucket, "DELETE", "tagging", (*exchange).deleteBucketTagging},
+	{"PutBucketAccelerateConfiguration", Admin, onBucket, "PUT", "accelerate", (*exchange).refuseSetting},
+	{"PutBucketLogging", Admin, onBucket, "PUT", "logging", (*exchange).refuseSetting},
+	{"PutBucketNotificationConfiguration", Admin, onBucket, "PUT", "notification", (*exchange).refuseSetting},
+	{"PutBucketRequestPayment", Admin, onBucket, "PUT", "requestPayment", (*exchange).refuseSetting},
+	{"PutBucketPolicy", Admin, onBucket, "PUT", "policy", (*exchange).refuseSetting},
+	{"PutBucketLifecycleConfiguration", Admin, onBucket, "PUT", "lifecycle", (*exchange).refuseSetting},
+	{"PutObjectLockConfiguration", Admin, onBucket, "PUT", "object-lock", (*exchange).refuseSetting},
+	{"PutBucketEncryption", Admin, onBucket, "PUT", "encryption", (*exchange).refuseSetting},
+	{"PutBucketWebsite", Admin, onBucket, "PUT", "website", (*exchange).refuseSetting},
+	{"PutBucketReplication", Admin, onBucket, "PUT", "replication", (*exchange).refuseSetting},
+	{"PutPublicAccessBlock", Admin, onBucket, "PUT", "publicAccessBlock", (*exchange).refuseSetting},
+	{"PutBucketOwnershipControls", Admin, onBucket, "PUT", "ownershipControls", (*exchange).refuseSetting},
+	{"DeleteBucketPolicy", Admin, onBucket, "DELETE", "policy", (*exchange).nothingToDelete},
+	{"DeleteBucketLifecycle", Admin, onBucket, "DELETE", "lifecycle", (*exchange).nothingToDelete},
+	{"DeleteBucketEncryption", Admin, onBucket, "DELETE", "encryption", (*exchange).nothingToDelete},
+	{"DeleteBucketWebsite", Admin, onBucket, "DELETE", "website", (*exchange).nothingToDelete},
+	{"DeleteBucketReplication", Admin, onBucket, "DELETE", "replication", (*exchange).nothingToDelete},
+	{"DeletePublicAccessBlock", Admin, onBucket, "DELETE", "publicAccessBlock", (*exchange).nothingToDelete},
+	{"DeleteBucketOwnershipControls", Admin, onBucket, "DELETE", "ownershipControls", (*exchange).nothingToDelete},
+	{"DeleteObjects", Write, onBucket, "POST", "delete", (*exchange).deleteObjects},
+	{"PostObject", Write, onBucket, "POST", "", (*exchange).postObject},
 
-	{"HeadObject", onObject, "HEAD", "", (*exchange).headObject},
-	{"GetObject", onObject, "GET", "", (*exchange).getObject},
-	{"GetObjectAcl", onObject, "GET", "acl", (*exchange).objectACL},
-	{"GetObjectTagging", onObject, "GET", "tagging", (*exchange).objectTagging},
-	{"GetObjectRetention", onObject, "GET", "retention", (*exchange).noObjectLock},
-	{"GetObjectLegalHold", onObject, "GET", "legal-hold", (*exchange).noObjectLock},
-	{"ListParts", onObject, "GET", "uploadId", (*exchange).listParts},
-	{"GetObjectAttributes", onObject, "GET", "attributes", nil},
-	{"GetObjectTorrent", onObject, "GET", "torrent", nil},
-	{"SelectObjectContent", onObject, "POST", "select", nil},
-	{"PutObject", onObject, "PUT", "", nil},
-	{"PutObjectAcl", onObject, "PUT", "acl", nil},
-	{"PutObjectTagging", onObject, "PUT", "tagging", nil},
-	{"PutObjectRetention", onObject, "PUT", "retention", nil},
-	{"PutObjectLegalHold", onObject, "PUT", "legal-hold", nil},
-	{"RenameObject", onObject, "PUT", "renameObject", nil},
-	{"UploadPart", onObject, "PUT", "uploadId", nil},
-	{"CreateMultipartUpload", onObject, "POST", "uploads", nil},
-	{"CompleteMultipartUpload", onObject, "POST", "uploadId", nil},
-	{"RestoreObject", onObject, "POST", "restore", nil},
-	{"AbortMultipartUpload", onObject, "DELETE", "uploadId", nil},
-	{"DeleteObjectTagging", onObject, "DELETE", "tagging", nil},
-	{"DeleteObject", onObject, "DELETE", "", nil},
+	{"HeadObject", Read, onObject, "HEAD", "", (*exchange).headObject},
+	{"GetObject", Read, onObject, "GET", "", (*exchange).getObject},
+	{"GetObjectAcl", Read, onObject, "GET", "acl", (*exchange).objectACL},
+	{"GetObjectTagging", Read, onObject, "GET", "tagging", (*exchange).getObjectTagging},
+	{"GetObjectRetention", Read, onObject, "GET", "retention", (*exchange).noObjectLock},
+	{"GetObjectLegalHold", Read, onObject, "GET", "legal-hold", (*exchange).noObjectLock},
+	{"ListParts", Read, onObject, "GET", "uploadId", (*exchange).listParts},
+	{"GetObjectAttributes", Read, onObject, "GET", "attributes", (*exchange).getObjectAttributes},
+	{"GetObjectTorrent", Read, onObject, "GET", "torrent", nil},
+	{"SelectObjectContent", Read, onObject, "POST", "select", nil},
+	{"PutObject", Write, onObject, "PUT", "", (*exchange).putObject},
+	{"CopyObject", Write, onObject, "PUT", copyHeader, (*exchange).copyObject},
+	{"PutObjectAcl", Write, onObject, "PUT", "acl", (*exchange).putObjectACL},
+	{"PutObjectTagging", Write, onObject, "PUT", "tagging", (*exchange).putObjectTagging},
+	{"PutObjectRetention", Write, onObject, "PUT", "retention", (*exchange).noObjectLock},
+	{"PutObjectLegalHold", Write, onObject, "PUT", "legal-hold", (*exchange).noObjectLock},
+	{"RenameObject", Write, onObject, "PUT", "renameObject", nil},
+	{"UploadPart", Write, onObject, "PUT", "uploadId", (*exchange).uploadPart},
+	{"UploadPartCopy", Write, onObject, "PUT", "uploadId" + copyHeader, (*exchange).uploadPartCopy},
+	{"CreateMultipartUpload", Write, onObject, "POST", "uploads", (*exchange).createMultipartUpload},
+	{"CompleteMultipartUpload", Write, onObject, "POST", "uploadId", (*exchange).completeMultipartUpload},
+	{"RestoreObject", Write, onObject, "POST", "restore", nil},
+	{"AbortMultipartUpload", Write, onObject, "DELETE", "uploadId", (*exchange).abortMultipartUpload},
+	{"DeleteObjectTagging", Write, onObject, "DELETE", "tagging", (*exchange).deleteObjectTagging},
+	{"DeleteObject", Write, onObject, "DELETE", "", (*exchange).deleteObject},
 }
 
-// modifiers are the query parameters that change how an operation is done, not
-// which one it is.
-var modifiers = map[string]bool{
-	"continuation-token": true, "delimiter": true, "encoding-type": true, "fetch-owner": true,
-	"key-marker": true, "marker": true, "max-buckets": true, "max-keys": true, "max-parts": true,
-	"max-uploads": true, "part-number-marker": true, "partNumber": true, "prefix": true,
-	"start-after": true, "upload-id-marker": true, "version-id-marker": true, "versionId": true,
+// copyHeader behind a subresource makes the row of requests with the header
+// that names what to copy.
+const copyHeader = " x-amz-copy-source"
+
+// OperationInfo is what a row of the table of operations says.
+type OperationInfo struct {
+	// Operation is the operation's name.
+	Operation Operation
+	// Right is what it needs on the bucket, or on the object if it is OnObject.
+	Right Right
+	// Method is its HTTP method.
+	Method string
+	// Query is the name of the parameter that selects it, or "".
+	Query string
+	// OnObject and OnBucket say what it is about: an object, a bucket, or, if
+	// neither is set, the service. Copies tells that it needs Read on what the
+	// header x-amz-copy-source names.
+	OnObject, OnBucket, Copies bool
 }
 
-// router finds the operation of a request.
-type router struct {
-	routes       map[routeKey]route
-	subresources map[string]bool
-}
-
-type routeKey struct {
-	level               level
-	method, subresource string
-}
-
-func newRouter() *router {
-	rt := &router{routes: map[routeKey]route{}, subresources: map[string]bool{}}
+// Operations returns the table of operations, so that tests of who may do what
+// can be made from it.
+func Operations() []OperationInfo {
+	var all []OperationInfo
 	for _, r := range operations {
-		rt.routes[routeKey{r.level, r.method, r.subresource}] = r
-		if r.subresource != "" {
-			rt.subresources[r.subresource] = true
-		}
+		query, copies := strings.CutSuffix(r.subresource, copyHeader)
+		all = append(all, OperationInfo{
+			Operation: r.operation, Right: r.right, Method: r.method, Query: query,
+			OnObject: r.level == onObject, OnBucket: r.level == onBucket, Copies: copies,
+		})
 	}
-	return rt
+	return all
 }
 
-// find returns the route of a request, or why there is none.
-func (rt *router) find(method string, t target, q sigv4.Query) (route, error) {
-	sub, err := rt.subresource(q)
-	if err != nil {
-		return route{}, err
-	}
-	at := onObject
-	switch {
-	case t.bucket == "":
-		at = onService
-	case t.key == "":
-		at = onBucket
-	}
-	r, ok := rt.routes[routeKey{at, method, sub}]
-	switch {
-	case !ok && at == onBucket && sub != "" && method != http.MethodHead:
-		return route{}, fail(codeNotImplemented)
-	case !ok:
-		return route{}, fail(codeMethodNotAllowed)
-	}
-	return r, nil
-}
-
-// subresource returns the one subresource that a query names, or "".
-func (rt *router) subresource(q sigv4.Query) (string, error) {
-	sub := ""
-	for _, p := range q {
-		switch {
-		case rt.subresources[p.Name] && sub != "":
-			return "", failf(codeInvalidArgument, "Conflicting query string parameters: %s, %s", sub, p.Name)
-		case rt.subresources[p.Name]:
-			sub = p.Name
-		case p.Value == "" && !isModifier(p.Name):
-			// S3 selects operations by parameters without a value. Taking one
-			// that is not known here for no parameter would answer another
-			// question than the one asked.
-			return "", fail(codeNotImplemented)
-		}
-	}
-	return sub, nil
-}
-
-// isModifier tells whether a query parameter is known to select no operation.
-func isModifier(name string) bool {
-	return modifiers[name] || strings.HasPrefix(name, "response-") || strings.HasPrefix(strings.ToLower(name), "x-amz-")
-}
-
-// refuse answers an operation that is known and not served. An object that
-// cannot be written to does not allow the method; a bucket's settings are not
-// implemented.
-func (r route) refuse() error {
-	if r.level == onObject && r.method != http.MethodGet && r.subresource != "select" ||
-		r.operation == "DeleteObjects" || r.operation == "PostObject" {
-		return fail(codeMethodNotAllowed)
-	}
-	return fail(codeNotImplemented)
+// readsBody tells whether the operation reads the request's body itself; the
+// others have none.
+func (r route) readsBody() bool {
+	return r.method == http.MethodPut || r.method == http.MethodPost
 }

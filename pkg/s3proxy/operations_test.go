@@ -12,8 +12,11 @@ import (
 	"github.com/dvx-io/dvx/pkg/s3proxy"
 )
 
+// readOnly is a backend that takes no writes.
+type readOnly struct{ s3proxy.Backend }
+
 func TestProbes(t *testing.T) {
-	h := newHandler(t, newMem(t), s3proxy.Options{})
+	h := newHandler(t, readOnly{newMem(t)}, s3proxy.Options{})
 	tests := []struct {
 		method, target string
 		status         int
@@ -56,7 +59,7 @@ func TestProbes(t *testing.T) {
 		{"GET", "/bkt/hello.txt?uploadId=x", 404, "<Code>NoSuchUpload<"},
 		{"GET", "/bkt?versions", 501, "<Code>NotImplemented<"},
 		{"GET", "/bkt?inventory&id=1", 501, "<Code>NotImplemented<"},
-		{"GET", "/bkt/hello.txt?attributes", 501, "<Code>NotImplemented<"},
+		{"GET", "/bkt/hello.txt?attributes", 400, "<Code>InvalidArgument<"},
 		{"GET", "/bkt/hello.txt?unheardOf", 501, "<Code>NotImplemented<"},
 		{"GET", "/bkt/hello.txt?x-id=GetObject&cache=1", 200, "0123456789"},
 		{"GET", "/bkt/hello.txt?response-content-type=&x-amz-checksum-mode", 200, "0123456789"},
@@ -73,9 +76,13 @@ func TestProbes(t *testing.T) {
 		{"TRACE", "/bkt/hello.txt", 405, "<Code>MethodNotAllowed<"},
 		{"PUT", "/newbucket", 501, "<Code>NotImplemented<"},
 		{"DELETE", "/bkt", 501, "<Code>NotImplemented<"},
-		{"PUT", "/bkt?versioning", 501, "<Code>NotImplemented<"},
+		{"PUT", "/bkt?versioning", 400, "<Code>MalformedXML<"},
 		{"PUT", "/bkt?policy", 501, "<Code>NotImplemented<"},
-		{"DELETE", "/bkt?cors", 501, "<Code>NotImplemented<"},
+		{"PUT", "/nobucket?policy", 404, "<Code>NoSuchBucket<"},
+		{"DELETE", "/bkt?cors", 204, ""},
+		{"DELETE", "/bkt?policy", 204, ""},
+		{"DELETE", "/nobucket?policy", 404, "<Code>NoSuchBucket<"},
+		{"DELETE", "/bkt?inventory&id=1", 501, "<Code>NotImplemented<"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.method+" "+tt.target, func(t *testing.T) {
@@ -96,7 +103,7 @@ func TestProbes(t *testing.T) {
 }
 
 func TestNothingChangedByRefusedWrites(t *testing.T) {
-	h := newHandler(t, newMem(t), s3proxy.Options{})
+	h := newHandler(t, readOnly{newMem(t)}, s3proxy.Options{})
 	want(t, serve(h, attempt{method: "PUT", target: helloTarget, body: "overwritten"}.byHeader(t)), 405, "MethodNotAllowed")
 	want(t, serve(h, attempt{method: "PUT", target: helloTarget, payload: "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"}.byHeader(t)), 405, "MethodNotAllowed")
 	if w := get(t, h, "GET", helloTarget); w.Body.String() != "0123456789" {
@@ -151,11 +158,11 @@ func TestAuthorize(t *testing.T) {
 	want(t, get(t, h, "GET", "/bkt?acl"), 403, "AccessDenied")
 	want(t, get(t, h, "PUT", "/bkt/dir/x"), 403, "AccessDenied")
 	wantAsked := []s3proxy.Access{
-		{Principal: "alice", Operation: "GetObject", Bucket: "bkt", Key: "hello.txt"},
-		{Principal: "alice", Operation: "GetObject", Bucket: "bkt", Key: "dir"},
-		{Principal: "alice", Operation: "ListObjects", Bucket: "bkt", Key: "dir/"},
-		{Principal: "alice", Operation: "GetBucketAcl", Bucket: "bkt"},
-		{Principal: "alice", Operation: "PutObject", Bucket: "bkt", Key: "dir/x"},
+		{Principal: "alice", Operation: "GetObject", Right: s3proxy.Read, Bucket: "bkt", Key: "hello.txt"},
+		{Principal: "alice", Operation: "GetObject", Right: s3proxy.Read, Bucket: "bkt", Key: "dir"},
+		{Principal: "alice", Operation: "ListObjects", Right: s3proxy.Read, Bucket: "bkt", Key: "dir/"},
+		{Principal: "alice", Operation: "GetBucketAcl", Right: s3proxy.Read, Bucket: "bkt"},
+		{Principal: "alice", Operation: "PutObject", Right: s3proxy.Write, Bucket: "bkt", Key: "dir/x"},
 	}
 	if fmt.Sprint(asked) != fmt.Sprint(wantAsked) {
 		t.Errorf("asked %+v, want %+v", asked, wantAsked)
@@ -246,8 +253,12 @@ func second(_ *s3proxy.Handler, err error) error { return err }
 func TestUnsignedRequestLearnsNothing(t *testing.T) {
 	h := newHandler(t, newMem(t), s3proxy.Options{})
 	for _, target := range []string{"/", "/bkt", "/nobucket", "/bkt/none", "/bkt?policy", "/bkt?unheardOf", "/a/" + strings.Repeat("k", 2000)} {
-		for _, method := range []string{"GET", "PUT", "POST", "DELETE", "OPTIONS", "PATCH"} {
+		for _, method := range []string{"GET", "PUT", "POST", "DELETE", "PATCH"} {
 			want(t, serve(h, httptest.NewRequest(method, target, nil)), 403, "AccessDenied")
 		}
+		r := httptest.NewRequest("OPTIONS", target, nil)
+		r.Header.Set("Origin", "http://page.test")
+		r.Header.Set("Access-Control-Request-Method", "GET")
+		want(t, serve(h, r), 403, "AccessForbidden")
 	}
 }

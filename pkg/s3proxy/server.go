@@ -1,9 +1,11 @@
 package s3proxy
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -62,13 +64,37 @@ func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 // longAgo is a deadline that has passed: setting it fails pending I/O at once.
 var longAgo = time.Unix(1, 0)
 
-// watchReads cuts the connection's reads if reading is not over within limit;
-// stop ends the watch.
-func (w *response) watchReads(limit time.Duration) (stop func()) {
-	t := time.AfterFunc(limit, func() {
-		_ = http.NewResponseController(w.ResponseWriter).SetReadDeadline(longAgo)
-	})
-	return func() { t.Stop() }
+// watchedReader reads a request's body and cuts the connection's reads if one
+// of them takes longer than limit.
+type watchedReader struct {
+	r     io.Reader
+	w     *response
+	limit time.Duration
+	timer *time.Timer
+	late  atomic.Bool
+}
+
+// Read reads a piece, or fails with RequestTimeout.
+func (w *watchedReader) Read(p []byte) (int, error) {
+	if w.timer == nil {
+		w.timer = time.AfterFunc(w.limit, w.cut)
+	} else {
+		w.timer.Reset(w.limit)
+	}
+	n, err := w.r.Read(p)
+	w.timer.Stop()
+	switch {
+	case err == nil, errors.Is(err, io.EOF):
+		return n, err
+	case w.late.Load():
+		return n, fail(codeRequestTimeout)
+	}
+	return n, fail(codeIncompleteBody) // the client has gone, or broke the framing
+}
+
+func (w *watchedReader) cut() {
+	w.late.Store(true)
+	_ = http.NewResponseController(w.w.ResponseWriter).SetReadDeadline(longAgo)
 }
 
 // watchedWriter writes to a client and cuts the connection if one write takes

@@ -70,6 +70,22 @@ func isBucketName(s string) bool {
 	return true
 }
 
+// isNewBucketName holds to the rules that S3 has for new buckets.
+func isNewBucketName(s string) bool {
+	if len(s) < 3 || len(s) > 63 || net.ParseIP(s) != nil || strings.Contains(s, "..") ||
+		strings.HasPrefix(s, "xn--") || strings.HasSuffix(s, "-s3alias") {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		c := s[i]
+		word := 'a' <= c && c <= 'z' || '0' <= c && c <= '9'
+		if !word && (c != '.' && c != '-' || i == 0 || i == len(s)-1) {
+			return false
+		}
+	}
+	return true
+}
+
 // resource is the target as S3 writes it into errors.
 func (t target) resource() string {
 	switch {

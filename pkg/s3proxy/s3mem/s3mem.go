@@ -12,30 +12,48 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
 	"github.com/dvx-io/dvx/pkg/s3proxy"
 )
 
-// Store is an s3proxy.Backend in memory. The zero value is not usable; see New.
+// Store is an s3proxy.Backend in memory that can do all that a backend can. The
+// zero value is not usable; see New.
 type Store struct {
 	now     func() time.Time
 	mu      sync.RWMutex
 	buckets map[string]*bucket
+	count   int // of IDs given out
 }
 
-var _ s3proxy.Backend = (*Store)(nil)
+var (
+	_ s3proxy.Backend   = (*Store)(nil)
+	_ s3proxy.Writer    = (*Store)(nil)
+	_ s3proxy.Uploader  = (*Store)(nil)
+	_ s3proxy.Versioner = (*Store)(nil)
+	_ s3proxy.Settings  = (*Store)(nil)
+)
 
 type bucket struct {
-	created time.Time
-	objects []*object // sorted by key
+	created  time.Time
+	keys     []*key // sorted by name
+	uploads  map[string]*upload
+	settings map[s3proxy.Setting][]byte
 }
 
-// object is an immutable object; it is its own opened form.
+// key is a key with all its versions, the newest first; there is at least one.
+type key struct {
+	name     string
+	versions []*object
+}
+
+// object is an immutable version of an object; it is its own opened form.
 type object struct {
 	info    s3proxy.ObjectInfo
 	content []byte
+	deleted bool // a delete marker
 }
 
 // New returns an empty Store that takes the times of what is put into it from now.
@@ -43,67 +61,76 @@ func New(now func() time.Time) *Store {
 	return &Store{now: now, buckets: map[string]*bucket{}}
 }
 
-// CreateBucket makes an empty bucket, or fails with fs.ErrExist.
-func (s *Store) CreateBucket(name string) error {
+// Add stores an object under info.Key, as a new version. Size is taken from
+// content, ETag and LastModified are filled in if they are empty. Content and
+// the maps in info belong to the Store from then on.
+func (s *Store) Add(bucketName string, info s3proxy.ObjectInfo, content []byte) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.buckets[name] != nil {
-		return fmt.Errorf("create bucket %q: %w", name, fs.ErrExist)
-	}
-	s.buckets[name] = &bucket{created: s.now()}
-	return nil
-}
-
-// Put stores an object under info.Key, in place of any that was there. Size is
-// taken from content, ETag and LastModified are filled in if they are empty.
-// Content and info.Meta belong to the Store from then on.
-func (s *Store) Put(bucketName string, info s3proxy.ObjectInfo, content []byte) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	b := s.buckets[bucketName]
-	if b == nil {
-		return fmt.Errorf("put %q into bucket %q: %w", info.Key, bucketName, s3proxy.ErrNoSuchBucket)
+	b, err := s.bucket(bucketName)
+	if err != nil {
+		return fmt.Errorf("add %q: %w", info.Key, err)
 	}
 	if info.Key == "" {
-		return fmt.Errorf("put into bucket %q: empty key: %w", bucketName, fs.ErrInvalid)
+		return fmt.Errorf("add to bucket %q: empty key: %w", bucketName, fs.ErrInvalid)
 	}
 	info.Size = int64(len(content))
 	if info.ETag == "" {
 		sum := md5.Sum(content)
 		info.ETag = hex.EncodeToString(sum[:])
 	}
-	if info.LastModified.IsZero() {
-		info.LastModified = s.now()
-	}
-	o := &object{info: info, content: content}
-	i, found := b.search(info.Key)
-	if found {
-		b.objects[i] = o
-		return nil
-	}
-	b.objects = slices.Insert(b.objects, i, o)
+	s.add(b, &object{info: info, content: content})
 	return nil
 }
 
-// Delete removes an object; removing one that is not there is no error.
-func (s *Store) Delete(bucketName, key string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	b := s.buckets[bucketName]
+// add makes o the newest version of its key.
+func (s *Store) add(b *bucket, o *object) {
+	o.info.VersionID = s.newID()
+	if o.info.LastModified.IsZero() {
+		o.info.LastModified = s.now()
+	}
+	i, found := b.search(o.info.Key)
+	if !found {
+		b.keys = slices.Insert(b.keys, i, &key{name: o.info.Key})
+	}
+	k := b.keys[i]
+	k.versions = append([]*object{o}, k.versions...)
+}
+
+// newID returns an ID that the store has not given out before.
+func (s *Store) newID() string {
+	s.count++
+	return "id" + strconv.Itoa(s.count)
+}
+
+// bucket returns the bucket of a name, or s3proxy.ErrNoSuchBucket.
+func (s *Store) bucket(name string) (*bucket, error) {
+	b := s.buckets[name]
 	if b == nil {
-		return fmt.Errorf("delete %q from bucket %q: %w", key, bucketName, s3proxy.ErrNoSuchBucket)
+		return nil, fmt.Errorf("bucket %q: %w", name, s3proxy.ErrNoSuchBucket)
 	}
-	if i, found := b.search(key); found {
-		b.objects = slices.Delete(b.objects, i, i+1)
+	return b, nil
+}
+
+// search returns where a key is among the sorted keys, or would be.
+func (b *bucket) search(name string) (int, bool) {
+	return slices.BinarySearchFunc(b.keys, name, func(k *key, name string) int { return cmp.Compare(k.name, name) })
+}
+
+// current returns the newest version of a key, or nil.
+func (b *bucket) current(name string) *object {
+	if i, found := b.search(name); found {
+		return b.keys[i].versions[0]
 	}
 	return nil
 }
 
-// search returns where key is among the sorted objects, or would be.
-func (b *bucket) search(key string) (int, bool) {
-	return slices.BinarySearchFunc(b.objects, key, func(o *object, key string) int {
-		return cmp.Compare(o.info.Key, key)
-	})
+// info describes what is at a key for a precondition, nil if nothing is.
+func (b *bucket) info(name string) *s3proxy.ObjectInfo {
+	if o := b.current(name); o != nil && !o.deleted {
+		return &o.info
+	}
+	return nil
 }
 
 // ListBuckets implements s3proxy.Backend.
@@ -121,9 +148,9 @@ func (s *Store) ListBuckets(context.Context) ([]s3proxy.BucketInfo, error) {
 func (s *Store) StatBucket(_ context.Context, name string) (s3proxy.BucketInfo, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	b := s.buckets[name]
-	if b == nil {
-		return s3proxy.BucketInfo{}, fmt.Errorf("bucket %q: %w", name, s3proxy.ErrNoSuchBucket)
+	b, err := s.bucket(name)
+	if err != nil {
+		return s3proxy.BucketInfo{}, err
 	}
 	return s3proxy.BucketInfo{Name: name, Created: b.created}, nil
 }
@@ -132,15 +159,15 @@ func (s *Store) StatBucket(_ context.Context, name string) (s3proxy.BucketInfo, 
 func (s *Store) List(_ context.Context, name string, q s3proxy.ListQuery) (s3proxy.ListPage, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	b := s.buckets[name]
-	if b == nil {
-		return s3proxy.ListPage{}, fmt.Errorf("list bucket %q: %w", name, s3proxy.ErrNoSuchBucket)
+	b, err := s.bucket(name)
+	if err != nil {
+		return s3proxy.ListPage{}, err
 	}
 	return s3proxy.Paginate(q, func(from string) iter.Seq2[s3proxy.ObjectInfo, error] {
 		return func(yield func(s3proxy.ObjectInfo, error) bool) {
 			i, _ := b.search(from)
-			for _, o := range b.objects[i:] {
-				if !yield(o.info, nil) {
+			for _, k := range b.keys[i:] {
+				if o := k.versions[0]; !o.deleted && !yield(o.info, nil) {
 					return
 				}
 			}
@@ -148,22 +175,47 @@ func (s *Store) List(_ context.Context, name string, q s3proxy.ListQuery) (s3pro
 	})
 }
 
-// Open implements s3proxy.Backend. There is one version, without an ID.
+// Open implements s3proxy.Backend.
 func (s *Store) Open(_ context.Context, name s3proxy.ObjectName) (s3proxy.Object, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	b := s.buckets[name.Bucket]
-	if b == nil {
-		return nil, fmt.Errorf("open %q in bucket %q: %w", name.Key, name.Bucket, s3proxy.ErrNoSuchBucket)
+	o, err := s.version(name)
+	if err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+// version finds a version that is not a delete marker.
+func (s *Store) version(name s3proxy.ObjectName) (*object, error) {
+	b, err := s.bucket(name.Bucket)
+	if err != nil {
+		return nil, err
 	}
 	i, found := b.search(name.Key)
-	if !found {
-		return nil, fmt.Errorf("open %q in bucket %q: %w", name.Key, name.Bucket, s3proxy.ErrNoSuchKey)
+	if !found && name.VersionID == "" {
+		return nil, fmt.Errorf("%q in bucket %q: %w", name.Key, name.Bucket, s3proxy.ErrNoSuchKey)
 	}
-	if name.VersionID != "" && name.VersionID != "null" {
-		return nil, fmt.Errorf("open %q in bucket %q: version %q: %w", name.Key, name.Bucket, name.VersionID, s3proxy.ErrNoSuchVersion)
+	var o *object
+	if found {
+		o = b.keys[i].find(name.VersionID)
 	}
-	return b.objects[i], nil
+	switch {
+	case o == nil:
+		return nil, fmt.Errorf("%q in bucket %q: version %q: %w", name.Key, name.Bucket, name.VersionID, s3proxy.ErrNoSuchVersion)
+	case o.deleted:
+		return nil, &s3proxy.DeletedError{VersionID: o.info.VersionID, Asked: name.VersionID != ""}
+	}
+	return o, nil
+}
+
+// find returns a version by its ID, the newest for "", or nil.
+func (k *key) find(id string) *object {
+	i := slices.IndexFunc(k.versions, func(o *object) bool { return id == "" || o.info.VersionID == id })
+	if i < 0 {
+		return nil
+	}
+	return k.versions[i]
 }
 
 // Info implements s3proxy.Object.

@@ -17,7 +17,7 @@ import (
 func newStore(t testing.TB, bucket string) *s3mem.Store {
 	t.Helper()
 	s := s3mem.New(func() time.Time { return time.Unix(1_700_000_000, 0) })
-	if err := s.CreateBucket(bucket); err != nil {
+	if err := s.CreateBucket(context.Background(), bucket); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -25,7 +25,7 @@ func newStore(t testing.TB, bucket string) *s3mem.Store {
 
 func put(t testing.TB, s *s3mem.Store, bucket, key, content string) {
 	t.Helper()
-	if err := s.Put(bucket, s3proxy.ObjectInfo{Key: key}, []byte(content)); err != nil {
+	if err := s.Add(bucket, s3proxy.ObjectInfo{Key: key}, []byte(content)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -49,8 +49,8 @@ func TestOpenObjectStaysAsItWas(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, s, "b", "k", "newer")
-	if err := s.Delete("b", "k"); err != nil {
-		t.Fatal(err)
+	if done, err := s.Delete(context.Background(), "b", []s3proxy.Deletion{{Key: "k"}}); err != nil || done[0].Err != nil {
+		t.Fatal(done, err)
 	}
 	rd, err := o.Range(context.Background(), 0, o.Info().Size)
 	if err != nil {
@@ -72,16 +72,17 @@ func TestRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, version := s.Open(context.Background(), s3proxy.ObjectName{Bucket: "b", Key: "k", VersionID: "7"})
+	_, noBucket := s.Delete(context.Background(), "x", []s3proxy.Deletion{{Key: "k"}})
 	_, beyond := o.Range(context.Background(), 3, 3)
 	_, nothing := o.Range(context.Background(), 3, 0)
 	tests := []struct {
 		name      string
 		got, want error
 	}{
-		{"bucket twice", s.CreateBucket("b"), fs.ErrExist},
-		{"put into no bucket", s.Put("x", s3proxy.ObjectInfo{Key: "k"}, nil), s3proxy.ErrNoSuchBucket},
-		{"put without key", s.Put("b", s3proxy.ObjectInfo{}, nil), fs.ErrInvalid},
-		{"delete from no bucket", s.Delete("x", "k"), s3proxy.ErrNoSuchBucket},
+		{"bucket twice", s.CreateBucket(context.Background(), "b"), fs.ErrExist},
+		{"put into no bucket", s.Add("x", s3proxy.ObjectInfo{Key: "k"}, nil), s3proxy.ErrNoSuchBucket},
+		{"put without key", s.Add("b", s3proxy.ObjectInfo{}, nil), fs.ErrInvalid},
+		{"delete from no bucket", noBucket, s3proxy.ErrNoSuchBucket},
 		{"no such version", version, s3proxy.ErrNoSuchVersion},
 		{"range beyond the end", beyond, fs.ErrInvalid},
 		{"empty range", nothing, fs.ErrInvalid},

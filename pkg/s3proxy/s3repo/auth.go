@@ -3,6 +3,7 @@ package s3repo
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/dvx-io/dvx/pkg/auth"
@@ -18,11 +19,15 @@ import (
 // that the caller may read.
 func (b *Backend) Authorize(ctx context.Context, a s3proxy.Access) error {
 	who := caller(a.Principal)
-	if a.Operation == "ListBuckets" {
+	if a.Right == s3proxy.Anyone {
 		if who == auth.Anonymous {
 			return auth.ErrUnauthenticated
 		}
 		return nil
+	}
+	action, ok := actions[a.Right]
+	if !ok {
+		return fmt.Errorf("%s needs the unknown right %q: %w", a.Operation, a.Right, auth.ErrDenied)
 	}
 	key := a.Key
 	if strings.HasPrefix(string(a.Operation), "List") { // a prefix: all below the directory that it ends in
@@ -32,7 +37,7 @@ func (b *Backend) Authorize(ctx context.Context, a s3proxy.Access) error {
 	if err != nil {
 		return err
 	}
-	err = b.auth.Authorize(ctx, who, actionOf(a.Operation), on)
+	err = b.auth.Authorize(ctx, who, action, on)
 	if who == auth.Anonymous && errors.Is(err, auth.ErrDenied) {
 		return auth.ErrUnauthenticated // a key might open it
 	}
@@ -48,19 +53,9 @@ func caller(p any) auth.Principal {
 	return who
 }
 
-// actionOf returns the right that an operation needs. One that is not known
-// here needs the right to write.
-func actionOf(op s3proxy.Operation) auth.Action {
-	switch op {
-	case "CreateBucket", "DeleteBucket":
-		return auth.Admin
-	}
-	for _, verb := range []string{"Get", "Head", "List"} {
-		if strings.HasPrefix(string(op), verb) {
-			return auth.Read
-		}
-	}
-	return auth.Write
+// actions are what the rights of S3 operations are called here.
+var actions = map[s3proxy.Right]auth.Action{
+	s3proxy.Read: auth.Read, s3proxy.Write: auth.Write, s3proxy.Admin: auth.Admin,
 }
 
 // resource returns what a bucket and a key or prefix are of, whether they

@@ -115,7 +115,7 @@ func TestFailuresOfTheStore(t *testing.T) {
 			"open in reader": useAll(t.Context(), inReader, "main/f"),
 			"list":           list,
 			"search":         search,
-			"authorize":      inView.Authorize(t.Context(), s3proxy.Access{Principal: auth.Owner, Operation: "GetObject", Bucket: "r"}),
+			"authorize":      inView.Authorize(t.Context(), s3proxy.Access{Principal: auth.Owner, Operation: "GetObject", Right: rightOf("GetObject"), Bucket: "r"}),
 		} {
 			switch {
 			case err == nil:

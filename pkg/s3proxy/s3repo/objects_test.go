@@ -62,23 +62,27 @@ func TestDescribe(t *testing.T) {
 		text string
 		info s3proxy.ObjectInfo
 	}{
-		"plain.CSV": {"plain", s3proxy.ObjectInfo{LastModified: at, ETag: digest, ContentType: "text/csv"}},
+		"plain.CSV": {"plain", s3proxy.ObjectInfo{LastModified: at, ETag: digest, Attributes: typed("text/csv")}},
 		"put.csv": {"put", s3proxy.ObjectInfo{
 			LastModified: day.Add(-time.Hour), ETag: fmt.Sprintf("%x", md5.Sum([]byte("put"))),
-			ContentType: "text/x-own", CacheControl: "no-store", ContentDisposition: "inline", ContentEncoding: "br",
-			ContentLanguage: "fr", Expires: "never", Meta: map[string]string{"mtime": "12", "who": "Zoë"},
+			Attributes: s3proxy.Attributes{
+				ContentType: "text/x-own", CacheControl: "no-store", ContentDisposition: "inline", ContentEncoding: "br",
+				ContentLanguage: "fr", Expires: "never", Meta: map[string]string{"mtime": "12", "who": "Zoë"},
+			},
 		}},
 		"parts":     {"parts", s3proxy.ObjectInfo{LastModified: at, ETag: strings.Repeat("0", 32) + "-2"}},
-		"empty.txt": {"", s3proxy.ObjectInfo{LastModified: at, ETag: "d41d8cd98f00b204e9800998ecf8427e", ContentType: "text/plain"}},
+		"empty.txt": {"", s3proxy.ObjectInfo{LastModified: at, ETag: "d41d8cd98f00b204e9800998ecf8427e", Attributes: typed("text/plain")}},
 		"link": {"dir/to é", s3proxy.ObjectInfo{
-			LastModified: at, ContentType: "inode/symlink",
-			Meta: map[string]string{"who": "ann", "dvx-symlink": "true"},
+			LastModified: at,
+			Attributes: s3proxy.Attributes{
+				ContentType: "inode/symlink", Meta: map[string]string{"who": "ann", "dvx-symlink": "true"},
+			},
 		}},
 		"dir/a":         {"a", s3proxy.ObjectInfo{LastModified: at}},
 		"dir/a/b":       {"b", s3proxy.ObjectInfo{LastModified: at}},
-		"marked/":       {"body", s3proxy.ObjectInfo{LastModified: day, ContentType: "text/x-dir"}},
+		"marked/":       {"body", s3proxy.ObjectInfo{LastModified: day, Attributes: typed("text/x-dir")}},
 		"marked/a":      {"a", s3proxy.ObjectInfo{LastModified: at}},
-		"hollow/inner/": {"", s3proxy.ObjectInfo{LastModified: at, ETag: "d41d8cd98f00b204e9800998ecf8427e", ContentType: "application/x-directory"}},
+		"hollow/inner/": {"", s3proxy.ObjectInfo{LastModified: at, ETag: "d41d8cd98f00b204e9800998ecf8427e", Attributes: typed("application/x-directory")}},
 		"liar":          {"liar", s3proxy.ObjectInfo{LastModified: at}},
 		"quoted":        {"quoted", s3proxy.ObjectInfo{LastModified: at}},
 	}
@@ -271,3 +275,5 @@ func useAll(ctx context.Context, b s3proxy.Backend, key string) error {
 	}
 	return err
 }
+
+func typed(mediaType string) s3proxy.Attributes { return s3proxy.Attributes{ContentType: mediaType} }

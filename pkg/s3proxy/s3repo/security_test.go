@@ -59,7 +59,7 @@ func TestKeysStayInTheirBranch(t *testing.T) {
 // anything to read.
 func tryAsBob(ctx context.Context, t *testing.T, b *s3repo.Backend, bucket, key string) bool {
 	t.Helper()
-	if b.Authorize(ctx, s3proxy.Access{Principal: auth.Principal{Name: "bob"}, Operation: "GetObject", Bucket: bucket, Key: key}) != nil {
+	if b.Authorize(ctx, s3proxy.Access{Principal: auth.Principal{Name: "bob"}, Operation: "GetObject", Right: rightOf("GetObject"), Bucket: bucket, Key: key}) != nil {
 		return false
 	}
 	if bucket != "a-repo" || !strings.HasPrefix(key, "dev/bob") {

@@ -35,6 +35,7 @@ type Claim struct {
 	Token string
 
 	signature string
+	policy    string // of a form
 }
 
 // Present tells whether a request carries any part of a version 4 signature,

@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// The kinds of refusal. Every error of Parse, CheckTime and Verify wraps
-// exactly one of them.
+// The kinds of refusal. Every error of Parse, ParseForm, CheckTime and
+// Verify wraps exactly one of them.
 var (
 	// ErrAbsent says that the request carries no signature at all.
 	ErrAbsent = errors.New("no signature")
@@ -18,6 +18,8 @@ var (
 	ErrMalformedHeader = errors.New("malformed authorization header")
 	// ErrMalformedQuery says that the presigned query cannot be understood.
 	ErrMalformedQuery = errors.New("malformed authorization query")
+	// ErrMalformedForm says that the signature fields of a form cannot be understood.
+	ErrMalformedForm = errors.New("malformed authorization form")
 	// ErrDate says that a header-signed request has no usable date.
 	ErrDate = errors.New("no valid date")
 	// ErrUnsignedHeader says that a header that must be signed is not.
@@ -34,6 +36,14 @@ var (
 	ErrExpired = errors.New("presigned request has expired")
 	// ErrMismatch says that the signature is not the one that the secret gives.
 	ErrMismatch = errors.New("signature does not match")
+	// ErrChunk says that a chunked body is not well formed.
+	ErrChunk = errors.New("malformed chunk")
+	// ErrChunkSize says that a chunk that is not the last is too small.
+	ErrChunkSize = errors.New("chunk is too small")
+	// ErrIncomplete says that a body is shorter or longer than declared.
+	ErrIncomplete = errors.New("incomplete body")
+	// ErrTrailer says that the trailer of a chunked body is not the one announced.
+	ErrTrailer = errors.New("malformed trailer")
 	// ErrEncoding says that the path or query is not a valid percent encoding.
 	ErrEncoding = errors.New("invalid percent encoding")
 )

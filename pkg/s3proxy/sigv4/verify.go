@@ -1,9 +1,6 @@
 package sigv4
 
-import (
-	"crypto/subtle"
-	"time"
-)
+import "time"
 
 const (
 	// MaxSkew is how far a header-signed request may be from the server's clock.
@@ -37,9 +34,5 @@ func (c *Claim) Verify(r *Request, secret string) error {
 	if c.Presigned {
 		cover.skip = "X-Amz-Signature"
 	}
-	want := cover.signature(r, secret)
-	if subtle.ConstantTimeCompare([]byte(want), []byte(c.signature)) != 1 {
-		return ErrMismatch
-	}
-	return nil
+	return match(cover.signature(r, secret), c.signature)
 }

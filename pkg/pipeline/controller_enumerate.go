@@ -3,19 +3,12 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
-	"slices"
 
-	"github.com/dvx-io/dvx/pkg/chunk"
-	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/memo"
 	"github.com/dvx-io/dvx/pkg/pipeline/datum"
 	"github.com/dvx-io/dvx/pkg/pipeline/engine"
-	"github.com/dvx-io/dvx/pkg/pipeline/output"
-	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/pipeline/task"
-	"github.com/dvx-io/dvx/pkg/tree"
 )
 
 // assignment is what it takes to run a datum.
@@ -35,243 +28,46 @@ func (k *keying) key(d datum.Datum) memo.Key { return k.keyer.Key(d.Visible()) }
 // enumerate lists the datums of a job, or what changed since its pipeline's
 // previous output.
 func (c *Controller) enumerate(ctx context.Context, e engine.Enumerate) delivery {
-	l := &listing{c: c, job: e.Job, tasks: map[memo.Key]*assignment{}}
-	l.answer = engine.Enumerated{Job: e.Job.ID, Epoch: e.Epoch}
-	if err := l.run(ctx); err != nil {
-		final := errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) || errors.Is(err, fs.ErrPermission)
-		return delivery{of: engine.Enumerated{Job: e.Job.ID, Epoch: e.Epoch, Err: err, Final: final}}
+	answer := engine.Enumerated{Job: e.Job.ID, Epoch: e.Epoch}
+	own, err := c.ownResults(ctx, e.Job.ID)
+	var l *Listing
+	if err == nil {
+		l, err = c.lister().List(ctx, e.Job)
 	}
-	return delivery{of: l.answer, tasks: l.tasks}
+	if err != nil {
+		answer.Err = err
+		answer.Final = errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) || errors.Is(err, fs.ErrPermission)
+		return delivery{of: answer}
+	}
+	answer.Total, answer.Delta, answer.Removed, answer.Items = l.Total, l.Delta, l.Removed, l.Items
+	for i, it := range l.Items {
+		answer.Items[i].Own = it.Hit && own[it.Key]
+	}
+	tasks := make(map[memo.Key]*assignment, len(l.Missing))
+	for key, d := range l.Missing {
+		tasks[key] = &assignment{plan: l.keys, datum: d}
+	}
+	return delivery{of: answer, tasks: tasks}
 }
 
-// listing is one enumeration.
-type listing struct {
-	c      *Controller
-	job    engine.JobSpec
-	r      chunk.Reader
-	keys   *keying
-	answer engine.Enumerated
-	tasks  map[memo.Key]*assignment
-	own    map[memo.Key]bool // what the job ran in a former life of the engine
+// lister returns what lists datums for the engine.
+func (c *Controller) lister() *Lister {
+	return &Lister{Store: c.o.Store, Runner: c.o.Runner, Memo: c.memo, Scope: c.o.Scope, Platform: c.o.Platform}
 }
 
-func (l *listing) run(ctx context.Context) error {
-	var err error
-	if l.r, err = l.c.o.Store.ReadAny(ctx); err != nil {
-		return err
-	}
-	v := l.job.Head.Version
-	t, err := v.Spec.Expand()
+// ownResults returns which datums the job ran already, if this is not its first
+// listing: after a restart they have results, and are the job's own all the
+// same.
+func (c *Controller) ownResults(ctx context.Context, id engine.JobID) (map[memo.Key]bool, error) {
+	attempts, err := c.log.Attempts(ctx, id)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	rt, err := l.c.o.Runner.Runtime(ctx, t, v.Code, l.r)
-	if err != nil {
-		return fmt.Errorf("find what runs the command of pipeline %s: %w", l.job.Head.Name, err)
-	}
-	l.keys = &keying{
-		version: v, keyer: datum.Work(v.Spec, rt, v.Code.Content, l.c.o.Platform, datum.Datum{}).Keyer(),
-	}
-	if err := l.recall(ctx); err != nil {
-		return err
-	}
-	old, ok, err := l.previous(ctx)
-	if err != nil {
-		return err
-	}
-	if ok {
-		return l.changes(ctx, old)
-	}
-	return l.all(ctx)
-}
-
-// recall reads which datums the job ran already, if this is not its first
-// listing: after a restart they have results, and are the job's own all the same.
-func (l *listing) recall(ctx context.Context) error {
-	attempts, err := l.c.log.Attempts(ctx, l.job.ID)
-	if err != nil {
-		return err
-	}
-	l.own = make(map[memo.Key]bool, len(attempts))
+	own := make(map[memo.Key]bool, len(attempts))
 	for _, a := range attempts {
 		if a.Outcome == string(task.Succeeded) {
-			l.own[a.Key] = true
+			own[a.Key] = true
 		}
 	}
-	return nil
-}
-
-// previous returns what the pipeline's previous output was made of, if what
-// changed since then is all that needs to be listed: the same input selected
-// its datums, and all but their content is the same in their keys, as one of
-// them shows.
-func (l *listing) previous(ctx context.Context) (old datum.Version, ok bool, err error) {
-	prov := l.job.Head.Output.Commit.Prov
-	_, counted := engine.CountOf(l.job.Head.Output.Commit)
-	if prov == nil || prov.Datums == nil || !counted || len(prov.Inputs) != len(l.job.Head.Inputs) || prov.Pipeline != l.job.Head.Name {
-		return old, false, nil
-	}
-	was, err := l.loadSpec(ctx, prov.Spec)
-	if err != nil {
-		return old, false, err
-	}
-	now := l.keys.version.Spec.Input
-	if !was.SameDatums(now) {
-		return old, false, nil
-	}
-	old.Reader = l.r
-	for _, in := range prov.Inputs {
-		c, err := commit.Load(ctx, l.r, in.Commit)
-		if err != nil {
-			return old, false, err
-		}
-		old.Trees = append(old.Trees, c.Tree)
-	}
-	for d, err := range datum.List(ctx, old, now) {
-		if err != nil {
-			return old, false, err
-		}
-		row, err := output.Lookup(ctx, l.r, *prov.Datums, d.Identity)
-		if err != nil {
-			return old, false, err
-		}
-		ok, err := l.stands(ctx, row, d)
-		return old, ok, err
-	}
-	return old, true, nil // there was no datum
-}
-
-// loadSpec returns the input of the spec in a spec commit.
-func (l *listing) loadSpec(ctx context.Context, id commit.ID) (spec.Input, error) {
-	if id == l.job.Head.Spec {
-		return l.keys.version.Spec.Input, nil
-	}
-	c, err := commit.Load(ctx, l.r, id)
-	if err != nil {
-		return spec.Input{}, err
-	}
-	v, err := LoadVersion(ctx, l.r, c.Tree)
-	if errors.Is(err, fs.ErrInvalid) || errors.Is(err, chunk.ErrCorrupt) {
-		return spec.Input{}, nil // a spec of another release: list everything
-	}
-	return v.Spec.Input, err
-}
-
-// stands reports whether a row of the previous datum table is still the result
-// of a datum: it has the datum's key, or one that differs only in what the
-// datum sees of reference inputs.
-func (l *listing) stands(ctx context.Context, row *output.Row, d datum.Datum) (bool, error) {
-	if row == nil || !l.references() || row.Key == l.keys.key(d) {
-		return row != nil && row.Key == l.keys.key(d), nil
-	}
-	r, ok, err := l.c.memo.Lookup(ctx, row.Key, l.c.o.Scope)
-	if err != nil || !ok {
-		return false, err
-	}
-	return slices.Equal(l.counting(r.Parts), l.counting(l.keys.keyer.Parts(d.Visible()))), nil
-}
-
-// references reports whether an input is a reference.
-func (l *listing) references() bool {
-	for in := range l.keys.version.Spec.Input.Leaves() {
-		if in.Reference {
-			return true
-		}
-	}
-	return false
-}
-
-// counting returns the parts of a key without those of reference inputs.
-func (l *listing) counting(parts []memo.Part) []memo.Part {
-	parts = slices.Clone(parts)
-	for in := range l.keys.version.Spec.Input.Leaves() {
-		if in.Reference {
-			parts = slices.DeleteFunc(parts, func(p memo.Part) bool { return p.Name == "input:"+in.Name })
-		}
-	}
-	return parts
-}
-
-func (l *listing) all(ctx context.Context) error {
-	for d, err := range datum.List(ctx, l.now(), l.keys.version.Spec.Input) {
-		if err == nil {
-			err = l.again(ctx, d)
-		}
-		if err != nil {
-			return err
-		}
-		l.answer.Total++
-	}
-	return nil
-}
-
-// again lists a datum that the previous output may have a result of, which
-// stands although a reference input has changed.
-func (l *listing) again(ctx context.Context, d datum.Datum) error {
-	prov := l.job.Head.Output.Commit.Prov
-	if prov == nil || prov.Datums == nil || !l.references() {
-		return l.add(ctx, d)
-	}
-	row, err := output.Lookup(ctx, l.r, *prov.Datums, d.Identity)
-	if err != nil {
-		return err
-	}
-	ok, err := l.stands(ctx, row, d)
-	if err != nil {
-		return err
-	}
-	if !ok {
-		return l.add(ctx, d)
-	}
-	l.answer.Items = append(l.answer.Items, engine.Item{Identity: d.Identity, Key: row.Key, Hit: true, Own: l.own[row.Key], Output: row.Output})
-	return nil
-}
-
-// now returns what the job reads.
-func (l *listing) now() datum.Version {
-	v := datum.Version{Reader: l.r}
-	for _, in := range l.job.Head.Inputs {
-		v.Trees = append(v.Trees, in.Head.Commit.Tree)
-	}
-	return v
-}
-
-func (l *listing) changes(ctx context.Context, old datum.Version) error {
-	l.answer.Delta = true
-	l.answer.Total, _ = engine.CountOf(l.job.Head.Output.Commit)
-	for x, err := range datum.Changes(ctx, old, l.now(), l.keys.version.Spec.Input) {
-		if err != nil {
-			return err
-		}
-		switch x.Kind {
-		case tree.Removed:
-			l.answer.Removed = append(l.answer.Removed, x.Datum.Identity)
-			l.answer.Total--
-			continue
-		case tree.Added:
-			l.answer.Total++
-		case tree.Modified:
-		}
-		if err := l.add(ctx, x.Datum); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// add lists a datum, with its result if there is one.
-func (l *listing) add(ctx context.Context, d datum.Datum) error {
-	it := engine.Item{Identity: d.Identity, Key: l.keys.key(d)}
-	r, ok, err := l.c.memo.Lookup(ctx, it.Key, l.c.o.Scope)
-	if err != nil {
-		return err
-	}
-	if ok {
-		it.Hit, it.Own, it.Output = true, l.own[it.Key], r.Output
-	} else {
-		d.Inputs = slices.Clone(d.Inputs)
-		l.tasks[it.Key] = &assignment{plan: l.keys, datum: d}
-	}
-	l.answer.Items = append(l.answer.Items, it)
-	return nil
+	return own, nil
 }

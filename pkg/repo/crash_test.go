@@ -158,6 +158,38 @@ func scenarios() []scenario {
 			final: map[string]string{"a@main:/x": "1", "log a@main": "3", "log p@main": "1"},
 		},
 		{
+			name: "open writes", setup: history,
+			run: func(ctx context.Context, d *Direct) (string, error) {
+				return openWrites(ctx, d, false)
+			},
+			final: map[string]string{"log a@main": "2", "a@main:/dir/g": "two"},
+		},
+		{
+			name: "sealed writes", setup: history,
+			run: func(ctx context.Context, d *Direct) (string, error) {
+				return openWrites(ctx, d, true)
+			},
+			final: map[string]string{"a@main:/open/1": "open/1", "a@main:/dir/g": "two"},
+		},
+		{
+			name: "commit over open writes", setup: history,
+			run: func(ctx context.Context, d *Direct) (string, error) {
+				if _, err := openWrites(ctx, d, false); err != nil {
+					return "", err
+				}
+				return putOp(ctx, d, 1, CommitOptions{Policy: Rebase}, "x", "1")
+			},
+			final: map[string]string{"a@main:/open/1": "open/1", "a@main:/x": "1"},
+		},
+		{
+			name: "undo", setup: history,
+			run: func(ctx context.Context, d *Direct) (string, error) {
+				m, err := Undo(ctx, d, UndoOptions{Repo: "a", Branch: "main", Op: fixedOp(1), Gen: 4})
+				return m.To.String(), err
+			},
+			final: map[string]string{"a@main:/dir/f": "one", "log a@main": "1"},
+		},
+		{
 			name: "two sessions", setup: history,
 			run: func(ctx context.Context, d *Direct) (string, error) {
 				return interleaved(ctx, d)
@@ -213,6 +245,30 @@ func checkpoint(ctx context.Context, d *Direct) (string, error) {
 		return "", err
 	}
 	return putOp(ctx, d, 3, CommitOptions{}, "x", "1")
+}
+
+// openWrites writes to the open commit of a@main, and seals it if asked to. It
+// returns the content that is visible then.
+func openWrites(ctx context.Context, d *Direct, seal bool) (string, error) {
+	w := NewWriter(ctx, d, WriterOptions{Manual: true})
+	defer w.Close()
+	if err := openPut(ctx, w, "open/1", "open/1", nil); err != nil {
+		return "", err
+	}
+	if err := openDelete(ctx, w, "dir/f"); err != nil {
+		return "", err
+	}
+	if seal {
+		if _, err := w.Seal(ctx, "a", "main"); err != nil {
+			return "", err
+		}
+	}
+	v, err := Look(ctx, d, "a", "main")
+	if err != nil {
+		return "", err
+	}
+	e, err := v.Tree().Lookup(ctx, "open/1")
+	return fmt.Sprint(v.Root.Content, e.Content), err
 }
 
 // interleaved commits to two branches from two sessions that overlap.

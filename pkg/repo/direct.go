@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
@@ -31,6 +32,11 @@ type Options struct {
 	// Hint makes Watch look at the root at once when it delivers, if not nil: a
 	// local store's folder can be watched.
 	Hint <-chan struct{}
+
+	// Yield makes a Writer pause after each swap, for twice as long as the swap
+	// took: for stores that are far away, where who swaps all the time would
+	// leave others no turn.
+	Yield bool
 
 	// After is the timer behind every pause; nil for time.After.
 	After func(time.Duration) <-chan time.Time
@@ -69,8 +75,9 @@ type Direct struct {
 
 	swapping chan struct{} // holds a token while no swap of this process is under way
 
-	looks revalidation
-	open  openTrees
+	looks    revalidation
+	swapTook atomic.Int64 // how long the last swap of the root took, in nanoseconds
+	open     openTrees
 
 	randMu sync.Mutex
 

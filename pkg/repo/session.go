@@ -27,6 +27,7 @@ type session struct {
 	*pack.Session
 	d     *Direct
 	start uint64 // generation of the root when it began
+	lease lease
 
 	publishing sync.Mutex // held during Publish
 
@@ -74,11 +75,18 @@ func (d *Direct) newSession(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &session{Session: ps, d: d, start: base.root.Gen, base: base, commits: map[commit.ID]bool{}}, nil
+	now := d.o.Now()
+	return &session{
+		Session: ps, d: d, start: base.root.Gen, base: base, commits: map[commit.ID]bool{},
+		lease: lease{key: SessionPrefix + name, begun: now, renewed: now},
+	}, nil
 }
 
 // Put implements chunk.Store.
 func (s *session) Put(ctx context.Context, kind chunk.Kind, data []byte) (chunk.ID, error) {
+	if err := s.lease.keep(ctx, s.d); err != nil {
+		return chunk.ID{}, err
+	}
 	id, err := s.Session.Put(ctx, kind, data)
 	if err == nil && kind == chunk.Commit {
 		s.mu.Lock()
@@ -147,6 +155,9 @@ func (s *session) publish(ctx context.Context, t Txn, a Attachments) (Result, er
 func (s *session) publishOnce(ctx context.Context, t Txn, a Attachments) (Result, error) {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
+	if err := s.lease.keep(ctx, s.d); err != nil {
+		return Result{}, err
+	}
 	if err := s.Flush(ctx); err != nil {
 		return Result{}, err
 	}

@@ -76,7 +76,9 @@ func (d *Direct) tryRoot(ctx context.Context, base *loaded, next *Root, p *pause
 	}
 	unknown := error(nil) // why an attempt may have been applied, or may be later
 	for {
+		sent := d.o.Now()
 		info, err := d.objects.Put(ctx, rootObject, objstore.Bytes(b), objstore.Condition{IfVersion: base.version})
+		d.swapTook.Store(int64(d.o.Now().Sub(sent)))
 		switch objstore.OutcomeOf(err) {
 		case objstore.OutcomeOK:
 			res := resultOf(next)

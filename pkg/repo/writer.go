@@ -28,7 +28,8 @@ type WriterOptions struct {
 	// Marker is the name of a file whose writing seals the branch, in whatever
 	// directory. Default "_SUCCESS", as many programs write it; "-" for none.
 	Marker string
-	// Manual leaves sealing to others: nothing is sealed by time or number.
+	// Manual leaves sealing by time and number to others, and the session open
+	// until Close: for a Writer that does not live long.
 	Manual bool
 }
 
@@ -106,7 +107,11 @@ func NewWriter(ctx context.Context, d *Direct, o WriterOptions) *Writer {
 	o.applyDefaults()
 	ctx, stop := context.WithCancel(auth.With(context.WithoutCancel(ctx), auth.Owner))
 	w := &Writer{d: d, o: o, stop: stop, tended: make(chan struct{})}
-	go w.tend(ctx)
+	if o.Manual {
+		close(w.tended)
+	} else {
+		go w.tend(ctx)
+	}
 	return w
 }
 

@@ -119,6 +119,9 @@ func (w *Writer) run(ctx context.Context) {
 			close(p.done)
 			_ = p.session.release()
 		}
+		if w.d.o.Yield {
+			<-w.d.o.After(2 * time.Duration(w.d.swapTook.Load()))
+		}
 	}
 }
 

@@ -19,9 +19,6 @@ func (w *Writer) tend(ctx context.Context) {
 		case <-w.d.o.After(tendEvery):
 		}
 		w.idle()
-		if w.o.Manual {
-			continue
-		}
 		for _, key := range w.due(ctx) {
 			repo, branch := splitOpenKey(key)
 			_, _ = w.Seal(ctx, repo, branch) // else it is due the next time too

@@ -12,7 +12,7 @@ SOAKTIME  ?= 10m
 # Where both binaries are built; windows has the command line only.
 PLATFORMS := linux/amd64 linux/arm64 darwin/arm64
 
-.PHONY: build test check fmt fmtcheck vet lint proto race seeds fuzz cross e2e bench scale microbench soak generate golden tools clean help
+.PHONY: build test check fmt fmtcheck vet lint proto race seeds mutants fuzz cross e2e bench scale microbench soak generate golden tools clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -23,7 +23,7 @@ build: ## build bin/dvx and bin/dvxd
 test: ## run every test that needs neither root nor network
 	$(GO) test ./...
 
-check: fmtcheck vet lint proto race seeds fuzz ## all that a change must pass
+check: fmtcheck vet lint proto race seeds mutants fuzz ## all that a change must pass
 
 fmt: tools ## lay out every Go file
 	$(BIN)/golangci-lint fmt
@@ -59,6 +59,9 @@ seeds: ## run the simulation and the crash tests, SEEDS histories each
 	@dirs=$$(grep -rl --include='*_test.go' DVX_SEEDS pkg cmd test/proof | grep -v pkg/internal/tidy | xargs -r -n1 dirname | sort -u | sed 's,^,./,'); \
 	if [ -z "$$dirs" ]; then echo "no test reads DVX_SEEDS"; exit 1; fi; \
 	DVX_SEEDS=$(SEEDS) $(GO) test -count=1 -timeout 20m $$dirs
+
+mutants: ## switch off one rule of the protocol at a time; the tests must notice
+	$(GO) run ./test/mutants
 
 fuzz: ## run every fuzz target for FUZZTIME
 	GO=$(GO) .ci/fuzz $(FUZZTIME)

@@ -488,6 +488,25 @@ func (b *bench) clone(wiped bool) *bench {
 	return c
 }
 
+// hollow makes the journal name outputs that are not stored, as if collection
+// had taken their writer for dead.
+func (b *bench) hollow() {
+	b.Helper()
+	full := b.journal
+	b.journal = &pipeline.MemoryJournal{}
+	err := full.Replay(b.ctx, func(e pipeline.Entry) error {
+		if e.Record != nil {
+			r := *e.Record
+			r.Output.ID[0] ^= 1
+			e.Record = &r
+		}
+		return b.journal.Append(b.ctx, []pipeline.Entry{e})
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+}
+
 // published returns how many results the root names: a checkpoint may have come
 // before the crash.
 func (b *bench) published() int {
@@ -511,8 +530,9 @@ func (b *bench) published() int {
 }
 
 // TestCrash: the power fails in the middle of a job. With its journal the
-// engine runs only what was not accepted; without, what was not published. The
-// output commit is the same as if nothing had happened.
+// engine runs only what was not accepted; without, or if the journal's results
+// are not stored any more, what was not published. The output commit is the same
+// as if nothing had happened.
 func TestCrash(t *testing.T) {
 	b := newBench(t)
 	hung, resume := make(chan struct{}), make(chan struct{})
@@ -529,7 +549,8 @@ func TestCrash(t *testing.T) {
 	for b.newestCounts("up").Ran < 2 {
 		time.Sleep(time.Millisecond)
 	}
-	kept, wiped := b.clone(false), b.clone(true)
+	kept, wiped, hollow := b.clone(false), b.clone(true), b.clone(false)
+	hollow.hollow()
 	close(resume)
 	b.wait()
 	want, err := repo.Resolve(b.ctx, b.store, "up@main")
@@ -540,7 +561,7 @@ func TestCrash(t *testing.T) {
 		name string
 		*bench
 		runs int
-	}{{"journal kept", kept, 1}, {"journal lost", wiped, 3 - wiped.published()}} {
+	}{{"journal kept", kept, 1}, {"journal lost", wiped, 3 - wiped.published()}, {"results lost", hollow, 3 - hollow.published()}} {
 		if j := c.newest("up"); j.State != history.Running {
 			t.Errorf("%s: before the restart the job is %s", c.name, j.State)
 		}

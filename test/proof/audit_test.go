@@ -18,6 +18,8 @@ import (
 type seen struct {
 	gen  uint64
 	hash repo.Hash
+
+	collected bool // copies of older roots may be gone
 }
 
 // audit reads all that a store's root names, and holds it against its digests
@@ -51,13 +53,16 @@ func auditRoot(ctx context.Context, objects objstore.Store, last seen) (*repo.Ro
 	if err != nil {
 		return nil, seen{}, err
 	}
-	now := seen{root.Gen, repo.HashRoot(b)}
+	now := seen{gen: root.Gen, hash: repo.HashRoot(b)}
 	if now.gen < last.gen || now.gen == last.gen && now.hash != last.hash {
 		return nil, seen{}, fmt.Errorf("the root is at %d %v, but was at %d %v", now.gen, now.hash, last.gen, last.hash)
 	}
 	r, want := root, now.hash
 	for {
 		copied, _, err := objstore.ReadAll(ctx, objects, fmt.Sprintf("roots/%016x-%v", r.Gen, r.Op), objstore.Range{}, repo.RootSizeMax)
+		if last.collected && r.Gen < now.gen && errors.Is(err, objstore.ErrNotFound) {
+			return root, now, nil
+		}
 		if err != nil {
 			return nil, seen{}, err
 		}

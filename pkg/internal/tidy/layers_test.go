@@ -24,6 +24,7 @@ var layers = []layer{
 	{"tests of the whole", []string{
 		"test/bench",
 		"test/e2e",
+		"test/mutants",
 		"test/proof",
 		"test/scale",
 	}},

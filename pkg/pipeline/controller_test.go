@@ -179,18 +179,18 @@ func (b *bench) op() repo.OpID {
 // commit makes the files the content of src@main.
 func (b *bench) commit(message string, files map[string]string) {
 	b.Helper()
-	b.commitTo("src", message, files)
+	b.commitTo("src", "", message, files)
 }
 
-// commitTo makes the files the content of a repo's main branch.
-func (b *bench) commitTo(name, message string, files map[string]string) {
+// commitTo makes the files the content of a branch, main if it is empty.
+func (b *bench) commitTo(name, branch, message string, files map[string]string) {
 	b.Helper()
 	if view, err := b.store.View(b.ctx); err != nil || view.Repos[name].Created.IsZero() {
 		if _, err := b.store.Move(b.ctx, repo.Txn{Op: b.op(), Ops: []repo.Op{repo.CreateRepo{Repo: name}}}); err != nil {
 			b.Fatal(err)
 		}
 	}
-	o := repo.CommitOptions{Repo: name, Op: b.op(), Time: b.clock.Now(), Message: message}
+	o := repo.CommitOptions{Repo: name, Branch: branch, Op: b.op(), Time: b.clock.Now(), Message: message}
 	_, err := repo.Commit(b.ctx, b.store, o, func(ctx context.Context, d *repo.Draft) (tree.Root, error) {
 		edits := []tree.Edit{}
 		if !d.Base.ID.IsZero() {

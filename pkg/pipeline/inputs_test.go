@@ -10,7 +10,7 @@ import (
 // nothing again, and what is new or changed runs with it.
 func TestCrossWithReference(t *testing.T) {
 	b := newBench(t)
-	b.commitTo("model", "v1", map[string]string{"weights": "1"})
+	b.commitTo("model", "", "v1", map[string]string{"weights": "1"})
 	b.register("up", "src", "main", func(s *spec.Spec) {
 		s.Input = spec.Input{Cross: []spec.Input{{Repo: "src", Glob: "/*"}, {Repo: "model", Glob: "/", Reference: true}}}
 	})
@@ -19,7 +19,7 @@ func TestCrossWithReference(t *testing.T) {
 	b.wantFiles("up@main", map[string]string{"a": "ONE", "b": "TWO", "c": "THREE"})
 	b.wantRuns(3)
 
-	b.commitTo("model", "v2", map[string]string{"weights": "2"})
+	b.commitTo("model", "", "v2", map[string]string{"weights": "2"})
 	b.wait()
 	b.wantRuns(3)
 
@@ -48,14 +48,14 @@ func TestCrossWithReference(t *testing.T) {
 // and files that are gone take their outputs with them.
 func TestUnionUnderOneName(t *testing.T) {
 	b := newBench(t)
-	b.commitTo("more", "first", map[string]string{"x": "ten", "y": "eleven"})
+	b.commitTo("more", "", "first", map[string]string{"x": "ten", "y": "eleven"})
 	b.register("up", "src", "main", func(s *spec.Spec) {
 		s.Input = spec.Input{Union: []spec.Input{{Repo: "src", Name: "in", Glob: "/*"}, {Repo: "more", Name: "in", Glob: "/*"}}}
 	})
 	b.start()
 	b.wait()
 	b.wantFiles("up@main", map[string]string{"a": "ONE", "b": "TWO", "c": "THREE", "x": "TEN", "y": "ELEVEN"})
-	b.commitTo("more", "less", map[string]string{"y": "eleven"})
+	b.commitTo("more", "", "less", map[string]string{"y": "eleven"})
 	b.wait()
 	b.wantFiles("up@main", map[string]string{"a": "ONE", "b": "TWO", "c": "THREE", "y": "ELEVEN"})
 	b.wantRuns(5)
@@ -64,7 +64,7 @@ func TestUnionUnderOneName(t *testing.T) {
 // TestJoinFollowsItsKeys: only the keys that change run.
 func TestJoinFollowsItsKeys(t *testing.T) {
 	b := newBench(t)
-	b.commitTo("side", "first", map[string]string{"a.x": "1", "b.x": "1", "z.x": "1"})
+	b.commitTo("side", "", "first", map[string]string{"a.x": "1", "b.x": "1", "z.x": "1"})
 	b.register("up", "src", "main", func(s *spec.Spec) {
 		s.Input = spec.Input{Join: []spec.Input{
 			{Repo: "src", Glob: "/(*)", JoinOn: "$1", OuterJoin: true}, {Repo: "side", Glob: "/(*).x", JoinOn: "$1"},
@@ -74,7 +74,7 @@ func TestJoinFollowsItsKeys(t *testing.T) {
 	b.wait()
 	b.wantFiles("up@main", map[string]string{"a": "ONE", "b": "TWO", "c": "THREE"})
 	b.wantRuns(3)
-	b.commitTo("side", "second", map[string]string{"a.x": "1", "b.x": "2", "c.x": "1"})
+	b.commitTo("side", "", "second", map[string]string{"a.x": "1", "b.x": "2", "c.x": "1"})
 	b.wait()
 	b.wantFiles("up@main", map[string]string{"a": "ONE", "b": "TWO", "c": "THREE"})
 	b.wantRuns(5) // b has another side, c has got one

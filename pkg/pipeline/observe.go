@@ -93,7 +93,7 @@ func (o *Observer) pipeline(ctx context.Context, view *repo.View, name, branch s
 	for in := range p.Version.Spec.Input.Leaves() {
 		h := engine.InputHead{Name: cmp.Or(in.Name, in.Repo), Repo: in.Repo}
 		var problem string
-		if h.Branch, problem = ResolveInput(view, in, branch); problem != "" {
+		if h.Branch, problem = resolve(view, p, in); problem != "" {
 			p.Problem = cmp.Or(p.Problem, problem)
 		} else {
 			if h.Head, err = o.head(ctx, in.Repo, view.Repos[in.Repo].Branches[h.Branch].Commit, used); err != nil {
@@ -102,14 +102,61 @@ func (o *Observer) pipeline(ctx context.Context, view *repo.View, name, branch s
 		}
 		p.Inputs = append(p.Inputs, h)
 	}
-	return p, nil
+	if p.Problem != "" || len(p.Inputs) < 2 {
+		return p, nil
+	}
+	p.Inputs, p.Waits, err = engine.Align(p.Inputs, o.past(ctx, p.Inputs, used))
+	return p, err
 }
 
-// ResolveInput returns the branch that an input of a pipeline on branch
+// pastMax bounds how far back fitting versions of inputs are looked for, in
+// commits of one input.
+const pastMax = 10_000
+
+// past returns how to go back in the histories of inputs.
+func (o *Observer) past(ctx context.Context, inputs []engine.InputHead, used map[commit.ID]bool) engine.Past {
+	histories := make([][]engine.Head, len(inputs))
+	for i, in := range inputs {
+		histories[i] = []engine.Head{in.Head}
+	}
+	return func(input, back int) (engine.Head, bool, error) {
+		for len(histories[input]) <= back {
+			h := histories[input]
+			last := h[len(h)-1]
+			if len(last.Commit.Parents) == 0 || len(h) > pastMax {
+				return engine.Head{}, false, nil
+			}
+			next, err := o.head(ctx, inputs[input].Repo, last.Commit.Parents[0], used)
+			if err != nil {
+				return engine.Head{}, false, fmt.Errorf("history of %s@%s: %w", inputs[input].Repo, inputs[input].Branch, err)
+			}
+			histories[input] = append(h, next)
+		}
+		return histories[input][back], true, nil
+	}
+}
+
+// bindingLabel is the label of a spec commit that says to which branch an
+// input repo was bound when the version was registered: the repo's name
+// follows.
+const bindingLabel = "dvx.input."
+
+// resolve returns the branch that an input of p follows: the one to which the
+// version was bound, as long as it is there, else what ResolveInput finds.
+func resolve(view *repo.View, p engine.PipelineHead, in spec.Input) (resolved, problem string) {
+	if bound := p.SpecCommit.Labels[bindingLabel+in.Repo]; in.Branch == "" && bound != "" {
+		if _, ok := view.Repos[in.Repo].Branches[bound]; ok {
+			return bound, ""
+		}
+	}
+	return ResolveInput(view, in, p.Name, p.Branch)
+}
+
+// ResolveInput returns the branch that an input of a pipeline on a branch
 // follows: the one that the spec names, else the pipeline's own, else the
 // nearest one from which that was forked and which the input's repo has. If
 // there is none, problem says so, for people.
-func ResolveInput(view *repo.View, in spec.Input, branch string) (resolved, problem string) {
+func ResolveInput(view *repo.View, in spec.Input, pipeline, branch string) (resolved, problem string) {
 	r, ok := view.Repos[in.Repo]
 	if !ok {
 		return branch, fmt.Sprintf("input repo %q does not exist: create it, or correct input.repo", in.Repo)
@@ -121,7 +168,7 @@ func ResolveInput(view *repo.View, in spec.Input, branch string) (resolved, prob
 		return in.Branch, ""
 	}
 	seen := map[string]bool{}
-	for at := branch; at != "" && !seen[at]; at = forkOf(view, at) {
+	for at := branch; at != "" && !seen[at]; at = forkOf(view, pipeline, at) {
 		if _, ok := r.Branches[at]; ok {
 			return at, ""
 		}
@@ -130,9 +177,14 @@ func ResolveInput(view *repo.View, in spec.Input, branch string) (resolved, prob
 	return branch, fmt.Sprintf("input repo %s has no branch %q, nor one it was forked from: create it, or set input.branch", in.Repo, branch)
 }
 
-// forkOf returns the branch from which branches of a name were forked, in
-// whichever repo says so; the alphabetically first one if repos disagree.
-func forkOf(view *repo.View, branch string) string {
+// forkOf returns the branch from which a pipeline's branch was forked: what the
+// pipeline's own repo says, else any repo with a branch of that name, the
+// alphabetically first fork if they disagree.
+func forkOf(view *repo.View, pipeline, branch string) string {
+	own := view.Repos[pipeline]
+	if fork := cmp.Or(own.Specs[branch].Fork, own.Branches[branch].Fork); fork != "" {
+		return fork
+	}
 	fork := ""
 	for _, r := range view.Repos {
 		for _, set := range []map[string]repo.Branch{r.Branches, r.Specs} {

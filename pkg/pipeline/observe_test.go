@@ -21,7 +21,7 @@ func TestResolveInput(t *testing.T) {
 		{"src", "", "lost", ""},
 		{"none", "", "main", ""},
 	} {
-		got, problem := ResolveInput(view, spec.Input{Repo: c.repo, Branch: c.set}, c.branch)
+		got, problem := ResolveInput(view, spec.Input{Repo: c.repo, Branch: c.set}, "out", c.branch)
 		if (problem == "") != (c.want != "") || c.want != "" && got != c.want {
 			t.Errorf("%+v: got %q, %q", c, got, problem)
 		}

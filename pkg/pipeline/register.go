@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"maps"
 	"time"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
@@ -34,7 +35,9 @@ type Registration struct {
 }
 
 // Register makes g the newest version of its pipeline and returns the spec
-// commit. A version of equal content is not stored again: unchanged is true.
+// commit. Inputs whose branch the spec does not name are bound to the branches
+// that they have now: a branch that is made later changes nothing until the
+// pipeline is registered again. A version of equal content is not stored again: unchanged is true.
 // It fails with repo.ErrConflict if another version came in between, and with
 // fs.ErrExist if the repo of the pipeline's name holds somebody's own data.
 func Register(ctx context.Context, s repo.Store, g Registration) (id commit.ID, unchanged bool, err error) {
@@ -50,7 +53,7 @@ func Register(ctx context.Context, s repo.Store, g Registration) (id commit.ID, 
 	case !exists && g.Update:
 		return id, false, fmt.Errorf("no pipeline %s on branch %s; make it with create: %w", name, g.Branch, fs.ErrNotExist)
 	}
-	if err := checkOutputRepo(view, name, g.Branch); err != nil {
+	if err := checkOutputRepo(ctx, s, view, name, g.Branch); err != nil {
 		return id, false, err
 	}
 	sess, err := s.Session(ctx, repo.Scope{Repo: name, Branch: g.Branch})
@@ -58,7 +61,7 @@ func Register(ctx context.Context, s repo.Store, g Registration) (id commit.ID, 
 		return id, false, err
 	}
 	defer func() { _ = sess.Close() }()
-	c, err := g.commit(ctx, s, sess)
+	c, err := g.commit(ctx, s, sess, view)
 	if err != nil {
 		return id, false, err
 	}
@@ -67,7 +70,7 @@ func Register(ctx context.Context, s repo.Store, g Registration) (id commit.ID, 
 		if err != nil {
 			return id, false, fmt.Errorf("read the present version of %s: %w", name, err)
 		}
-		if parent.Tree.Content == c.Tree.Content {
+		if parent.Tree.Content == c.Tree.Content && maps.Equal(parent.Labels, c.Labels) {
 			return now.Commit, true, nil
 		}
 		c.Parents = []commit.ID{now.Commit}
@@ -87,7 +90,7 @@ func Register(ctx context.Context, s repo.Store, g Registration) (id commit.ID, 
 }
 
 // commit stores the version and returns its commit, without parents.
-func (g Registration) commit(ctx context.Context, s repo.Store, cs chunk.Store) (commit.Commit, error) {
+func (g Registration) commit(ctx context.Context, s repo.Store, cs chunk.Store, view *repo.View) (commit.Commit, error) {
 	v := engine.Version{Spec: g.Spec}
 	if g.Code != nil {
 		var err error
@@ -99,18 +102,47 @@ func (g Registration) commit(ctx context.Context, s repo.Store, cs chunk.Store) 
 	if err != nil {
 		return commit.Commit{}, err
 	}
-	return commit.Commit{Tree: root, Author: g.Author, Message: g.Message, Time: commit.Stamp(g.Time), Op: g.Op.String()}, nil
+	return commit.Commit{Tree: root, Author: g.Author, Message: g.Message, Time: commit.Stamp(g.Time), Op: g.Op.String(), Labels: g.bindings(view)}, nil
+}
+
+// bindings returns the labels that say which branches the inputs follow, of
+// those that are there.
+func (g Registration) bindings(view *repo.View) map[string]string {
+	labels := map[string]string{}
+	for in := range g.Spec.Input.Leaves() {
+		if in.Branch != "" || in.Repo == "" {
+			continue
+		}
+		if branch, problem := ResolveInput(view, in, g.Spec.Pipeline, g.Branch); problem == "" {
+			labels[bindingLabel+in.Repo] = branch
+		}
+	}
+	if len(labels) == 0 {
+		return nil
+	}
+	return labels
 }
 
 // checkOutputRepo refuses to let a pipeline write into a repo that people
-// write to.
-func checkOutputRepo(view *repo.View, name, branch string) error {
+// write to. What a former pipeline of the name left is its own.
+func checkOutputRepo(ctx context.Context, s repo.Store, view *repo.View, name, branch string) error {
 	r, ok := view.Repos[name]
 	if !ok || len(r.Specs) > 0 {
 		return nil
 	}
 	for b, x := range r.Branches {
-		if !x.Commit.IsZero() {
+		if x.Commit.IsZero() {
+			continue
+		}
+		read, err := s.Reader(ctx, repo.Scope{Repo: name, Commit: x.Commit})
+		if err != nil {
+			return err
+		}
+		c, err := commit.Load(ctx, read, x.Commit)
+		if err != nil {
+			return fmt.Errorf("look at what repo %s holds: %w", name, err)
+		}
+		if c.Prov == nil || c.Prov.Pipeline != name {
 			return fmt.Errorf("repo %s holds data of its own (branch %s), and a pipeline writes to the repo of its name; give the pipeline on %s another name: %w",
 				name, b, branch, fs.ErrExist)
 		}

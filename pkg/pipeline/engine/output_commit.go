@@ -71,11 +71,7 @@ func OutputCommit(j JobSpec, m output.Merging, datums int64) commit.Commit {
 func originsOf(p PipelineHead) []commit.Ref {
 	var all []commit.Ref
 	for _, in := range p.Inputs {
-		if o := in.Head.Commit.Origins; len(o) > 0 {
-			all = append(all, o...)
-		} else {
-			all = append(all, commit.Ref{Repo: in.Repo, Branch: in.Branch, Commit: in.Head.ID})
-		}
+		all = append(all, in.origins()...)
 	}
 	slices.SortFunc(all, func(a, b commit.Ref) int { return strings.Compare(originLine(a), originLine(b)) })
 	return slices.Compact(all)

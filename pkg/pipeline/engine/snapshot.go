@@ -25,6 +25,7 @@ type PipelineHead struct {
 	Inputs       []InputHead   // in order of the spec
 	Output       Head          // zero ID: nothing was committed yet
 	Problem      string        // why the pipeline can't run, for people; empty if it can
+	Waits        string        // why it can't run before others have, for people; empty if it can
 }
 
 // InputHead is where an input of a pipeline is.
@@ -54,7 +55,7 @@ func (h Head) Job() JobID {
 
 // Ready reports whether a job of the pipeline could be planned.
 func (p PipelineHead) Ready() bool {
-	return p.Problem == "" && !slices.ContainsFunc(p.Inputs, func(in InputHead) bool { return in.Head.ID.IsZero() })
+	return p.Problem == "" && p.Waits == "" && !slices.ContainsFunc(p.Inputs, func(in InputHead) bool { return in.Head.ID.IsZero() })
 }
 
 // Version is a spec as it is stored: a commit on the spec ref of its

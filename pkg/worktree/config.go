@@ -113,7 +113,13 @@ func SaveConfig(dir string, c Config) error {
 	if err := os.MkdirAll(folder, 0o777); err != nil {
 		return fmt.Errorf("make working copy: %w", err)
 	}
-	if err := replaceFile(filepath.Join(folder, configName), b); err != nil {
+	err = replaceFile(filepath.Join(folder, configName), func(f *os.File) error {
+		if _, err := f.Write(b); err != nil {
+			return err
+		}
+		return f.Sync()
+	})
+	if err != nil {
 		return fmt.Errorf("save config of working copy: %w", err)
 	}
 	return nil
@@ -156,17 +162,15 @@ func readSmall(name string, limit int64) ([]byte, error) {
 	return b, nil
 }
 
-// replaceFile gives a file new content at once or not at all. It is readable
-// by its owner only: locations may hold names that others need not know.
-func replaceFile(name string, b []byte) error {
+// replaceFile gives a file the content that write writes, at once or not at
+// all. It is readable by its owner only: locations may hold names that others
+// need not know.
+func replaceFile(name string, write func(f *os.File) error) error {
 	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".new-*")
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
+	err = write(f)
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}

@@ -17,7 +17,7 @@ import (
 func TestEachEdit(t *testing.T) {
 	dir, _ := workingCopy(t)
 	d := disk{"a-b": "1", "a/b/c": "2", "empty/": ""}
-	for i := range 3 * changesAhead {
+	for i := range 3000 {
 		d[fmt.Sprintf("many/%05d", i)] = fmt.Sprint(i)
 	}
 

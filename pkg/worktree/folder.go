@@ -1,10 +1,17 @@
 package worktree
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"runtime"
+	"slices"
+	"sync"
 	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/dvx-io/dvx/pkg/tree"
 )
@@ -16,6 +23,10 @@ import (
 type folder struct {
 	root  *os.Root
 	users atomic.Int32
+
+	opened sync.Once
+	dir    *os.File // the directory itself, once it was needed
+	dirErr error
 }
 
 func newFolder(root *os.Root) *folder {
@@ -40,7 +51,16 @@ func (f *folder) hold() *folder {
 func (f *folder) release() {
 	if f.users.Add(-1) == 0 {
 		_ = f.root.Close() // nothing was written through it
+		if f.dir != nil {
+			_ = f.dir.Close()
+		}
 	}
+}
+
+// self returns the open directory. It is closed with the folder.
+func (f *folder) self() (*os.File, error) {
+	f.opened.Do(func() { f.dir, f.dirErr = f.root.Open(".") })
+	return f.dir, f.dirErr
 }
 
 // sub opens the directory name, and fails with ErrChanging if it is none, or
@@ -64,79 +84,82 @@ func (f *folder) sub(name string) (*folder, error) {
 	return newFolder(root), nil
 }
 
-// openFile opens the regular file name for reading, and fails with ErrChanging
-// if it is none, or becomes another meanwhile.
-func (f *folder) openFile(name string) (*os.File, Stat, error) {
-	before, err := f.root.Lstat(name)
-	if err != nil {
-		return nil, Stat{}, err
-	}
-	if !before.Mode().IsRegular() {
-		return nil, Stat{}, fmt.Errorf("%s is no regular file any more: %w", name, ErrChanging)
-	}
-	file, err := f.root.OpenFile(name, os.O_RDONLY|openFlags, 0)
-	if err != nil {
-		return nil, Stat{}, err
-	}
-	after, err := file.Stat()
-	if err != nil || !os.SameFile(before, after) {
-		_ = file.Close()
-		return nil, Stat{}, fmt.Errorf("%s was replaced: %w", name, ErrChanging)
-	}
-	return file, statOf(after), nil
+// file is an open regular file.
+type file interface {
+	io.ReadWriteCloser
+	stat() (Stat, error)
 }
 
 // diskEntry is one name in a folder.
 type diskEntry struct {
 	name    string
+	key     string      // what it is sorted by: the name, a directory's with "/" at the end
 	kind    tree.Kind   // 0 for what is neither file, link nor directory
 	mode    fs.FileMode // its type
 	stat    Stat        // of a file
 	ignored bool
 }
 
-// key is what the entry is sorted by.
-func (e *diskEntry) key() string {
-	if e.kind == tree.Dir {
-		return e.name + "/"
-	}
-	return e.name
-}
+// statAtOnce is how many entries of a folder one goroutine looks at: enough to
+// be worth one.
+const statAtOnce = 512
 
 // entries returns what is in the folder, in no order.
 func (f *folder) entries() ([]diskEntry, error) {
-	dir, err := f.root.Open(".")
+	dir, err := f.self()
 	if err != nil {
+		return nil, err
+	}
+	if _, err := dir.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
 	names, err := dir.Readdirnames(-1)
-	_ = dir.Close()
 	if err != nil {
 		return nil, err
 	}
-	list := make([]diskEntry, 0, len(names))
-	for _, name := range names {
-		info, err := f.root.Lstat(name)
-		if os.IsNotExist(err) {
-			continue // removed meanwhile
+	list := make([]diskEntry, len(names))
+	var looks errgroup.Group
+	looks.SetLimit(runtime.GOMAXPROCS(0))
+	for at := 0; at < len(names); at += statAtOnce {
+		end := min(at+statAtOnce, len(names))
+		look := func() error { return f.look(names[at:end], list[at:end]) }
+		if end == len(names) {
+			err = look() // often there is no other
+			break
+		}
+		looks.Go(look)
+	}
+	if err := errors.Join(err, looks.Wait()); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(list, func(e diskEntry) bool { return e.name == "" }), nil
+}
+
+// look fills list with what the names are; what was removed meanwhile gets no
+// name.
+func (f *folder) look(names []string, list []diskEntry) error {
+	for i, name := range names {
+		e, err := f.lookAt(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
 		}
 		if err != nil {
-			return nil, err
+			return err
 		}
-		list = append(list, diskEntryOf(name, info))
+		list[i] = e
 	}
-	return list, nil
+	return nil
 }
 
 func diskEntryOf(name string, info fs.FileInfo) diskEntry {
-	e := diskEntry{name: name, mode: info.Mode().Type()}
+	e := diskEntry{name: name, key: name, mode: info.Mode().Type()}
 	switch e.mode {
 	case 0:
 		e.kind, e.stat = tree.File, statOf(info)
 	case fs.ModeSymlink:
 		e.kind = tree.Symlink
 	case fs.ModeDir:
-		e.kind = tree.Dir
+		e.kind, e.key = tree.Dir, name+"/"
 	default: // what nobody commits
 	}
 	return e

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 )
@@ -23,9 +22,14 @@ import (
 //
 // An Index is for one goroutine, and for one call of this package at a time.
 type Index struct {
-	dir  string // the working copy
-	data indexData
-	note string
+	dir     string // the working copy
+	data    indexData
+	note    string
+	changed bool // not as it is on disk
+
+	at    indexCursor // where find looked last
+	last  string      // for this path
+	asked bool
 }
 
 const indexName = "index"
@@ -38,7 +42,7 @@ func OpenIndex(dir string, p chunk.Params) (*Index, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := &Index{dir: dir, data: indexData{params: params}}
+	x := &Index{dir: dir, data: indexData{params: params}, changed: true}
 	b, err := readSmall(filepath.Join(dir, FolderName, indexName), indexSizeMax)
 	if errors.Is(err, fs.ErrNotExist) {
 		return x, nil
@@ -53,7 +57,7 @@ func OpenIndex(dir string, p chunk.Params) (*Index, error) {
 	case data.params != params:
 		x.note = "the working copy's index belongs to a store that cuts files elsewhere; every file is read again"
 	default:
-		x.data = *data
+		x.data, x.changed = *data, false
 	}
 	return x, nil
 }
@@ -71,19 +75,25 @@ func paramsID(p chunk.Params) (chunk.ID, error) {
 func (x *Index) Note() string { return x.note }
 
 // Len returns the number of files that the index remembers.
-func (x *Index) Len() int { return len(x.data.entries) }
+func (x *Index) Len() int { return x.data.count }
 
-// Save writes the index. Of two processes that save at once one comes last.
+// Save writes the index, unless it is on disk as it is. Of two processes that
+// save at once one comes last. It is not synced: a crash costs time only.
 func (x *Index) Save() error {
+	if !x.changed {
+		return nil
+	}
 	folder := filepath.Join(x.dir, FolderName)
 	lock, err := acquire(filepath.Join(folder, indexName+".lock"), true)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = lock.Close() }()
-	if err := replaceFile(filepath.Join(folder, indexName), encodeIndex(&x.data)); err != nil {
+	err = replaceFile(filepath.Join(folder, indexName), func(f *os.File) error { return x.data.writeTo(f) })
+	if err != nil {
 		return fmt.Errorf("save index of working copy: %w", err)
 	}
+	x.changed = false
 	return nil
 }
 
@@ -106,36 +116,140 @@ func (x *Index) now() (int64, error) {
 }
 
 // find returns the content that the index knows for a file that looks like s.
+// It is quick if paths are asked for in their order.
 func (x *Index) find(path string, s Stat) (chunk.Content, bool) {
 	if x == nil {
 		return chunk.Content{}, false
 	}
-	i, ok := slices.BinarySearchFunc(x.data.entries, path, func(e indexEntry, path string) int { return strings.Compare(e.path, path) })
-	if !ok {
+	if !x.asked || path < x.last {
+		x.at = indexCursor{pieces: x.data.pieces}
+		x.at.next()
+	}
+	x.asked, x.last = true, path
+	for x.at.raw != nil && string(x.at.path) < path {
+		x.at.next()
+	}
+	if string(x.at.path) != path || x.at.raw == nil {
 		return chunk.Content{}, false
 	}
-	e := &x.data.entries[i]
+	e, err := x.at.entry()
 	seen := s
 	seen.Exec = e.stat.Exec // the entry is about the content
-	return e.content, e.stat == seen
+	return e.content, err == nil && e.stat == seen
 }
 
-// update replaces what the index says of the paths for which within is true by
-// the files seen, of which those are left out that were modified at or after
-// stamp.
-func (x *Index) update(stamp int64, seen []indexEntry, within func(path string) bool) {
-	keep := make([]indexEntry, 0, len(seen))
-	for _, e := range seen {
-		if e.stat.Mtime < stamp {
-			keep = append(keep, e)
+// indexUpdate replaces what an index says of the paths for which within is true
+// by what it is given, in order of path. What was modified at or after stamp is
+// left out. While nothing differs from what the index says it makes nothing new.
+type indexUpdate struct {
+	x      *Index
+	stamp  int64
+	within func(path string) bool
+	old    indexCursor
+	same   int // bytes at the start of the old entries that stay
+	count  int
+	pieces [][]byte // once something differs
+	scrap  []byte
+}
+
+// pieceSize is the size of the pieces in which an index grows.
+const pieceSize = 1 << 20
+
+func (x *Index) update(stamp int64, within func(path string) bool) *indexUpdate {
+	u := &indexUpdate{x: x, stamp: stamp, within: within, old: indexCursor{pieces: x.data.pieces}}
+	u.old.next()
+	return u
+}
+
+// put adds an entry.
+func (u *indexUpdate) put(e *indexEntry) {
+	u.keepBefore(e.path)
+	known := u.old.raw != nil && string(u.old.path) == e.path
+	if e.stat.Mtime < u.stamp {
+		u.scrap = e.appendTo(u.scrap[:0])
+		u.add(u.scrap, known && string(u.old.raw) == string(u.scrap))
+	} else if known {
+		u.differ()
+	}
+	if known {
+		u.old.next()
+	}
+}
+
+// keepBefore goes on to path: what is on the way and not within stays.
+func (u *indexUpdate) keepBefore(path string) {
+	for u.old.raw != nil && string(u.old.path) < path {
+		u.pass()
+	}
+}
+
+// pass keeps the old entry, or leaves it out.
+func (u *indexUpdate) pass() {
+	if u.within(string(u.old.path)) {
+		u.differ()
+	} else {
+		u.add(u.old.raw, true)
+	}
+	u.old.next()
+}
+
+// add adds an entry; same says that it is the old one where the old index has
+// it.
+func (u *indexUpdate) add(raw []byte, same bool) {
+	u.count++
+	if same && u.pieces == nil {
+		u.same += len(raw)
+		return
+	}
+	u.differ()
+	last := len(u.pieces) - 1
+	if p := u.pieces[last]; cap(p)-len(p) < len(raw) {
+		u.pieces = append(u.pieces, make([]byte, 0, pieceSize))
+		last++
+	}
+	u.pieces[last] = append(u.pieces[last], raw...)
+}
+
+// differ begins new pieces, with what stayed so far.
+func (u *indexUpdate) differ() {
+	if u.pieces != nil {
+		return
+	}
+	left := u.same
+	for _, p := range u.x.data.pieces {
+		if left == 0 {
+			break
+		}
+		n := min(left, len(p))
+		u.pieces = append(u.pieces, p[:n:n])
+		left -= n
+	}
+	u.pieces = append(u.pieces, make([]byte, 0, pieceSize))
+}
+
+// finish makes the update what the index says.
+func (u *indexUpdate) finish() {
+	for u.old.raw != nil {
+		u.pass()
+	}
+	if u.pieces == nil {
+		return // what the old index had, all of it and nothing else
+	}
+	x := u.x
+	x.data.pieces, x.data.count = u.pieces, u.count
+	x.data.stamp = max(x.data.stamp, u.stamp)
+	x.asked, x.changed = false, true
+}
+
+// updateAll is update with entries in any order, of which the first of a path
+// counts.
+func (x *Index) updateAll(stamp int64, seen []indexEntry, within func(path string) bool) {
+	slices.SortStableFunc(seen, func(a, b indexEntry) int { return cmp.Compare(a.path, b.path) })
+	u := x.update(stamp, within)
+	for i := range seen {
+		if i == 0 || seen[i].path != seen[i-1].path {
+			u.put(&seen[i])
 		}
 	}
-	for _, e := range x.data.entries {
-		if !within(e.path) {
-			keep = append(keep, e)
-		}
-	}
-	slices.SortFunc(keep, func(a, b indexEntry) int { return cmp.Compare(a.path, b.path) })
-	x.data.entries = slices.CompactFunc(keep, func(a, b indexEntry) bool { return a.path == b.path })
-	x.data.stamp = max(x.data.stamp, stamp)
+	u.finish()
 }

@@ -3,6 +3,7 @@ package worktree
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"io/fs"
 
 	"github.com/zeebo/blake3"
@@ -17,7 +18,6 @@ const (
 	indexVersion  = 1
 	indexHeadSize = len(indexMagic) + 4 + chunk.IDSize + 8 + 8
 	entryTailSize = 8*4 + 1 + chunk.IDSize + 1
-	entrySizeMin  = 2 + 1 + entryTailSize
 	indexSizeMax  = 8 << 30 // bytes: 50 million files of long paths
 )
 
@@ -26,11 +26,12 @@ const flagExec = 1
 
 const indexContext = "dvx 2026-11 v1 worktree index"
 
-// indexData is an index as it is stored.
+// indexData is an index in memory: the entries lie there as they do on disk.
 type indexData struct {
-	params  chunk.ID // which chunk parameters the contents belong to
-	stamp   int64    // nanoseconds since 1970 by the disk's clock: all entries' files are older
-	entries []indexEntry
+	params chunk.ID // which chunk parameters the contents belong to
+	stamp  int64    // nanoseconds since 1970 by the disk's clock: all entries' files are older
+	count  int
+	pieces [][]byte // of entries; none crosses the end of one
 }
 
 // indexEntry says that the file at path had content when it had stat.
@@ -40,31 +41,57 @@ type indexEntry struct {
 	content chunk.Content
 }
 
-func encodeIndex(d *indexData) []byte {
+func (e *indexEntry) appendTo(b []byte) []byte {
 	le := binary.LittleEndian
-	b := []byte(indexMagic)
-	b = le.AppendUint32(b, indexVersion)
-	b = append(b, d.params[:]...)
-	b = le.AppendUint64(b, uint64(d.stamp))
-	b = le.AppendUint64(b, uint64(len(d.entries)))
-	for i := range d.entries {
-		e := &d.entries[i]
-		b = le.AppendUint16(b, uint16(len(e.path)))
-		b = append(b, e.path...)
-		b = le.AppendUint64(b, uint64(e.stat.Size))
-		b = le.AppendUint64(b, uint64(e.stat.Mtime))
-		b = le.AppendUint64(b, uint64(e.stat.Ctime))
-		b = le.AppendUint64(b, e.stat.Inode)
-		flags := byte(0)
-		if e.stat.Exec {
-			flags |= flagExec
-		}
-		b = append(b, flags)
-		b = append(b, e.content.ID[:]...)
-		b = append(b, e.content.Depth)
+	b = le.AppendUint16(b, uint16(len(e.path)))
+	b = append(b, e.path...)
+	b = le.AppendUint64(b, uint64(e.stat.Size))
+	b = le.AppendUint64(b, uint64(e.stat.Mtime))
+	b = le.AppendUint64(b, uint64(e.stat.Ctime))
+	b = le.AppendUint64(b, e.stat.Inode)
+	flags := byte(0)
+	if e.stat.Exec {
+		flags |= flagExec
 	}
-	sum := indexSum(b)
-	return append(b, sum[:]...)
+	b = append(b, flags)
+	b = append(b, e.content.ID[:]...)
+	return append(b, e.content.Depth)
+}
+
+// decodeTail reads what follows an entry's path.
+func (e *indexEntry) decodeTail(b []byte) error {
+	le := binary.LittleEndian
+	e.stat = Stat{
+		Size: int64(le.Uint64(b)), Mtime: int64(le.Uint64(b[8:])), Ctime: int64(le.Uint64(b[16:])),
+		Inode: le.Uint64(b[24:]), Exec: b[32]&flagExec != 0,
+	}
+	if b[32]&^flagExec != 0 {
+		return fmt.Errorf("unknown flags %#x: %w", b[32], fs.ErrInvalid)
+	}
+	e.content = chunk.Content{ID: chunk.ID(b[33:]), Size: e.stat.Size, Depth: b[33+chunk.IDSize]}
+	return chunk.CheckContent(e.content)
+}
+
+// writeTo writes the index as it is stored.
+func (d *indexData) writeTo(w io.Writer) error {
+	le := binary.LittleEndian
+	head := []byte(indexMagic)
+	head = le.AppendUint32(head, indexVersion)
+	head = append(head, d.params[:]...)
+	head = le.AppendUint64(head, uint64(d.stamp))
+	head = le.AppendUint64(head, uint64(d.count))
+	sum := blake3.NewDeriveKey(indexContext)
+	both := io.MultiWriter(w, sum)
+	if _, err := both.Write(head); err != nil {
+		return err
+	}
+	for _, p := range d.pieces {
+		if _, err := both.Write(p); err != nil {
+			return err
+		}
+	}
+	_, err := w.Write(sum.Sum(nil))
+	return err
 }
 
 func indexSum(b []byte) (sum chunk.ID) {
@@ -74,8 +101,8 @@ func indexSum(b []byte) (sum chunk.ID) {
 	return sum
 }
 
-// decodeIndex reads an index. It fails with chunk.ErrCorrupt for what
-// encodeIndex does not write.
+// decodeIndex reads an index, whose entries stay in b. It fails with
+// chunk.ErrCorrupt for what writeTo does not write.
 func decodeIndex(b []byte) (*indexData, error) {
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("index: %s: %w", fmt.Sprintf(format, args...), chunk.ErrCorrupt)
@@ -88,60 +115,70 @@ func decodeIndex(b []byte) (*indexData, error) {
 		return nil, bad("wrong checksum")
 	}
 	le := binary.LittleEndian
-	head, text := body[len(indexMagic):indexHeadSize], string(body)
+	head := body[len(indexMagic):indexHeadSize]
 	if v := le.Uint32(head); v != indexVersion {
 		return nil, bad("version %d, this release knows %d", v, indexVersion)
 	}
 	d := &indexData{params: chunk.ID(head[4:])}
 	d.stamp = int64(le.Uint64(head[4+chunk.IDSize:]))
 	count := le.Uint64(head[4+chunk.IDSize+8:])
-	at := indexHeadSize
-	if count > uint64(len(body)-at)/uint64(entrySizeMin) {
-		return nil, bad("%d entries in %d bytes", count, len(body))
-	}
-	d.entries = make([]indexEntry, 0, count)
-	last := ""
-	for range count {
-		if len(body)-at < entrySizeMin {
-			return nil, bad("cut off after %q", last)
-		}
-		size := int(le.Uint16(body[at:]))
-		at += 2
-		if len(body)-at < size+entryTailSize {
-			return nil, bad("cut off after %q", last)
-		}
-		e := indexEntry{path: text[at : at+size]} // shares one string with all others
-		at += size
-		if err := e.decodeTail(body[at : at+entryTailSize]); err != nil {
-			return nil, bad("%.200q: %v", e.path, err)
-		}
-		at += entryTailSize
+	d.pieces = [][]byte{body[indexHeadSize:]}
+	var last []byte
+	c := indexCursor{pieces: d.pieces}
+	for ; c.next(); d.count++ {
+		e, err := c.entry()
 		switch {
-		case e.path <= last:
-			return nil, bad("%.200q after %.200q", e.path, last)
-		case len(e.path) > tree.PathSizeMax:
-			return nil, bad("path of %d bytes", len(e.path))
+		case err != nil:
+			return nil, bad("%.200q: %v", c.path, err)
+		case string(c.path) <= string(last):
+			return nil, bad("%.200q after %.200q", c.path, last)
+		case len(c.path) > tree.PathSizeMax:
+			return nil, bad("path of %d bytes", len(c.path))
 		case e.stat.Mtime >= d.stamp:
-			return nil, bad("%.200q is younger than the index", e.path)
+			return nil, bad("%.200q is younger than the index", c.path)
 		}
-		last = e.path
-		d.entries = append(d.entries, e)
+		last = c.path
 	}
-	if at != len(body) {
-		return nil, bad("%d bytes after the last entry", len(body)-at)
+	if len(c.rest) > 0 {
+		return nil, bad("cut off after %.200q", last)
+	}
+	if uint64(d.count) != count {
+		return nil, bad("%d entries instead of %d", d.count, count)
 	}
 	return d, nil
 }
 
-func (e *indexEntry) decodeTail(b []byte) error {
-	le := binary.LittleEndian
-	e.stat = Stat{
-		Size: int64(le.Uint64(b)), Mtime: int64(le.Uint64(b[8:])), Ctime: int64(le.Uint64(b[16:])),
-		Inode: le.Uint64(b[24:]), Exec: b[32]&flagExec != 0,
+// indexCursor goes through entries in their order.
+type indexCursor struct {
+	pieces [][]byte // after rest
+	rest   []byte   // of the present piece, after the present entry
+	raw    []byte   // the present entry; nil before the first and after the last
+	path   []byte   // its path
+}
+
+// next goes to the next entry, if there is one that is whole.
+func (c *indexCursor) next() bool {
+	c.raw, c.path = nil, nil
+	for len(c.rest) == 0 {
+		if len(c.pieces) == 0 {
+			return false
+		}
+		c.rest, c.pieces = c.pieces[0], c.pieces[1:]
 	}
-	if b[32]&^flagExec != 0 {
-		return fmt.Errorf("unknown flags %#x: %w", b[32], fs.ErrInvalid)
+	if len(c.rest) < 2 {
+		return false
 	}
-	e.content = chunk.Content{ID: chunk.ID(b[33:]), Size: e.stat.Size, Depth: b[33+chunk.IDSize]}
-	return chunk.CheckContent(e.content)
+	n := 2 + int(binary.LittleEndian.Uint16(c.rest))
+	if len(c.rest) < n+entryTailSize {
+		return false
+	}
+	c.path = c.rest[2:n]
+	c.raw, c.rest = c.rest[:n+entryTailSize], c.rest[n+entryTailSize:]
+	return true
+}
+
+// entry decodes the present entry but for its path.
+func (c *indexCursor) entry() (e indexEntry, err error) {
+	err = e.decodeTail(c.raw[2+len(c.path):])
+	return e, err
 }

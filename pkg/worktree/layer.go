@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -129,24 +129,30 @@ func (w *layer) create(ctx context.Context, f *folder, e tree.Entry) (Stat, erro
 	if e.Exec {
 		mode = 0o755
 	}
-	file, err := f.root.OpenFile(e.Name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	file, err := f.createFile(e.Name, mode)
 	if err != nil {
 		return Stat{}, err
 	}
 	defer func() { _ = file.Close() }()
-	c, err := chunk.OpenContent(ctx, w.r, e.Content)
+	if err := w.fill(ctx, file, e.Content); err != nil {
+		return Stat{}, err
+	}
+	stat, err := file.stat()
 	if err != nil {
 		return Stat{}, err
+	}
+	return stat, file.Close()
+}
+
+// fill writes a content to a file.
+func (w *layer) fill(ctx context.Context, to io.Writer, content chunk.Content) error {
+	c, err := chunk.OpenContent(ctx, w.r, content)
+	if err != nil {
+		return err
 	}
 	defer func() { _ = c.Close() }()
-	if _, err := c.WriteTo(file); err != nil {
-		return Stat{}, err
-	}
-	info, err := file.Stat()
-	if err != nil {
-		return Stat{}, err
-	}
-	return statOf(info), file.Close()
+	_, err = c.WriteTo(to)
+	return err
 }
 
 // replace writes a file and puts it in the place of what is there at once.
@@ -251,6 +257,6 @@ func (w *layer) remember(within func(string) bool) error {
 	if err != nil {
 		return err
 	}
-	w.index.update(stamp, w.written, within)
+	w.index.updateAll(stamp, w.written, within)
 	return nil
 }

@@ -49,21 +49,21 @@ func (r *fileReader) read(ctx context.Context, f *folder, name string) (chunk.Co
 	return chunk.Content{}, Stat{}, err
 }
 
-func (r *fileReader) readOnce(ctx context.Context, f *folder, name string) (chunk.Content, Stat, error) {
-	file, before, err := f.openFile(name)
+func (r *fileReader) readOnce(ctx context.Context, in *folder, name string) (chunk.Content, Stat, error) {
+	f, before, err := in.openFile(name)
 	if err != nil {
 		return chunk.Content{}, Stat{}, err
 	}
-	defer func() { _ = file.Close() }()
-	c, err := r.writer.WriteContent(ctx, &counted{src: file, left: before.Size + 1, meter: &r.meter})
+	defer func() { _ = f.Close() }()
+	c, err := r.writer.WriteContent(ctx, &counted{src: f, left: before.Size, meter: &r.meter})
 	if err != nil {
 		return chunk.Content{}, Stat{}, err
 	}
-	info, err := file.Stat()
+	after, err := f.stat() // it shows also what was appended and not read
 	if err != nil {
 		return chunk.Content{}, Stat{}, err
 	}
-	if after := statOf(info); after != before || c.Size != before.Size {
+	if after != before || c.Size != before.Size {
 		return chunk.Content{}, Stat{}, ErrChanging
 	}
 	return c, before, nil

@@ -2,12 +2,11 @@ package worktree
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"strings"
-	"sync"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/tree"
@@ -20,118 +19,119 @@ type scanner struct {
 	files   *fileReader
 	storing bool // contents are stored, so what is new must be read
 	empty   tree.Root
-	stamp   int64
-	jobs    *errgroup.Group
+	ahead   chan struct{}   // one token per folder that is listed ahead
 	met     map[string]bool // the paths of the scope that were found
-
-	changes chan *change // in order of path
-
-	mu   sync.Mutex
-	seen []indexEntry
+	line    *line
 }
 
-// change is a tree.Change, as soon as ready, if not nil, is closed; drop says
-// that it turned out to be none.
-type change struct {
-	tree.Change
-	drop  bool
-	ready chan struct{}
+// scan compares o.Dir with base, which r has, cuts contents into s, and yields
+// the changes in order of path. The sequence ends after an error. Once it has
+// ended without one, the index has learnt, and st counts what was done.
+func scan(ctx context.Context, r chunk.Reader, s chunk.Store, base tree.Root, o Options, storing bool, st *scanned) iter.Seq2[tree.Change, error] {
+	return func(yield func(tree.Change, error) bool) {
+		o.applyDefaults()
+		sc, err := newScanner(ctx, r, s, o, storing)
+		if err != nil {
+			yield(tree.Change{}, err)
+			return
+		}
+		if err := sc.run(ctx, base, yield); err != nil {
+			if !errors.Is(err, errEnough) {
+				yield(tree.Change{}, fmt.Errorf("scan %s: %w", o.Dir, err))
+			}
+			return
+		}
+		if st != nil {
+			*st = scanned{skipped: sc.skipped, looked: sc.files.meter.sum, read: sc.files.sum}
+		}
+	}
 }
 
-// changesAhead is how many changes the walk may be ahead of who takes them:
-// enough to keep the readers of files busy.
-const changesAhead = 1024
-
-// result is what a scan found.
-type result struct {
+// scanned is what a scan found besides changes.
+type scanned struct {
 	skipped []Problem
 	looked  Progress // files looked at, bytes read
 	read    Progress // files that were read, and their bytes
 }
 
-// scan compares o.Dir with base, which r has, and cuts contents into s. It
-// gives the changes to take, in order of path, while it goes on; an error of
-// take ends it and is returned.
-func scan(ctx context.Context, r chunk.Reader, s chunk.Store, base tree.Root, o Options, storing bool, take func(*tree.Change) error) (*result, error) {
-	o.applyDefaults()
+func newScanner(ctx context.Context, r chunk.Reader, s chunk.Store, o Options, storing bool) (*scanner, error) {
 	w, err := newWalker(o)
 	if err != nil {
 		return nil, err
 	}
-	sc := &scanner{walker: w, r: r, storing: storing, met: map[string]bool{}}
 	writer, err := chunk.NewWriter(s, o.Params)
 	if err != nil {
 		return nil, err
 	}
-	sc.files = &fileReader{writer: writer, meter: meter{tell: o.Progress}}
-	if sc.empty, err = tree.Empty(ctx, s); err != nil {
+	empty, err := tree.Empty(ctx, s)
+	if err != nil {
 		return nil, err
 	}
-	if o.Index != nil {
-		// A disk that can't be written to does not tell its time: then the
-		// stamp is 0, and the index is used and learns nothing.
-		sc.stamp, _ = o.Index.now()
-	}
-	if err := sc.each(ctx, base, take); err != nil {
-		return nil, err
-	}
-	if o.Index != nil && sc.stamp != 0 {
-		o.Index.update(sc.stamp, sc.seen, func(p string) bool { return w.scope.place(p) == inside })
-	}
-	return &result{skipped: sc.skipped, looked: sc.files.meter.sum, read: sc.files.sum}, nil
+	return &scanner{
+		walker: w, r: r, storing: storing, empty: empty, met: map[string]bool{},
+		files: &fileReader{writer: writer, meter: meter{tell: o.Progress}},
+		ahead: make(chan struct{}, 4*o.Workers),
+	}, nil
 }
 
-// each runs the scan in a goroutine, and gives what it finds to take.
-func (s *scanner) each(ctx context.Context, base tree.Root, take func(*tree.Change) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	s.changes = make(chan *change, changesAhead)
-	var walked error
-	go func() {
-		defer close(s.changes)
-		walked = s.run(ctx, base)
-	}()
-	var failed error
-	for c := range s.changes { // to the end, which the walk waits for
-		if c.ready != nil {
-			<-c.ready
-		}
-		if failed != nil || c.drop {
-			continue
-		}
-		if failed = take(&c.Change); failed != nil {
-			cancel()
-		}
-	}
-	if failed != nil {
-		return failed
-	}
-	return walked
-}
-
-func (s *scanner) run(ctx context.Context, base tree.Root) error {
+// run walks in one goroutine, reads files in others, and yields in this one.
+func (s *scanner) run(ctx context.Context, base tree.Root, yield func(tree.Change, error) bool) error {
 	top, err := openFolder(s.o.Dir)
 	if err != nil {
-		return fmt.Errorf("open working copy: %w", err)
+		return err
 	}
 	defer top.release()
-	jobs, jobsCtx := errgroup.WithContext(ctx)
-	jobs.SetLimit(s.o.Workers)
-	s.jobs = jobs
-	err = s.dir(jobsCtx, &pair{f: top, base: base, rules: s.ignore})
-	if jerr := jobs.Wait(); jerr != nil {
-		err = jerr // what made the walk end too
-	}
-	if err == nil {
-		err = s.problems.err()
-	}
-	for _, p := range s.scope.paths {
-		if err == nil && !s.met[p] {
-			err = fmt.Errorf("%q is neither on disk, unless ignored, nor in the base: %w", p, fs.ErrNotExist)
+	var learning *indexUpdate
+	if s.o.Index != nil {
+		// A disk that can't be written to does not tell its time: then the index
+		// is used and learns nothing.
+		if stamp, err := s.o.Index.now(); err == nil {
+			learning = s.o.Index.update(stamp, func(p string) bool { return s.scope.place(p) == inside })
 		}
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s.line = newLine(ctx, s.o.Workers, s.read)
+	walked := make(chan error, 1)
+	go func() {
+		err := s.dir(ctx, &pair{f: top, base: base, rules: s.ignore})
+		if err == nil {
+			err = s.complete()
+		}
+		if err != nil {
+			cancel()
+		}
+		s.line.end()
+		walked <- err
+	}()
+	err = s.line.each(func(f *sighting) bool {
+		if learning != nil && f.known {
+			learning.put(&indexEntry{f.path, f.stat, f.content})
+		}
+		return f.change == nil || yield(*f.change, nil)
+	})
 	if err != nil {
-		return fmt.Errorf("scan %s: %w", s.o.Dir, err)
+		cancel()
+	}
+	s.line.wait()
+	if werr := <-walked; err == nil || errors.Is(err, context.Canceled) && werr != nil {
+		err = werr // a cancelled reader tells less than what the walk met
+	}
+	if err == nil && learning != nil {
+		learning.finish()
+	}
+	return err
+}
+
+// complete says what is wrong with the whole of what was walked.
+func (s *scanner) complete() error {
+	if err := s.problems.err(); err != nil {
+		return err
+	}
+	for _, p := range s.scope.paths {
+		if !s.met[p] {
+			return fmt.Errorf("%q is neither on disk, unless ignored, nor in the base: %w", p, fs.ErrNotExist)
+		}
 	}
 	return nil
 }
@@ -143,39 +143,47 @@ type pair struct {
 	base    tree.Root // zero if it is not in the base
 	rules   *ignoreStack
 	ignored bool
+	list    *listing // of f, if it was made already
 }
 
 // dir compares a pair, entry by entry in order of key.
 func (s *scanner) dir(ctx context.Context, p *pair) error {
 	l := &listing{rules: p.rules}
 	if p.f != nil {
-		var err error
-		if l, err = s.list(ctx, p.f, p.path, p.rules, p.ignored); err != nil {
+		if l = p.list; l == nil {
+			var err error
+			if l, err = s.list(ctx, p.f, p.path, p.rules, p.ignored); err != nil {
+				return err
+			}
+		}
+		s.learn(l)
+		if err := s.emptied(p, l); err != nil {
 			return err
 		}
-		s.emptied(p, l)
 	}
+	ahead := s.lookAhead(ctx, p, l)
+	defer ahead.end()
 	disk := l.entries
 	for e, err := range tree.Open(s.r, p.base).Entries(ctx, "", "") {
 		if err != nil {
 			return fmt.Errorf("read the base: %w", err)
 		}
-		for len(disk) > 0 && disk[0].key() < e.Key() {
-			if err := s.entry(ctx, p, l, &disk[0], nil); err != nil {
+		for len(disk) > 0 && disk[0].key < e.Key() {
+			if err := s.entry(ctx, p, ahead, &disk[0], nil); err != nil {
 				return err
 			}
 			disk = disk[1:]
 		}
 		var d *diskEntry
-		if len(disk) > 0 && disk[0].key() == e.Key() {
+		if len(disk) > 0 && disk[0].key == e.Key() {
 			d, disk = &disk[0], disk[1:]
 		}
-		if err := s.entry(ctx, p, l, d, &e); err != nil {
+		if err := s.entry(ctx, p, ahead, d, &e); err != nil {
 			return err
 		}
 	}
 	for i := range disk {
-		if err := s.entry(ctx, p, l, &disk[i], nil); err != nil {
+		if err := s.entry(ctx, p, ahead, &disk[i], nil); err != nil {
 			return err
 		}
 	}
@@ -183,20 +191,21 @@ func (s *scanner) dir(ctx context.Context, p *pair) error {
 }
 
 // emptied records a directory in which nothing is left, or nothing was put yet.
-func (s *scanner) emptied(p *pair, l *listing) {
+func (s *scanner) emptied(p *pair, l *listing) error {
 	if !l.empty || p.path == "" || p.ignored {
-		return
+		return nil
 	}
 	now := tree.Entry{Name: dirName(p.path), Kind: tree.Dir, Dir: s.empty}
 	switch {
 	case !p.base.ID.IsZero() && p.base.Content != s.empty.Content:
 		old := now
 		old.Dir = p.base
-		s.add(tree.Change{Kind: tree.Modified, Path: p.path, Old: old, New: now})
+		return s.add(tree.Change{Kind: tree.Modified, Path: p.path, Old: old, New: now})
 	case p.base.ID.IsZero() && s.scope.place(p.path) == inside:
 		now.Attrs = s.o.Attrs
-		s.add(tree.Change{Kind: tree.Added, Path: p.path, New: now})
+		return s.add(tree.Change{Kind: tree.Added, Path: p.path, New: now})
 	}
+	return nil
 }
 
 func dirName(path string) string {
@@ -204,17 +213,17 @@ func dirName(path string) string {
 	return name
 }
 
-// add hands on a change; it is called in order of path.
-func (s *scanner) add(c tree.Change) { s.changes <- &change{Change: c} }
+// add hands on a change.
+func (s *scanner) add(c tree.Change) error { return s.line.add(sighting{change: &c}, 0) }
 
 // entry compares one key, of which the disk or the base may lack an entry.
-func (s *scanner) entry(ctx context.Context, p *pair, l *listing, d *diskEntry, old *tree.Entry) error {
+func (s *scanner) entry(ctx context.Context, p *pair, ahead *lookahead, d *diskEntry, old *tree.Entry) error {
 	if old == nil && d.ignored {
 		return nil
 	}
 	var path string
 	if d != nil {
-		path = p.path + d.key()
+		path = p.path + d.key
 	} else {
 		path = p.path + old.Key()
 	}
@@ -228,30 +237,29 @@ func (s *scanner) entry(ctx context.Context, p *pair, l *listing, d *diskEntry, 
 	isDir := (d != nil && d.kind == tree.Dir) || (d == nil && old.Kind == tree.Dir)
 	switch {
 	case d == nil && place == inside:
-		s.add(tree.Change{Kind: tree.Removed, Path: path, Old: *old})
-		return nil
+		return s.add(tree.Change{Kind: tree.Removed, Path: path, Old: *old})
 	case isDir:
-		return s.sub(ctx, p, l, d, old, path)
+		return s.sub(ctx, p, ahead, d, old, path)
 	case d.kind == tree.Symlink:
 		return s.link(ctx, p, d, old, path)
 	default:
-		return s.file(ctx, p, d, old, path)
+		return s.file(p, d, old, path)
 	}
 }
 
 // sub compares a directory of a pair.
-func (s *scanner) sub(ctx context.Context, p *pair, l *listing, d *diskEntry, old *tree.Entry, path string) error {
-	next := &pair{path: path, rules: l.rules}
+func (s *scanner) sub(ctx context.Context, p *pair, ahead *lookahead, d *diskEntry, old *tree.Entry, path string) error {
+	next := &pair{path: path, rules: ahead.rules}
 	if old != nil {
 		next.base = old.Dir
 	}
 	if d != nil {
-		f, err := p.f.sub(d.name)
+		f, l, err := ahead.open(ctx, d)
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 		defer f.release()
-		next.f, next.ignored = f, d.ignored
+		next.f, next.list, next.ignored = f, l, d.ignored
 	}
 	return s.dir(ctx, next)
 }
@@ -267,15 +275,10 @@ func (s *scanner) link(ctx context.Context, p *pair, d *diskEntry, old *tree.Ent
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	s.files.meter.add(1, 0)
-	s.compare(path, old, tree.Entry{Name: d.name, Kind: tree.Symlink, Content: content})
-	return nil
-}
-
-// compare adds the change from old, nil for none, to now, if there is one.
-func (s *scanner) compare(path string, old *tree.Entry, now tree.Entry) {
-	if c, ok := changeOf(path, old, now, s.o.Attrs); ok {
-		s.add(c)
+	if c, ok := changeOf(path, old, tree.Entry{Name: d.name, Kind: tree.Symlink, Content: content}, s.o.Attrs); ok {
+		return s.add(c)
 	}
+	return nil
 }
 
 // changeOf returns the change from old, nil for none, to now. New and changed
@@ -298,57 +301,50 @@ func changeOf(path string, old *tree.Entry, now tree.Entry, attrs tree.Attrs) (t
 
 // file compares a file with what the base has. It is read by another
 // goroutine if it must be.
-func (s *scanner) file(ctx context.Context, p *pair, d *diskEntry, old *tree.Entry, path string) error {
+func (s *scanner) file(p *pair, d *diskEntry, old *tree.Entry, path string) error {
 	now := tree.Entry{Name: d.name, Kind: tree.File, Exec: d.stat.Exec}
 	if !hasExec && old != nil && old.Kind == tree.File {
 		now.Exec = old.Exec
 	}
+	f := sighting{path: path, stat: d.stat}
 	same := func(c chunk.Content) bool { return old != nil && old.Kind == tree.File && old.Content == c }
 	if c, ok := s.o.Index.find(path, d.stat); ok && (same(c) || !s.storing) {
+		f.content, f.known = c, true
 		now.Content = c
-		s.note(indexEntry{path, d.stat, c})
-		s.files.meter.add(1, 0)
-		s.compare(path, old, now)
-		return nil
-	}
-	if !s.storing && (old == nil || old.Kind != tree.File || old.Content.Size != d.stat.Size) {
+	} else if s.storing || old != nil && old.Kind == tree.File && old.Content.Size == d.stat.Size {
+		f.toRead = &toRead{in: p.f.hold(), now: now}
+		if old != nil {
+			was := *old // the caller's is gone when it is read
+			f.toRead.old = &was
+		}
+		return s.line.add(f, d.stat.Size)
+	} else {
 		now.Content.Size = d.stat.Size // it differs, whatever is in it
-		s.files.meter.add(1, 0)
-		s.compare(path, old, now)
+	}
+	s.files.meter.add(1, 0)
+	if c, ok := changeOf(path, old, now, s.o.Attrs); ok {
+		f.change = &c
+	}
+	if f.change == nil && s.o.Index == nil {
 		return nil
 	}
-	if old != nil {
-		was := *old
-		old = &was // the caller's is gone when the job runs
-	}
-	slot := &change{drop: true, ready: make(chan struct{})}
-	s.changes <- slot
-	f, name := p.f.hold(), d.name
-	s.jobs.Go(func() error {
-		defer f.release()
-		defer close(slot.ready)
-		content, stat, err := s.files.read(ctx, f, name)
-		if err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
-		now.Content = content
-		if hasExec {
-			now.Exec = stat.Exec
-		}
-		s.note(indexEntry{path, stat, content})
-		c, differs := changeOf(path, old, now, s.o.Attrs)
-		slot.Change, slot.drop = c, !differs
-		return nil
-	})
-	return nil
+	return s.line.add(f, 0)
 }
 
-// note remembers what a file holds, for the index.
-func (s *scanner) note(e indexEntry) {
-	if s.o.Index == nil {
-		return
+// read reads a file that was found.
+func (s *scanner) read(ctx context.Context, f *sighting) error {
+	content, stat, err := s.files.read(ctx, f.toRead.in, f.toRead.now.Name)
+	if err != nil {
+		return fmt.Errorf("%s: %w", f.path, err)
 	}
-	s.mu.Lock()
-	s.seen = append(s.seen, e)
-	s.mu.Unlock()
+	now := f.toRead.now
+	now.Content = content
+	if hasExec {
+		now.Exec = stat.Exec
+	}
+	f.content, f.stat, f.known = content, stat, true
+	if c, ok := changeOf(f.path, f.toRead.old, now, s.o.Attrs); ok {
+		f.change = &c
+	}
+	return nil
 }

@@ -36,15 +36,15 @@ type Stats struct {
 // if it is ignored. It reads a file only if its size is the base's and the
 // index does not vouch for it. The index learns in memory: the caller saves it.
 func Status(ctx context.Context, r chunk.Reader, base tree.Root, o Options) (*Report, error) {
+	var st scanned
 	report := &Report{}
-	res, err := scan(ctx, r, naming{}, base, o, false, func(c *tree.Change) error {
-		report.Changes = append(report.Changes, *c)
-		return nil
-	})
-	if err != nil {
-		return nil, err
+	for c, err := range scan(ctx, r, naming{}, base, o, false, &st) {
+		if err != nil {
+			return nil, err
+		}
+		report.Changes = append(report.Changes, c)
 	}
-	report.Skipped, report.Stats = res.skipped, res.stats()
+	report.Skipped, report.Stats = st.skipped, st.stats()
 	return report, nil
 }
 
@@ -76,26 +76,27 @@ func Edits(ctx context.Context, s chunk.Store, base tree.Root, o Options) ([]tre
 // last of them; an error of apply ends the work and is returned. Memory does
 // not grow with the number of edits.
 func EachEdit(ctx context.Context, s chunk.Store, base tree.Root, o Options, apply func(iter.Seq2[tree.Edit, error]) error) (Stats, error) {
-	var res *result
+	var st *scanned
 	err := apply(func(yield func(tree.Edit, error) bool) {
-		var err error
-		res, err = scan(ctx, s, s, base, o, true, func(c *tree.Change) error {
-			if !yield(editOf(c), nil) {
-				return errEnough
+		var got scanned
+		for c, err := range scan(ctx, s, s, base, o, true, &got) {
+			if err != nil {
+				yield(tree.Edit{}, err)
+				return
 			}
-			return nil
-		})
-		if err != nil && !errors.Is(err, errEnough) {
-			yield(tree.Edit{}, err)
+			if !yield(editOf(&c), nil) {
+				return
+			}
 		}
+		st = &got
 	})
-	if err == nil && res == nil {
+	if err == nil && st == nil {
 		err = errEnough
 	}
 	if err != nil {
 		return Stats{}, err
 	}
-	return res.stats(), nil
+	return st.stats(), nil
 }
 
 // errEnough says that a consumer of edits did not take all.
@@ -116,7 +117,7 @@ func editOf(c *tree.Change) tree.Edit {
 	}
 }
 
-func (r *result) stats() Stats {
+func (r *scanned) stats() Stats {
 	return Stats{Files: r.looked.Files, ReadFiles: r.read.Files, ReadBytes: r.read.Bytes}
 }
 

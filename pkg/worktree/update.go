@@ -263,7 +263,7 @@ func (u *updater) allGoing(ctx context.Context, f *folder, path string) error {
 			if err != nil {
 				return err
 			}
-			err = u.allGoing(ctx, sub, path+e.key())
+			err = u.allGoing(ctx, sub, path+e.key)
 			sub.release()
 			if err != nil {
 				return err

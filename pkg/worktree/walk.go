@@ -74,9 +74,10 @@ func (w *walker) walk(ctx context.Context, f *folder, path string, rules *ignore
 	if err != nil {
 		return true, err
 	}
+	w.learn(l)
 	for i := range l.entries {
 		e := &l.entries[i]
-		full := path + e.key()
+		full := path + e.key
 		place := w.scope.place(full)
 		if e.ignored || place == outside {
 			continue
@@ -105,10 +106,23 @@ type listing struct {
 	entries []diskEntry // in order of key, without ours and what is skipped
 	empty   bool        // there is nothing at all on disk
 	rules   *ignoreStack
+
+	problems problems
+	skipped  []Problem
+}
+
+// learn takes over what was wrong in a folder. It is called in order of path.
+func (w *walker) learn(l *listing) {
+	for _, p := range l.problems.list {
+		w.problems.add(p.Path, p.Err)
+	}
+	w.problems.more = w.problems.more || l.problems.more
+	w.skipped = append(w.skipped, l.skipped...)
 }
 
 // list reads a folder and checks its names. Rules are those of the folders
-// above; with ignored set the folder itself is ignored, and so is all in it.
+// above; with ignored set the folder itself is ignored, and so is all in it. It
+// may be called by several goroutines.
 func (w *walker) list(ctx context.Context, f *folder, path string, rules *ignoreStack, ignored bool) (*listing, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -128,29 +142,30 @@ func (w *walker) list(ctx context.Context, f *folder, path string, rules *ignore
 		}
 	}
 	names := folded{}
+	l.entries = all[:0] // what counts moves up
 	for i := range all {
 		e := &all[i]
 		e.ignored = ignored || l.rules.match(path+e.name, e.kind == tree.Dir)
-		if w.admit(path, e, names) {
+		if w.admit(l, path, e, names) {
 			l.entries = append(l.entries, *e)
 		}
 	}
-	slices.SortFunc(l.entries, func(a, b diskEntry) int { return strings.Compare(a.key(), b.key()) })
+	slices.SortFunc(l.entries, func(a, b diskEntry) int { return strings.Compare(a.key, b.key) })
 	return l, nil
 }
 
 // admit notes what is wrong with an entry and reports whether it counts.
-func (w *walker) admit(path string, e *diskEntry, names folded) bool {
-	full := path + e.key()
+func (w *walker) admit(l *listing, path string, e *diskEntry, names folded) bool {
+	full := path + e.key
 	if e.ignored || w.scope.place(full) == outside {
 		return e.kind != 0
 	}
 	if e.kind == 0 {
 		err := fmt.Errorf("%v: %w", e.mode, ErrSpecial)
 		if w.o.SkipSpecial {
-			w.skipped = append(w.skipped, Problem{full, err})
+			l.skipped = append(l.skipped, Problem{full, err})
 		} else {
-			w.problems.add(full, err)
+			l.problems.add(full, err)
 		}
 		return false
 	}
@@ -162,7 +177,7 @@ func (w *walker) admit(path string, e *diskEntry, names folded) bool {
 		err = tree.CheckPath(full)
 	}
 	if err != nil {
-		w.problems.add(full, err)
+		l.problems.add(full, err)
 		return false
 	}
 	return true

@@ -59,7 +59,7 @@ func (w *world) boot() {
 	d.ledger = engine.NewLedger(w.history)
 	d.state = engine.NewState(engine.Options{
 		Slots: 4, CheckpointEvery: 30 * time.Second, CheckpointRecords: 7, CrashesMax: w.o.CrashesMax,
-		BackoffMin: 5 * time.Second, Trace: w.o.Trace,
+		BackoffMin: 5 * time.Second, Trace: w.o.Trace, Without: w.o.Without,
 	}, d.ledger, open)
 	w.daemon = d
 	w.look()

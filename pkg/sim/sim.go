@@ -49,8 +49,9 @@ type Options struct {
 	// broken one that the invariants notice.
 	Step func(*engine.State, engine.Event) []engine.Effect
 
-	Trace func(engine.Transition) // sees the transitions of the engine
-	Log   io.Writer               // told everything that happens, if set
+	Trace   func(engine.Transition) // sees the transitions of the engine
+	Without engine.Transition       // the engine's tables lack it: as of the engine
+	Log     io.Writer               // told everything that happens, if set
 }
 
 // Report is what a run came to.
@@ -87,6 +88,7 @@ func Run(seed uint64, o Options) (Report, error) {
 	w.boot()
 	for round := 0; w.broken == nil && round < o.Rounds; round++ {
 		w.commitRound(round)
+		w.suspend()
 		if o.Hurry {
 			w.runFor(time.Duration(w.rng.IntN(1200)) * time.Second)
 			continue
@@ -101,6 +103,12 @@ func Run(seed uint64, o Options) (Report, error) {
 		return w.report(), fmt.Errorf("seed %d: %w (replay: DVX_SEED=%d go test ./pkg/sim -run TestSeeds)", seed, w.broken, seed)
 	}
 	return w.report(), nil
+}
+
+// suspend stops the whole world for some hours, as a machine that sleeps does:
+// what was due meanwhile happens afterwards, at once.
+func (w *world) suspend() {
+	w.clock = w.clock.Add(3*time.Hour + time.Duration(w.rng.IntN(120))*time.Minute)
 }
 
 // calm runs until nothing is left to do. In the end the faults stop, since

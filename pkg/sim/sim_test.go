@@ -3,7 +3,9 @@ package sim
 import (
 	"cmp"
 	"flag"
+	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"testing"
@@ -13,7 +15,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/pipeline/task"
 )
 
-var seeds = flag.Int("seeds", 0, "how many seeds to run; DVX_SEEDS if 0, else 100")
+var seeds = flag.Int("seeds", 0, "how many seeds to run; twenty times DVX_SEEDS if 0, else 40")
 
 // seedRange returns the seeds to run: DVX_SEED alone, or as many as wanted.
 func seedRange(t *testing.T) []uint64 {
@@ -26,7 +28,7 @@ func seedRange(t *testing.T) []uint64 {
 		return []uint64{n}
 	}
 	env, _ := strconv.Atoi(os.Getenv("DVX_SEEDS"))
-	out := make([]uint64, cmp.Or(*seeds, env, 100))
+	out := make([]uint64, cmp.Or(*seeds, 20*env, 40))
 	for i := range out {
 		out[i] = uint64(i) + 1
 	}
@@ -44,34 +46,55 @@ func TestSeeds(t *testing.T) {
 	if err != nil {
 		t.Fatalf("undisturbed, in a hurry: %v", err)
 	}
-	var events, crashes int
-	var elapsed time.Duration
-	for _, seed := range seedRange(t) {
-		o := Options{Faults: AllFaults(), Hurry: seed%2 == 0}
-		if os.Getenv("DVX_SEED") != "" {
-			o.Log = t.Output()
-		}
-		a, err := Run(seed, o)
-		if err != nil {
-			t.Fatal(err)
-		}
+	all := seedRange(t)
+	shards := min(runtime.GOMAXPROCS(0), len(all))
+	for i := range shards {
+		t.Run(fmt.Sprint("shard ", i), func(t *testing.T) {
+			t.Parallel()
+			var sum Report
+			for j := i; j < len(all); j += shards {
+				r := checkSeed(t, all[j], calm, hurried)
+				sum.Events += r.Events
+				sum.Crashes += r.Crashes
+				sum.Elapsed += r.Elapsed
+			}
+			t.Logf("%d events, %d crashes, %v of simulated time", sum.Events, sum.Crashes, sum.Elapsed)
+		})
+	}
+}
+
+// replayEvery is how many seeds are run once for each that is run twice.
+const replayEvery = 10
+
+// checkSeed runs a seed and compares it with undisturbed runs, and every so
+// often with itself.
+func checkSeed(t *testing.T, seed uint64, calm, hurried Report) Report {
+	o := Options{Faults: AllFaults(), Hurry: seed%2 == 0}
+	if os.Getenv("DVX_SEED") != "" {
+		o.Log = t.Output()
+	}
+	a, err := Run(seed, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Elapsed < 24*time.Hour {
+		t.Fatalf("seed %d: only %v of simulated time", seed, a.Elapsed)
+	}
+	if seed <= 20 || seed%replayEvery == 0 {
 		b, err := Run(seed, o)
 		if err != nil || a.Trace != b.Trace {
 			t.Fatalf("seed %d: a second run gave trace %s after %s (%v)", seed, b.Trace, a.Trace, err)
 		}
-		for branch, want := range calm.Outputs {
-			if !o.Hurry && a.Outputs[branch] != want {
-				t.Errorf("seed %d: head of %s differs from that of an undisturbed run", seed, branch)
-			}
-			if o.Hurry && a.Contents[branch] != hurried.Contents[branch] {
-				t.Errorf("seed %d: content of %s differs from that of an undisturbed run", seed, branch)
-			}
-		}
-		events += a.Events
-		crashes += a.Crashes
-		elapsed += a.Elapsed
 	}
-	t.Logf("%d events, %d crashes, %v of simulated time", events, crashes, elapsed)
+	for branch, want := range calm.Outputs {
+		if !o.Hurry && a.Outputs[branch] != want {
+			t.Errorf("seed %d: head of %s differs from that of an undisturbed run", seed, branch)
+		}
+		if o.Hurry && a.Contents[branch] != hurried.Contents[branch] {
+			t.Errorf("seed %d: content of %s differs from that of an undisturbed run", seed, branch)
+		}
+	}
+	return a
 }
 
 // TestTransitions fails if the faults no longer lead through every transition
@@ -79,10 +102,8 @@ func TestSeeds(t *testing.T) {
 func TestTransitions(t *testing.T) {
 	seen := map[engine.Transition]int{}
 	for seed := range uint64(40) {
-		o := Options{Faults: AllFaults(), Hurry: seed%2 == 0, Trace: func(x engine.Transition) { seen[x]++ }}
-		o.Faults.Final, o.Faults.EffectLost, o.Faults.Vanish, o.Faults.UserFails = 100, 100, 200, 200
-		o.Faults.Meddle = 20
-		o.CrashesMax, o.UserFailsMax = 1+int(seed%3), 100
+		o := harsh(seed)
+		o.Trace = func(x engine.Transition) { seen[x]++ }
 		if _, err := Run(seed, o); err != nil {
 			t.Fatal(err)
 		}
@@ -96,6 +117,33 @@ func TestTransitions(t *testing.T) {
 	for x := range seen {
 		t.Errorf("%s: %s to %s is not in the table", x.Machine, x.From, x.To)
 	}
+}
+
+// TestEveryTransitionMatters takes each transition out of the engine's tables:
+// the simulation fails.
+func TestEveryTransitionMatters(t *testing.T) {
+	t.Parallel()
+	for _, x := range engine.Transitions() {
+		noticed := false
+		for seed := uint64(0); seed < 60 && !noticed; seed++ {
+			o := harsh(seed)
+			o.Without = x
+			_, err := Run(seed, o)
+			noticed = err != nil
+		}
+		if !noticed {
+			t.Errorf("%s: the transition from %s to %s is not missed", x.Machine, x.From, x.To)
+		}
+	}
+}
+
+// harsh returns a world in which every transition comes about.
+func harsh(seed uint64) Options {
+	o := Options{Faults: AllFaults(), Hurry: seed%2 == 0}
+	o.Faults.Final, o.Faults.EffectLost, o.Faults.Vanish, o.Faults.UserFails = 100, 100, 200, 200
+	o.Faults.Meddle = 20
+	o.CrashesMax, o.UserFailsMax = 1+int(seed%3), 100
+	return o
 }
 
 // TestUndisturbedRunsNothingTwice holds without any fault: each datum runs

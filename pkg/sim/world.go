@@ -249,7 +249,9 @@ func (w *world) next() bool {
 	if x.life != 0 && x.life != w.daemon.life {
 		return true // for a daemon that is dead
 	}
-	w.clock = x.at
+	if x.at.After(w.clock) { // else it was due while the world slept
+		w.clock = x.at
+	}
 	w.events++
 	w.log("%v %s", w.clock.Sub(w.start), x.what)
 	x.do()

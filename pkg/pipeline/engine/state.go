@@ -19,6 +19,7 @@ type Options struct {
 	BackoffMin        time.Duration // 1 s by default
 	BackoffMax        time.Duration // 5 min by default
 	Trace             func(Transition)
+	Without           Transition // the tables lack it: a test shows that this is noticed
 }
 
 // Defaulted returns the options with every figure set.
@@ -152,7 +153,7 @@ type owner struct {
 // history says were under way when the last one stopped.
 func NewState(o Options, l Ledger, open []history.Job) *State {
 	s := &State{
-		opts: o.Defaulted(), jobsM: jobEdges(), datumM: datumEdges(), ledger: l.Clone(),
+		opts: o.Defaulted(), jobsM: jobEdges().without("job", o.Without), datumM: datumEdges().without("datum", o.Without), ledger: l.Clone(),
 		open: map[JobID]history.Job{}, jobs: map[JobID]*job{}, work: map[memo.Key]*work{}, busy: map[ref]int{},
 	}
 	if s.ledger.Ended == nil {

@@ -31,6 +31,14 @@ type edges[S ~string] map[S][]S
 
 func (e edges[S]) allows(from, to S) bool { return slices.Contains(e[from], to) }
 
+// without returns the table less one transition, if it is of that machine.
+func (e edges[S]) without(machine string, x Transition) edges[S] {
+	if x.Machine == machine {
+		e[S(x.From)] = slices.DeleteFunc(e[S(x.From)], func(to S) bool { return string(to) == x.To })
+	}
+	return e
+}
+
 // jobEdges is the machine of a job. Any state but the final ones leads to
 // Done, because another daemon may have published the same job.
 func jobEdges() edges[history.State] {

@@ -55,7 +55,7 @@ func (j *job) output() ref { return ref{j.spec.Head.Name, j.spec.Head.Branch} }
 func (s *State) want(j *job, i int, it Item) {
 	j.items[i] = item{identity: it.Identity, key: it.Key, output: it.Output, done: it.Hit}
 	if it.Hit {
-		s.trace("datum", string(DatumNew), string(DatumHit))
+		s.moveWork(&work{key: it.Key, state: DatumNew}, DatumHit)
 		return
 	}
 	w := s.work[it.Key]

@@ -3,9 +3,12 @@ package output
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -109,6 +112,7 @@ func drawOutputs(t *rapid.T, old outputs) outputs {
 // previous one has the content of a merge from scratch, and clashes where that
 // does; untouched files keep their attributes.
 func TestMergeIsThatFromScratch(t *testing.T) {
+	moreChecks(t)
 	ctx := context.Background()
 	rapid.Check(t, func(t *rapid.T) {
 		s := &chunk.Mem{}
@@ -228,4 +232,19 @@ func TestMergeCostsTheChange(t *testing.T) {
 	if got.Tree.Content == prev.Tree.Content || after-before > 60 {
 		t.Errorf("%d chunks were read for one changed datum of %d", after-before, len(now))
 	}
+}
+
+// moreChecks raises the number of random histories to twenty times DVX_SEEDS,
+// for this test.
+func moreChecks(t *testing.T) {
+	n, err := strconv.Atoi(os.Getenv("DVX_SEEDS"))
+	f := flag.Lookup("rapid.checks")
+	if err != nil || f == nil {
+		return
+	}
+	was := f.Value.String()
+	if err := f.Value.Set(strconv.Itoa(20 * n)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Value.Set(was) })
 }

@@ -56,7 +56,23 @@ func collectOnce(ctx context.Context, d *repo.Direct, o Options) (Report, error)
 		err = c.carryOut(ctx)
 	}
 	c.rep.Took = o.Now().Sub(c.rep.Started)
+	if err != nil && c.overtaken(ctx, err) {
+		err = errors.Join(errOvertaken, err)
+	}
 	return c.rep, err
+}
+
+// overtaken reports whether a failure is due to another collection, which took
+// objects away that this one was reading.
+func (c *collector) overtaken(ctx context.Context, err error) bool {
+	if errors.Is(err, repo.ErrDoomed) {
+		return true
+	}
+	if c.first == nil || !errors.Is(err, pack.ErrMissing) && !errors.Is(err, objstore.ErrNotFound) {
+		return false
+	}
+	now, rerr := c.d.Root(ctx)
+	return rerr == nil && now.Floor != c.first.Floor
 }
 
 // collector is one run.
@@ -66,6 +82,7 @@ type collector struct {
 	session repo.Collector
 	rep     Report
 
+	first *repo.Root // that the run began with
 	base  *repo.Root // that the marks are of
 	floor uint64
 	m     *marker
@@ -102,6 +119,7 @@ func (c *collector) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.first = root
 	if c.floor, err = c.floorOf(ctx, root); err != nil {
 		return err
 	}

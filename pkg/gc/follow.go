@@ -3,6 +3,7 @@ package gc
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/chunk/pack"
@@ -211,8 +212,8 @@ func (c *collector) rootCopies(ctx context.Context, root *repo.Root) (kept, old 
 	}
 	all = slices.DeleteFunc(all, func(r rootCopy) bool { return r.key == repo.RootCopyKey(root) })
 	from := c.o.Now().Add(-c.o.KeepRoots)
-	if c.o.KeepRoots < 0 {
-		forgotten = root.Gen + 1
+	if c.o.KeepRoots < 0 { // of later roots the copies may be ahead of the swap
+		from, forgotten = time.Time{}, root.Gen+1
 	}
 	kept, old = within(all, from, forgotten)
 	return kept, old, nil

@@ -39,6 +39,10 @@ type marker struct {
 	report  func(chunks int64)
 	found   func(pack int) // called for each entry that becomes live, by any goroutine
 
+	// problem is told, by any goroutine, of chunks that are absent or can't be
+	// read; then marking goes on. Nil: the first one ends it.
+	problem func(t task, err error)
+
 	mu      sync.Mutex
 	wake    *sync.Cond
 	todo    []task
@@ -68,6 +72,9 @@ func (m *marker) mark(ctx context.Context, tasks []task, lenient bool) error {
 	return m.err
 }
 
+// errAbsent is the error for a chunk that should be indexed.
+var errAbsent = fmt.Errorf("not in the index, run dvx fsck: %w", chunk.ErrCorrupt)
+
 // work takes tasks until there are none and will be none.
 func (m *marker) work(ctx context.Context) {
 	for {
@@ -93,7 +100,9 @@ func (m *marker) work(ctx context.Context) {
 			m.wake.Broadcast()
 		}
 		m.mu.Unlock()
-		if err != nil {
+		if err != nil && m.problem != nil && ctx.Err() == nil {
+			m.problem(t, err)
+		} else if err != nil {
 			m.fail(fmt.Errorf("mark %v %v: %w", t.Kind, t.ID.Short(), err))
 		}
 	}
@@ -116,11 +125,15 @@ func (m *marker) add(tasks []task) error {
 	for _, t := range tasks {
 		at, p, ok := m.inv.Find(t.Kind, &t.ID)
 		if !ok {
-			if m.lenient {
+			switch {
+			case m.problem != nil:
+				m.problem(t, errAbsent)
+			case m.lenient:
 				absent++
-				continue
+			default:
+				return fmt.Errorf("%v %v is live and %w", t.Kind, t.ID.Short(), errAbsent)
 			}
-			return fmt.Errorf("%v %v is live and not in the index, run dvx fsck: %w", t.Kind, t.ID.Short(), chunk.ErrCorrupt)
+			continue
 		}
 		fresh := m.live.set(at)
 		if fresh {

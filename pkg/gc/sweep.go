@@ -134,7 +134,7 @@ func (c *collector) oldRecords(ctx context.Context, root *repo.Root) ([]string, 
 	for _, g := range root.Graveyard {
 		needed[g.List], needed[orphansOf(g.List)] = true, true
 	}
-	from := c.o.Now().Add(-c.o.KeepRoots)
+	from := c.o.Now().Add(-max(0, c.o.KeepRoots))
 	var keys []string
 	for info, err := range c.d.Objects().List(ctx, FolderPrefix, "") {
 		if err != nil {

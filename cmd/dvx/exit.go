@@ -22,7 +22,7 @@ const (
 	exitFailure     = 1   // anything without a code of its own; for wait: a pipeline failed
 	exitUsage       = 2   // the command line, a spec or a name is wrong
 	exitDamage      = 3   // stored data is damaged
-	exitNotFound    = 4   // no such repo, ref, path, pipeline or job
+	exitNotFound    = 4   // no such repo, ref, path, pipeline or job; for fsck: some of it could not be read
 	exitConflict    = 5   // a branch moved meanwhile, or the thing exists already; nothing was changed
 	exitUnknown     = 6   // the outcome is unknown; repeat with the same --op-id, or ask with dvx commit --resume
 	exitDenied      = 7   // not allowed
@@ -79,6 +79,8 @@ func exitCode(ctx context.Context, err error) int {
 		return exitNoStore
 	case errors.Is(err, chunk.ErrCorrupt):
 		return exitDamage
+	case errors.Is(err, errIncomplete):
+		return exitNotFound
 	case errors.Is(err, repo.ErrConflict), errors.Is(err, fs.ErrExist), errors.As(err, &diverged),
 		errors.Is(err, worktree.ErrLocked), errors.Is(err, worktree.ErrModified):
 		return exitConflict

@@ -41,6 +41,12 @@ func (a *app) progress(what string) *progress {
 
 // update tells how much is done.
 func (p *progress) update(n worktree.Progress) {
+	p.show(func() string { return fmt.Sprintf("%s files, %s", count(n.Files), size(n.Bytes)) })
+}
+
+// show tells how far the work is in the words of text, which is called only if
+// it is time to tell.
+func (p *progress) show(text func() string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now, pause := time.Now(), 10*time.Second
@@ -51,7 +57,7 @@ func (p *progress) update(n worktree.Progress) {
 		return
 	}
 	p.last, p.shown = now, true
-	line := fmt.Sprintf("%s: %s files, %s", p.what, count(n.Files), size(n.Bytes))
+	line := p.what + ": " + text()
 	if p.tty {
 		line = "\r\x1b[K" + line
 	} else {

@@ -114,7 +114,7 @@ const readTries = 3
 // retries that helped.
 func (f *findings) again(ctx context.Context, what string, fn func() error) error {
 	err := fn()
-	for try := 1; err != nil && try < readTries && ctx.Err() == nil && !errors.Is(err, chunk.ErrNotFound); try++ {
+	for try := 1; err != nil && try < readTries && ctx.Err() == nil && !isAbsent(err); try++ {
 		first := err
 		f.mu.Lock()
 		f.rep.Retries++

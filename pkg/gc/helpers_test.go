@@ -27,6 +27,7 @@ type world struct {
 	clock   *clock
 	seed    uint64
 	pack    pack.Options
+	fatal   func(format string, args ...any)
 }
 
 type clock struct {
@@ -49,7 +50,7 @@ func (c *clock) advance(d time.Duration) {
 }
 
 func newWorld(t testing.TB) *world {
-	w := &world{t: t, clock: &clock{now: time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)}}
+	w := &world{t: t, fatal: t.Fatalf, clock: &clock{now: time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)}}
 	w.objects = mem.New(mem.Options{Now: w.clock.Now})
 	d, err := repo.Init(w.ctx(), w.objects, repo.InitOptions{Options: w.options(), Params: smallChunks()})
 	if err != nil {
@@ -87,12 +88,20 @@ func (w *world) options() repo.Options {
 // open opens the store, or the one that objects wraps.
 func (w *world) open(objects objstore.Store) *repo.Direct {
 	w.t.Helper()
+	return w.openFor(objects, 1000*time.Hour)
+}
+
+// openFor opens the store for somebody of that patience.
+func (w *world) openFor(objects objstore.Store, retryFor time.Duration) *repo.Direct {
+	w.t.Helper()
 	if objects == nil {
 		objects = w.objects
 	}
-	d, err := repo.OpenDirect(w.ctx(), objects, w.options())
+	o := w.options()
+	o.RetryFor = retryFor
+	d, err := repo.OpenDirect(w.ctx(), objects, o)
 	if err != nil {
-		w.t.Fatal(err)
+		w.fatal("%v", err)
 	}
 	w.t.Cleanup(func() { _ = d.Close() })
 	return d
@@ -105,7 +114,7 @@ func (w *world) move(d *repo.Direct, ops ...repo.Op) {
 		_, err = d.Move(w.ctx(), repo.Txn{Op: op, Ops: ops})
 	}
 	if err != nil {
-		w.t.Fatal(err)
+		w.fatal("%v", err)
 	}
 }
 
@@ -138,7 +147,7 @@ func (w *world) write(d *repo.Direct, name, branch string, files map[string]stri
 	w.t.Helper()
 	id, err := write(w.ctx(), d, w.clock.Now(), name, branch, files)
 	if err != nil {
-		w.t.Fatal(err)
+		w.fatal("%v", err)
 	}
 	return id
 }
@@ -147,11 +156,11 @@ func (w *world) read(d *repo.Direct, expr string) string {
 	w.t.Helper()
 	r, _, err := repo.GetFile(w.ctx(), d, expr)
 	if err != nil {
-		w.t.Fatal(err)
+		w.fatal("%v", err)
 	}
 	b, err := io.ReadAll(r)
 	if err != nil {
-		w.t.Fatal(err)
+		w.fatal("%v", err)
 	}
 	return string(b)
 }
@@ -171,7 +180,7 @@ func (w *world) collect(d *repo.Direct, o Options) Report {
 	o.Now = w.clock.Now
 	r, err := Collect(w.ctx(), d, o)
 	if err != nil {
-		w.t.Fatal(err)
+		w.fatal("%v", err)
 	}
 	return r
 }
@@ -182,7 +191,7 @@ func (w *world) keys(prefix string) []string {
 	var keys []string
 	for info, err := range w.objects.List(w.t.Context(), prefix, "") {
 		if err != nil {
-			w.t.Fatal(err)
+			w.fatal("%v", err)
 		}
 		keys = append(keys, info.Key)
 	}
@@ -194,7 +203,7 @@ func (w *world) holds(needle string) bool {
 	w.t.Helper()
 	st, err := pack.New(w.objects, pack.Options{})
 	if err != nil {
-		w.t.Fatal(err)
+		w.fatal("%v", err)
 	}
 	defer st.Close()
 	found := false
@@ -204,7 +213,7 @@ func (w *world) holds(needle string) bool {
 			return nil
 		})
 		if err != nil {
-			w.t.Fatal(err)
+			w.fatal("%v", err)
 		}
 	}
 	return found

@@ -50,6 +50,7 @@ func newStory(t testing.TB, seed uint64, r rules) *story {
 		files: map[string]map[string]string{}, tags: map[string]map[string]string{}, heads: map[string]commit.ID{},
 	}
 	h.seed = seed << 8
+	h.fatal = h.fail
 	h.d = h.open(nil)
 	h.move(h.d, repo.CreateRepo{Repo: "a"})
 	h.put("main")
@@ -140,34 +141,34 @@ func (h *story) addMemo(branch string) {
 	ctx := h.ctx()
 	root, err := h.d.Root(ctx)
 	if err != nil {
-		h.t.Fatal(err)
+		h.fail("%v", err)
 	}
 	op, _ := h.d.NewOp()
 	if h.rng.IntN(3) == 0 && len(root.Memo) > 0 {
 		h.note("drop memo")
 		if _, err := h.d.PublishWith(ctx, nil, repo.Txn{Op: op}, repo.Attachments{DropMemo: root.Memo}); err != nil {
-			h.t.Fatal(err)
+			h.fail("%v", err)
 		}
 		return
 	}
 	h.note("memo of %s", branch)
 	v, err := repo.Resolve(ctx, h.d, "a@"+branch)
 	if err != nil {
-		h.t.Fatal(err)
+		h.fail("%v", err)
 	}
 	h.memos++
 	rec := memo.Record{Output: v.Commit.Tree, Started: h.clock.Now(), Ended: h.clock.Now()}
 	rec.Key[0], rec.Key[1] = byte(h.memos), 1
 	b, err := memo.EncodeSegment([]memo.Record{rec})
 	if err != nil {
-		h.t.Fatal(err)
+		h.fail("%v", err)
 	}
 	key := fmt.Sprintf("memo/%012d-%d", root.Gen, h.memos)
 	if _, err := h.objects.Put(ctx, key, objstore.Bytes(b), objstore.Condition{IfAbsent: true}); err != nil {
-		h.t.Fatal(err)
+		h.fail("%v", err)
 	}
 	if _, err := h.d.PublishWith(ctx, nil, repo.Txn{Op: op}, repo.Attachments{AddMemo: []string{key}}); err != nil {
-		h.t.Fatal(err)
+		h.fail("%v", err)
 	}
 }
 
@@ -178,7 +179,7 @@ func (h *story) slowStep(branch string) {
 	if h.slow == nil {
 		s, err := h.d.Session(ctx, repo.Scope{Repo: "a", Branch: branch})
 		if err != nil {
-			h.t.Fatal(err)
+			h.fail("%v", err)
 		}
 		h.note("slow writer on %s", branch)
 		h.slow = &slowWriter{s: s, from: h.heads[branch], tree: maps.Clone(h.files[branch])}
@@ -224,7 +225,12 @@ func (h *story) gc() {
 	for range h.rng.IntN(4) {
 		at[1+h.rng.IntN(60)] = true
 	}
-	f := fault.New(h.objects, fault.Options{Delay: func(_ context.Context, c fault.Call) error {
+	plan, patience := h.lostAck(), 1000*time.Hour
+	if plan != nil {
+		clear(at) // it would also give up if others were faster
+		patience = 1
+	}
+	f := fault.New(h.objects, fault.Options{Plan: plan, Delay: func(_ context.Context, c fault.Call) error {
 		if at[c.N] && c.Kind != fault.Get {
 			h.note("at its call %d, %s %s:", c.N, c.Kind, c.Key)
 			h.step()
@@ -237,12 +243,32 @@ func (h *story) gc() {
 	}
 	o.Immediate = h.rng.IntN(2) == 0
 	h.note("collect, immediate %v, keep %v", o.Immediate, o.KeepRoots)
-	d := h.open(f)
+	d := h.openFor(f, patience)
 	r, err := Collect(h.ctx(), d, o)
-	if err != nil && !errors.Is(err, errOvertaken) {
+	if err != nil && !errors.Is(err, errOvertaken) && !errors.Is(err, repo.ErrUnknown) {
 		h.fail("collect: %v", err)
 	}
 	h.note("collected: %d dead, %d repacked, %d orphans, %d deleted, %d attempts, %v", r.DeadPacks, r.RepackedPacks, r.Orphans, r.Deleted, r.Attempts, err)
+}
+
+// lostAck loses, one time in four, the answer to a swap and to the questions
+// that follow: the swap took effect, and nobody knows.
+func (h *story) lostAck() fault.Plan {
+	if h.rng.IntN(4) > 0 {
+		return nil
+	}
+	unknown, lost := fmt.Errorf("connection reset: %w", objstore.ErrUnknownOutcome), 0
+	return func(c fault.Call) fault.Effect {
+		switch {
+		case lost == 0 && c.Kind == fault.Put && c.Key == "root":
+			lost = 3
+			return fault.Effect{Err: unknown, Apply: true}
+		case lost > 1 && c.Key == "root":
+			lost--
+			return fault.Effect{Err: unknown}
+		}
+		return fault.Effect{}
+	}
 }
 
 // fail ends the history with what happened.
@@ -259,7 +285,7 @@ func (h *story) verify() {
 		h.fail("check: %v", err)
 	}
 	for _, f := range rep.Findings {
-		if f.Severity != Notice {
+		if f.Severity != Notice || f.Kind == MissingChunk {
 			h.fail("check: %+v", f)
 		}
 	}

@@ -226,6 +226,8 @@ func (p *publication) prepare(ctx context.Context, base *loaded) (Env, error) {
 	if env.Add, err = p.s.segments(ctx); err != nil {
 		return Env{}, err
 	}
+	// An earlier transaction of unknown outcome may have named them.
+	env.Add = slices.DeleteFunc(env.Add, func(s Segment) bool { return slices.Contains(base.root.segmentKeys(), s.Key) })
 	return p.merge(ctx, base.root, env)
 }
 

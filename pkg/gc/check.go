@@ -165,7 +165,7 @@ func (c *checker) checkSegments(ctx context.Context) error {
 	}
 	var err error
 	if c.snap, err = c.d.Packs().Snapshot(ctx, sound); err == nil {
-		c.inv, err = c.snap.Inventory(nil)
+		c.inv, err = c.snap.Inventory(ctx, nil)
 	}
 	if err != nil {
 		return err

@@ -61,7 +61,7 @@ func (c *checker) checkClosure(ctx context.Context) error {
 			c.f.add(x)
 		},
 	}
-	if err := c.m.mark(ctx, wholeTasks(named(c.root)), false); err != nil {
+	if err := c.m.mark(ctx, reached(c.root), false); err != nil {
 		return err
 	}
 	c.rep.Reached = c.m.marked

@@ -40,7 +40,7 @@ func Collect(ctx context.Context, d *repo.Direct, o Options) (Report, error) {
 }
 
 func collectOnce(ctx context.Context, d *repo.Direct, o Options) (Report, error) {
-	c := &collector{d: d, o: o}
+	c := &collector{d: d, o: o, openRoots: map[string]bool{}}
 	c.rep = Report{DryRun: o.DryRun, Started: o.Now().UTC()}
 	if !o.DryRun {
 		var err error
@@ -94,7 +94,10 @@ type collector struct {
 	filtered filtered
 	buried   buried
 	attempts int
-	early    []object // rules.listFirst: orphans by a listing before the swap
+
+	openRoots map[string]bool // copies of roots that only wrote to open commits
+
+	early []object // rules.listFirst: orphans by a listing before the swap
 }
 
 // filtered is what took the place of index segments that named gone packs.

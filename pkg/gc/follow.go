@@ -29,7 +29,7 @@ func (c *collector) markAll(ctx context.Context, root *repo.Root) error {
 		report: func(n int64) { c.o.Progress(Progress{Phase: "mark", Chunks: n}) },
 		found:  func(p int) { c.noteLive(p) },
 	}
-	if err := c.m.mark(ctx, live(root), false); err != nil {
+	if err := c.m.mark(ctx, reached(root), false); err != nil {
 		return err
 	}
 	if !c.o.rules.ignoreMemo {
@@ -91,13 +91,17 @@ func (c *collector) markRootCopies(ctx context.Context, root *repo.Root) error {
 	if err != nil {
 		return err
 	}
-	keys := make([]string, len(kept))
+	keys, byKey := make([]string, len(kept)), map[string]rootCopy{}
 	for i, k := range kept {
-		keys[i] = k.key
+		keys[i], byKey[k.key] = k.key, k
 	}
 	seen := map[commit.ID]bool{}
-	err = readMany(ctx, c.d.Objects(), keys, c.o.Workers, repo.RootSizeMax, func(_ string, b []byte) error {
-		commitsIn(b, func(id commit.ID) { seen[id] = true })
+	err = readMany(ctx, c.d.Objects(), keys, c.o.Workers, repo.RootSizeMax, func(key string, b []byte) error {
+		if byKey[key].onlyOpen(b) {
+			c.openRoots[key] = true
+		} else {
+			commitsIn(b, func(id commit.ID) { seen[id] = true })
+		}
 		return nil
 	})
 	if err != nil {
@@ -165,7 +169,7 @@ func (c *collector) follow(ctx context.Context, root *repo.Root) error {
 	if err := c.transfer(before); err != nil || c.o.rules.noRemark {
 		return err
 	}
-	if err := c.m.mark(ctx, live(root), false); err != nil {
+	if err := c.m.mark(ctx, reached(root), false); err != nil {
 		return err
 	}
 	if err := c.markAttached(ctx, added(old.Memo, root.Memo), added(old.History, root.History)); err != nil {
@@ -216,5 +220,13 @@ func (c *collector) rootCopies(ctx context.Context, root *repo.Root) (kept, old 
 		from, forgotten = time.Time{}, root.Gen+1
 	}
 	kept, old = within(all, from, forgotten)
+	from = c.o.Now().Add(-openRootsFor)
+	for i := 0; i < len(kept); {
+		if r := kept[i]; c.openRoots[r.key] && !r.time.IsZero() && r.time.Before(from) {
+			kept, old = slices.Delete(kept, i, i+1), append(old, r)
+			continue
+		}
+		i++
+	}
 	return kept, old, nil
 }

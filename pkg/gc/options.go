@@ -25,8 +25,9 @@ type Options struct {
 	KeepRoots time.Duration
 
 	// Lease is the age from which the object of a session counts for that of a
-	// dead one. Default 24 h: longer than any commit takes. A session that
-	// lives on all the same loses its work, nothing else.
+	// dead one. Default 24 h: sessions at work renew it every hour
+	// (repo.LeaseRenew). One that lives on all the same loses its work, nothing
+	// else.
 	Lease time.Duration
 
 	// RepackBelow is the share of live bytes below which a pack of data is

@@ -42,22 +42,17 @@ func named(root *repo.Root) []commit.ID {
 	return ids
 }
 
-// live returns what a root keeps: the commits that it names, and the writes to
-// its branches that are not sealed.
-func live(root *repo.Root) []task {
-	tasks := wholeTasks(named(root))
+// reached returns what a root keeps: the commits that it names, and the writes
+// to its branches that are not sealed.
+func reached(root *repo.Root) []task {
+	var tasks []task
+	for _, id := range named(root) {
+		tasks = append(tasks, task{Ref: commitRef(id)})
+	}
 	for _, o := range root.Open {
 		for _, t := range o.Trees() {
-			tasks = append(tasks, task{Ref: chunk.Ref{Kind: chunk.Node, ID: chunk.ID(t.ID)}})
+			tasks = append(tasks, task{Ref: nodeRef(t)})
 		}
-	}
-	return tasks
-}
-
-func wholeTasks(ids []commit.ID) []task {
-	tasks := make([]task, len(ids))
-	for i, id := range ids {
-		tasks[i].Ref = commitRef(id)
 	}
 	return tasks
 }

@@ -52,6 +52,17 @@ func within(all []rootCopy, from time.Time, least uint64) (kept, old []rootCopy)
 	return kept, old
 }
 
+// openRootsFor is how long the copy of a root is kept that only wrote to open
+// commits: there are many, and nothing can be undone with them.
+const openRootsFor = time.Hour
+
+// onlyOpen reports whether the operation that made the copy did nothing but
+// write to open commits.
+func (r rootCopy) onlyOpen(b []byte) bool {
+	_, op, _ := strings.Cut(strings.TrimPrefix(r.key, repo.RootPrefix), "-")
+	return bytes.Contains(b, fmt.Appendf(nil, `"op":"%s","gen":%d,"open":true`, op, r.gen))
+}
+
 // commitField is how a root names a commit.
 var commitField = []byte(`"commit":"`)
 

@@ -14,6 +14,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/chunk/pack"
 	"github.com/dvx-io/dvx/pkg/commit"
+	"github.com/dvx-io/dvx/pkg/memo"
 	"github.com/dvx-io/dvx/pkg/objstore"
 	"github.com/dvx-io/dvx/pkg/objstore/mem"
 	"github.com/dvx-io/dvx/pkg/repo"
@@ -217,4 +218,30 @@ func (w *world) holds(needle string) bool {
 		}
 	}
 	return found
+}
+
+// addMemo publishes memo record n with an output.
+func (w *world) addMemo(d *repo.Direct, out tree.Root, n int) {
+	w.t.Helper()
+	root, err := d.Root(w.ctx())
+	if err != nil {
+		w.fatal("%v", err)
+	}
+	rec := memo.Record{Output: out, Started: w.clock.Now(), Ended: w.clock.Now()}
+	rec.Key[0], rec.Key[1] = byte(n), 1
+	b, err := memo.EncodeSegment([]memo.Record{rec})
+	if err != nil {
+		w.fatal("%v", err)
+	}
+	key := fmt.Sprintf("memo/%012d-%d", root.Gen, n)
+	if _, err := w.objects.Put(w.ctx(), key, objstore.Bytes(b), objstore.Condition{IfAbsent: true}); err != nil {
+		w.fatal("%v", err)
+	}
+	op, err := d.NewOp()
+	if err == nil {
+		_, err = d.PublishWith(w.ctx(), nil, repo.Txn{Op: op}, repo.Attachments{AddMemo: []string{key}})
+	}
+	if err != nil {
+		w.fatal("%v", err)
+	}
 }

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/dvx-io/dvx/pkg/commit"
-	"github.com/dvx-io/dvx/pkg/memo"
 	"github.com/dvx-io/dvx/pkg/objstore"
 	"github.com/dvx-io/dvx/pkg/objstore/fault"
 	"github.com/dvx-io/dvx/pkg/repo"
@@ -157,19 +156,7 @@ func (h *story) addMemo(branch string) {
 		h.fail("%v", err)
 	}
 	h.memos++
-	rec := memo.Record{Output: v.Commit.Tree, Started: h.clock.Now(), Ended: h.clock.Now()}
-	rec.Key[0], rec.Key[1] = byte(h.memos), 1
-	b, err := memo.EncodeSegment([]memo.Record{rec})
-	if err != nil {
-		h.fail("%v", err)
-	}
-	key := fmt.Sprintf("memo/%012d-%d", root.Gen, h.memos)
-	if _, err := h.objects.Put(ctx, key, objstore.Bytes(b), objstore.Condition{IfAbsent: true}); err != nil {
-		h.fail("%v", err)
-	}
-	if _, err := h.d.PublishWith(ctx, nil, repo.Txn{Op: op}, repo.Attachments{AddMemo: []string{key}}); err != nil {
-		h.fail("%v", err)
-	}
+	h.world.addMemo(h.d, v.Commit.Tree, h.memos)
 }
 
 // slowStep begins a slow commit, or ends the one that is open: it must be

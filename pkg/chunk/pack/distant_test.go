@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -70,7 +71,7 @@ func madeUpSegment(t testing.TB, objects objstore.Store, session string, number,
 		packs = append(packs, PackInfo{Key: packKey(session, len(packs)), Size: PackSizeMax, Chunks: min(each, left)})
 	}
 	var b bytes.Buffer
-	err := writeMerged(&b, packs, func(fn func(*indexEntry)) error {
+	err := writeMerged(&b, slices.Values(packs), func(fn func(*indexEntry)) error {
 		for i := range n {
 			e := indexEntry{Entry{madeUpID(i, n), chunk.Data, Raw, headerSize, 10, 10}, uint32(i / each)}
 			fn(&e)

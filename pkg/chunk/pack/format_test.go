@@ -288,7 +288,7 @@ func TestMergeIsUnion(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m, err := newMerger(segs)
+		m, err := newMerger(segs, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -314,10 +314,10 @@ func TestMergeRefusesContradictions(t *testing.T) {
 		}
 		return s
 	}
-	if _, err := newMerger([]*segment{mk(1, 1000), mk(1, 1001)}); !errors.Is(err, chunk.ErrCorrupt) {
+	if _, err := newMerger([]*segment{mk(1, 1000), mk(1, 1001)}, nil); !errors.Is(err, chunk.ErrCorrupt) {
 		t.Errorf("sizes: %v", err)
 	}
-	m, err := newMerger([]*segment{mk(1, 1000), mk(2, 1000)})
+	m, err := newMerger([]*segment{mk(1, 1000), mk(2, 1000)}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

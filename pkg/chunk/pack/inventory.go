@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"io"
 	"io/fs"
 	"runtime"
 	"slices"
@@ -168,46 +167,15 @@ func (st *Store) FilterSegments(ctx context.Context, session string, n int, in [
 	if err != nil {
 		return "", err
 	}
-	m, err := newMerger(segs)
+	m, err := newMerger(segs, drop)
 	if err != nil {
 		return "", fmt.Errorf("filter index segments: %w", err)
 	}
-	f := newFilter(m, drop)
-	if len(f.packs) == 0 {
+	if len(m.packs) == 0 {
 		return "", nil
 	}
-	return key, st.putSegment(ctx, key, segs, f.writeTo)
+	return key, st.putSegment(ctx, key, segs, m.writeTo)
 }
-
-// filter writes what a merger walks over, without some packs.
-type filter struct {
-	m       *merger
-	packs   []PackInfo
-	numbers []int32 // by number in the merger: the number in packs, -1 if it is left out
-}
-
-func newFilter(m *merger, drop func(pack string) bool) *filter {
-	f := &filter{m: m, numbers: make([]int32, len(m.packs))}
-	for i, p := range m.packs {
-		f.numbers[i] = -1
-		if !drop(p.Key) {
-			f.numbers[i] = int32(len(f.packs)) //nolint:gosec // SegmentPacksMax fits
-			f.packs = append(f.packs, p)
-		}
-	}
-	return f
-}
-
-func (f *filter) each(fn func(*indexEntry)) error {
-	return f.m.each(func(e *indexEntry) {
-		if n := f.numbers[e.pack]; n >= 0 {
-			kept := indexEntry{e.Entry, uint32(n)}
-			fn(&kept)
-		}
-	})
-}
-
-func (f *filter) writeTo(out io.Writer) error { return writeMerged(out, f.packs, f.each) }
 
 // ReadChunks reads a whole pack, verifies its footer, and calls fn for the
 // chunks that want asks for, verified and in the order of their offsets. plain

@@ -32,7 +32,7 @@ func (st *Store) MergeSegments(ctx context.Context, session string, n int, in []
 	if err != nil {
 		return "", err
 	}
-	m, err := newMerger(segs)
+	m, err := newMerger(segs, nil)
 	if err != nil {
 		return "", fmt.Errorf("merge index segments: %w", err)
 	}

@@ -463,7 +463,7 @@ func TestMergeInFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := newMerger(segs)
+	m, err := newMerger(segs, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,12 +60,17 @@ func (s *Session) all() *Snapshot {
 func (s *Session) Has(ctx context.Context, kind chunk.Kind, id chunk.ID) (bool, error) {
 	s.mu.Lock()
 	_, ok := s.pending[chunkKey{kind, id}]
-	all := s.all()
+	own, base := s.own, s.base
 	s.mu.Unlock()
 	if ok {
 		return true, nil
 	}
-	return all.Has(ctx, kind, id)
+	for _, seg := range own {
+		if _, ok := seg.find(kind, &id); ok {
+			return true, nil
+		}
+	}
+	return base.Has(ctx, kind, id)
 }
 
 // Added reports whether the session stored the chunk itself since it began or

@@ -3,12 +3,11 @@ package pack
 import (
 	"bufio"
 	"bytes"
-	"container/heap"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"slices"
 	"strings"
 
@@ -26,47 +25,69 @@ type segmentWriter struct {
 // fanoutCounts counts entries by the first 16 bits of their ID.
 type fanoutCounts [1 << fanoutBitsMax]uint32
 
-// start writes all that comes before the entries. packs are sorted by key.
-func (w *segmentWriter) start(out io.Writer, packs []PackInfo, counts *fanoutCounts, n int) {
+// start writes all that comes before the n entries. packs, which are sorted by
+// key, are gone through three times, so that nobody need hold them.
+func (w *segmentWriter) start(out io.Writer, packs iter.Seq[PackInfo], counts *fanoutCounts, n int) {
 	w.out = bufio.NewWriterSize(out, 64<<10)
 	w.hash = blake3.NewDeriveKey(segmentContext)
-	if n > SegmentEntriesMax || len(packs) > SegmentPacksMax {
-		w.err = fmt.Errorf("%d chunks in %d packs are too many for an index segment: %w", n, len(packs), fs.ErrInvalid)
+	packCount, keyBytes := 0, 0
+	for p := range packs {
+		packCount++
+		keyBytes += len(p.Key)
+	}
+	if n > SegmentEntriesMax || packCount > SegmentPacksMax {
+		w.err = fmt.Errorf("%d chunks in %d packs are too many for an index segment: %w", n, packCount, fs.ErrInvalid)
 		return
 	}
 	bits := fanoutBits(n)
-	var tables, keys []byte
+	head := append([]byte(segmentMagic), segmentVersion, byte(bits), 0, 0)
+	head = binary.BigEndian.AppendUint32(head, uint32(packCount))
+	head = binary.BigEndian.AppendUint32(head, uint32(keyBytes))
+	head = binary.BigEndian.AppendUint32(head, uint32(n))
+	head = binary.BigEndian.AppendUint64(head, 0)
+	fanout := counts.appendTo(nil, bits)
+
+	headHash := blake3.NewDeriveKey(headContext)
+	_, _ = headHash.Write(head) // never fails, and so below
+	_, _ = headHash.Write(fanout)
+	eachPackPart(packs, func(b []byte) { _, _ = headHash.Write(b) })
+	w.write(headHash.Sum(head))
+	w.write(fanout)
+	eachPackPart(packs, w.write)
+}
+
+// appendTo appends the fan-out of that many bits.
+func (c *fanoutCounts) appendTo(b []byte, bits int) []byte {
 	total := uint32(0)
-	for i, c := range counts {
-		total += c
+	for i, n := range c {
+		total += n
 		if (i+1)%(1<<(fanoutBitsMax-bits)) == 0 {
-			tables = binary.BigEndian.AppendUint32(tables, total)
+			b = binary.BigEndian.AppendUint32(b, total)
 		}
 	}
-	for i := range packs {
-		p := &packs[i]
+	return b
+}
+
+// eachPackPart gives the records of packs and then their keys to write.
+func eachPackPart(packs iter.Seq[PackInfo], write func([]byte)) {
+	var record [packRecordSize]byte
+	offset := 0
+	for p := range packs {
 		class := byte(classData)
 		if p.Meta {
 			class = classMeta
 		}
-		tables = binary.BigEndian.AppendUint32(tables, uint32(len(keys)))
-		tables = binary.BigEndian.AppendUint16(tables, uint16(len(p.Key)))
-		tables = append(tables, class, 0)
-		tables = binary.BigEndian.AppendUint32(tables, uint32(p.Size))
-		tables = binary.BigEndian.AppendUint32(tables, uint32(p.Chunks))
-		tables = append(tables, p.Sum[:]...)
-		keys = append(keys, p.Key...)
+		b := binary.BigEndian.AppendUint32(record[:0], uint32(offset))
+		b = binary.BigEndian.AppendUint16(b, uint16(len(p.Key)))
+		b = append(b, class, 0)
+		b = binary.BigEndian.AppendUint32(b, uint32(p.Size))
+		b = binary.BigEndian.AppendUint32(b, uint32(p.Chunks))
+		write(append(b, p.Sum[:]...))
+		offset += len(p.Key)
 	}
-	head := append([]byte(segmentMagic), segmentVersion, byte(bits), 0, 0)
-	head = binary.BigEndian.AppendUint32(head, uint32(len(packs)))
-	head = binary.BigEndian.AppendUint32(head, uint32(len(keys)))
-	head = binary.BigEndian.AppendUint32(head, uint32(n))
-	head = binary.BigEndian.AppendUint64(head, 0)
-	headSum := sum(headContext, head, tables, keys)
-	w.write(head)
-	w.write(headSum[:])
-	w.write(tables)
-	w.write(keys)
+	for p := range packs {
+		write([]byte(p.Key))
+	}
 }
 
 func (w *segmentWriter) write(b []byte) {
@@ -124,9 +145,14 @@ func encodeSegment(footers []Footer) ([]byte, error) {
 		}
 		return 1
 	})
+	h := segmentHead{bits: fanoutBits(n), packs: len(packs), count: n}
+	for i := range packs {
+		h.keyBytes += len(packs[i].Key)
+	}
 	var out bytes.Buffer
+	out.Grow(int(h.size()))
 	var w segmentWriter
-	w.start(&out, packs, &counts, n)
+	w.start(&out, slices.Values(packs), &counts, n)
 	for i := range entries {
 		w.add(&entries[i])
 	}
@@ -134,128 +160,4 @@ func encodeSegment(footers []Footer) ([]byte, error) {
 		return nil, err
 	}
 	return out.Bytes(), nil
-}
-
-// merger walks over the entries of several segments in order. A pack that
-// several of them name counts once.
-type merger struct {
-	packs   []PackInfo
-	remap   [][]uint32 // per segment: its pack numbers in packs
-	segs    []*segment
-	cursors []mergeCursor // a heap
-}
-
-// mergeCursor is the next entry of one segment.
-type mergeCursor struct {
-	indexEntry
-	seg  int
-	next int
-}
-
-// newMerger verifies the segments and unites their packs.
-func newMerger(segs []*segment) (*merger, error) {
-	m := &merger{segs: segs}
-	for _, s := range segs {
-		if err := s.check(); err != nil {
-			return nil, err
-		}
-		for i := range s.packs {
-			m.packs = append(m.packs, s.pack(i))
-		}
-	}
-	slices.SortStableFunc(m.packs, func(a, b PackInfo) int { return strings.Compare(a.Key, b.Key) })
-	for i := 1; i < len(m.packs); i++ {
-		if a, b := m.packs[i-1], m.packs[i]; a.Key == b.Key && a != b {
-			return nil, corrupt("index segments disagree on pack %s", a.Key)
-		}
-	}
-	m.packs = slices.Compact(m.packs)
-	for _, s := range segs {
-		numbers := make([]uint32, s.packs)
-		for i := range numbers {
-			n, _ := slices.BinarySearchFunc(m.packs, string(s.packKey(i)), func(p PackInfo, key string) int { return strings.Compare(p.Key, key) })
-			numbers[i] = uint32(n)
-		}
-		m.remap = append(m.remap, numbers)
-	}
-	return m, nil
-}
-
-// each calls fn with every entry of the union, in order.
-func (m *merger) each(fn func(*indexEntry)) error {
-	m.cursors = m.cursors[:0]
-	for i := range m.segs {
-		m.cursors = append(m.cursors, mergeCursor{seg: i})
-		m.advance(len(m.cursors) - 1)
-	}
-	heap.Init(m)
-	var last indexEntry
-	for first := true; len(m.cursors) > 0; {
-		e := m.cursors[0].indexEntry
-		switch {
-		case first || last.less(&e):
-			fn(&e)
-		case e != last:
-			return corrupt("index segments disagree on %v %s", e.Kind, e.ID.Short())
-		}
-		first, last = false, e
-		if m.advance(0) {
-			heap.Fix(m, 0)
-		} else {
-			heap.Pop(m)
-		}
-	}
-	return nil
-}
-
-// advance moves a cursor on and reports whether there was an entry.
-func (m *merger) advance(i int) bool {
-	c := &m.cursors[i]
-	s := m.segs[c.seg]
-	if c.next == s.count {
-		return false
-	}
-	c.indexEntry, _ = s.entry(c.next)
-	c.pack = m.remap[c.seg][c.pack]
-	c.next++
-	s.passed(c.next)
-	return true
-}
-
-// Len implements heap.Interface.
-func (m *merger) Len() int { return len(m.cursors) }
-
-// Less implements heap.Interface.
-func (m *merger) Less(i, j int) bool { return m.cursors[i].less(&m.cursors[j].indexEntry) }
-
-// Swap implements heap.Interface.
-func (m *merger) Swap(i, j int) { m.cursors[i], m.cursors[j] = m.cursors[j], m.cursors[i] }
-
-// Push implements heap.Interface; nothing is pushed.
-func (m *merger) Push(any) { panic("dvx: bug: push into a merge of segments") }
-
-// Pop implements heap.Interface.
-func (m *merger) Pop() any {
-	last := m.cursors[len(m.cursors)-1]
-	m.cursors = m.cursors[:len(m.cursors)-1]
-	return last
-}
-
-// writeTo writes the union as a segment.
-func (m *merger) writeTo(out io.Writer) error { return writeMerged(out, m.packs, m.each) }
-
-// writeMerged writes the segment of the packs, whose entries each yields in
-// order; it is called twice.
-func writeMerged(out io.Writer, packs []PackInfo, each func(func(*indexEntry)) error) error {
-	var counts fanoutCounts
-	n := 0
-	if err := each(func(e *indexEntry) {
-		counts[binary.BigEndian.Uint16(e.ID[:])]++
-		n++
-	}); err != nil {
-		return err
-	}
-	var w segmentWriter
-	w.start(out, packs, &counts, n)
-	return errors.Join(each(w.add), w.finish())
 }

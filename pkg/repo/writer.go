@@ -97,6 +97,7 @@ type Writer struct {
 	closed  bool
 	session *sharedSession // for new uploads
 	queue   []*pendingWrite
+	arrived chan struct{} // has a token when the queue has grown
 	running bool
 	groups  sync.WaitGroup
 }
@@ -106,7 +107,7 @@ type Writer struct {
 func NewWriter(ctx context.Context, d *Direct, o WriterOptions) *Writer {
 	o.applyDefaults()
 	ctx, stop := context.WithCancel(auth.With(context.WithoutCancel(ctx), auth.Owner))
-	w := &Writer{d: d, o: o, stop: stop, tended: make(chan struct{})}
+	w := &Writer{d: d, o: o, stop: stop, tended: make(chan struct{}), arrived: make(chan struct{}, 1)}
 	if o.Manual {
 		close(w.tended)
 	} else {

@@ -16,7 +16,7 @@ import (
 // Limits of the sessions that uploads share. A session relies on all packs
 // that it has published, and looks for each at every swap.
 const (
-	sharedSwapsMax = 256
+	sharedSwapsMax = 64
 	sharedAgeMax   = 15 * time.Minute // of its own swaps
 )
 
@@ -96,6 +96,10 @@ func (w *Writer) enqueue(ctx context.Context, p *pendingWrite) {
 	p.session.users++ // until it is done
 	p.session.mu.Unlock()
 	w.queue = append(w.queue, p)
+	select {
+	case w.arrived <- struct{}{}:
+	default:
+	}
 	if !w.running {
 		w.running = true
 		ctx := auth.With(context.WithoutCancel(ctx), auth.Owner)
@@ -110,6 +114,7 @@ func (w *Writer) run(ctx context.Context) {
 		if group == nil {
 			return
 		}
+		began := w.d.o.Now()
 		marked := w.commitGroup(ctx, group)
 		for _, key := range marked {
 			repo, branch := splitOpenKey(key)
@@ -121,6 +126,39 @@ func (w *Writer) run(ctx context.Context) {
 		}
 		if w.d.o.Yield {
 			<-w.d.o.After(2 * time.Duration(w.d.swapTook.Load()))
+		}
+		w.gather(len(group), w.d.o.Now().Sub(began)/gatherShare)
+	}
+}
+
+// gatherShare is the part of a group's time for which those who were in it are
+// awaited, and gatherMax the most. Without, they would miss the next group and
+// two halves of the writers would take turns.
+const (
+	gatherShare = 4
+	gatherMax   = 2 * time.Millisecond
+)
+
+// gather waits a moment for as many writes as there were writers.
+func (w *Writer) gather(acknowledged int, wait time.Duration) {
+	w.mu.Lock()
+	want := acknowledged + len(w.queue)
+	w.mu.Unlock()
+	if want < 2 {
+		return
+	}
+	over := w.d.o.After(min(wait, gatherMax))
+	for {
+		w.mu.Lock()
+		n := len(w.queue)
+		w.mu.Unlock()
+		if n >= want {
+			return
+		}
+		select {
+		case <-over:
+			return
+		case <-w.arrived:
 		}
 	}
 }

@@ -81,6 +81,7 @@ type Controller struct {
 	named    map[string]bool            // index segments that the journal names; under swapping
 	tasks    map[memo.Key]*assignment   // of the loop
 	running  map[int]context.CancelFunc // of the loop: attempts by serial
+	latest   engine.Snapshot            // of the loop: the newest that it was shown
 	effects  sync.WaitGroup
 }
 
@@ -200,8 +201,13 @@ func (c *Controller) step(ctx context.Context, timer *time.Timer, d delivery) {
 	for key, a := range d.tasks {
 		c.tasks[key] = a
 	}
-	if f, ok := d.of.(engine.Finished); ok {
-		delete(c.running, f.Serial)
+	switch of := d.of.(type) {
+	case engine.Finished:
+		delete(c.running, of.Serial)
+	case engine.Observed:
+		if of.Snapshot.Gen >= c.latest.Gen {
+			c.latest = of.Snapshot
+		}
 	}
 	c.mu.Lock()
 	effects := engine.Step(c.state, engine.Event{At: c.o.Now(), Of: d.of})
@@ -229,6 +235,9 @@ func (c *Controller) carryOut(ctx context.Context, timer *time.Timer, e engine.E
 		if stop := c.running[e.Serial]; stop != nil {
 			stop()
 		}
+	case engine.Foresee:
+		snap := c.latest
+		c.background(func() { c.deliver(ctx, c.foresee(ctx, e, snap)) })
 	case engine.Persist:
 		c.persists.push(persist{effect: e, by: c.tasks[e.Attempt.Key]})
 	case engine.Merge:

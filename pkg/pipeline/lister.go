@@ -67,17 +67,8 @@ func (l *listing) run(ctx context.Context) error {
 	if l.r, err = l.o.Store.ReadAny(ctx); err != nil {
 		return err
 	}
-	v := l.job.Head.Version
-	t, err := v.Spec.Expand()
-	if err != nil {
+	if l.keys, err = l.o.keying(ctx, l.job.Head); err != nil {
 		return err
-	}
-	rt, err := l.o.Runner.Runtime(ctx, t, v.Code, l.r)
-	if err != nil {
-		return fmt.Errorf("find what runs the command of pipeline %s: %w", l.job.Head.Name, err)
-	}
-	l.keys = &keying{
-		version: v, keyer: datum.Work(v.Spec, rt, v.Code.Content, l.o.Platform, datum.Datum{}).Keyer(),
 	}
 	l.answer.keys = l.keys
 	old, ok, err := l.previous(ctx)
@@ -88,6 +79,24 @@ func (l *listing) run(ctx context.Context) error {
 		return l.changes(ctx, old)
 	}
 	return l.all(ctx)
+}
+
+// keying returns what the datums of a pipeline have in common.
+func (o *Lister) keying(ctx context.Context, p engine.PipelineHead) (*keying, error) {
+	r, err := o.Store.ReadAny(ctx)
+	if err != nil {
+		return nil, err
+	}
+	v := p.Version
+	t, err := v.Spec.Expand()
+	if err != nil {
+		return nil, err
+	}
+	rt, err := o.Runner.Runtime(ctx, t, v.Code, r)
+	if err != nil {
+		return nil, fmt.Errorf("find what runs the command of pipeline %s: %w", p.Name, err)
+	}
+	return &keying{version: v, keyer: datum.Work(v.Spec, rt, v.Code.Content, o.Platform, datum.Datum{}).Keyer()}, nil
 }
 
 // previous returns what the pipeline's previous output was made of, if what

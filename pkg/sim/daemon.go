@@ -96,11 +96,15 @@ func (w *world) forDaemon(d time.Duration, what string, do func()) {
 }
 
 // deliver hands an event to the engine after a while, perhaps twice.
-func (w *world) deliver(d time.Duration, of engine.Happening) {
+func (w *world) deliver(d time.Duration, of engine.Happening) { w.deliverWith(d, of, func() {}) }
+
+// deliverWith does so together with what the shell keeps of the event.
+func (w *world) deliverWith(d time.Duration, of engine.Happening, keep func()) {
 	what := describe(of)
-	w.forDaemon(d, what, func() { w.step(of) })
+	do := func() { keep(); w.step(of) }
+	w.forDaemon(d, what, do)
 	if w.happens(w.faults.Duplicate) {
-		w.forDaemon(d+w.delay(time.Minute), what+" again", func() { w.step(of) })
+		w.forDaemon(d+w.delay(time.Minute), what+" again", do)
 	}
 }
 
@@ -151,6 +155,8 @@ func (w *world) carryOut(e engine.Effect) {
 		w.enumerate(e)
 	case engine.Start:
 		w.execute(e)
+	case engine.Foresee:
+		w.foresee(e)
 	case engine.Kill:
 		w.kill(e)
 	case engine.Persist:
@@ -228,6 +234,30 @@ func (w *world) enumerate(e engine.Enumerate) {
 	d := w.delay(2 * time.Second)
 	w.forDaemon(d, "tasks", func() { maps.Copy(w.daemon.tasks, tasks) })
 	w.deliver(d, answer)
+}
+
+// foresee lists what follows from outputs that are not published.
+func (w *world) foresee(e engine.Foresee) {
+	var answer engine.Foreseen
+	tasks := map[memo.Key]chore{}
+	for _, p := range w.snapshot().Pipelines {
+		if p.Inputs[0].Repo != e.Pipeline || p.Inputs[0].Branch != e.Branch {
+			continue
+		}
+		for _, o := range e.Outputs {
+			content, ok := w.known(o.Key)
+			if !ok {
+				continue // the journal was wiped
+			}
+			key := keyOf(p, o.Identity, content)
+			if _, ok := w.known(key); !ok {
+				s := w.stage(p)
+				tasks[key] = chore{stage: s, content: content, version: s.outputVersion}
+				answer.Datums = append(answer.Datums, engine.Ahead{Pipeline: p.Name, Branch: p.Branch, Identity: o.Identity, Key: key})
+			}
+		}
+	}
+	w.deliverWith(w.delay(time.Second), answer, func() { maps.Copy(w.daemon.tasks, tasks) })
 }
 
 // execute runs user code for a while.

@@ -27,6 +27,10 @@ func describe(x any) string {
 		return "look"
 	case engine.Enumerate:
 		return fmt.Sprintf("enumerate %s#%d of %s@%s", x.Job.ID.Short(), x.Epoch, x.Job.Head.Name, x.Job.Head.Branch)
+	case engine.Foresee:
+		return fmt.Sprintf("foresee %d outputs of %s@%s", len(x.Outputs), x.Pipeline, x.Branch)
+	case engine.Foreseen:
+		return fmt.Sprintf("foreseen %d", len(x.Datums))
 	case engine.Start:
 		return fmt.Sprintf("start %s/%d, %s of job %s", x.Key.Short(), x.Attempt, x.Identity, x.Job.Short())
 	case engine.Kill:

@@ -80,6 +80,7 @@ type State struct {
 	persists int        // that were asked for
 	effects  []Effect   // of the step under way
 	gone     []memo.Key // datums that the step under way dropped
+	ahead    ahead
 }
 
 // swap is what is known of root swaps: one is under way at a time.
@@ -154,7 +155,7 @@ type owner struct {
 func NewState(o Options, l Ledger, open []history.Job) *State {
 	s := &State{
 		opts: o.Defaulted(), jobsM: jobEdges().without("job", o.Without), datumM: datumEdges().without("datum", o.Without), ledger: l.Clone(),
-		open: map[JobID]history.Job{}, jobs: map[JobID]*job{}, work: map[memo.Key]*work{}, busy: map[ref]int{},
+		open: map[JobID]history.Job{}, jobs: map[JobID]*job{}, work: map[memo.Key]*work{}, busy: map[ref]int{}, ahead: ahead{limits: map[ref]int{}},
 	}
 	if s.ledger.Ended == nil {
 		s.ledger = NewLedger(nil)

@@ -32,10 +32,13 @@ func Step(s *State, e Event) []Effect {
 		s.onCancel(of)
 	case Rerun:
 		s.onRerun(of)
+	case Foreseen:
+		s.onForeseen(of)
 	case Tick: // time has passed, which is looked at below
 	}
 	s.retry()
 	s.schedule()
+	s.lookAhead()
 	s.nextSwap()
 	s.wake()
 	s.forget()
@@ -168,6 +171,7 @@ func (s *State) end(j *job, to history.State, reason string) {
 func (s *State) remove(j *job) {
 	r := j.record
 	s.ledger.Note(r)
+	s.forgetAhead(j.output())
 	s.release(j)
 	delete(s.jobs, j.spec.ID)
 	s.order = slices.DeleteFunc(s.order, func(id JobID) bool { return id == j.spec.ID })

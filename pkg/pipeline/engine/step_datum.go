@@ -69,6 +69,8 @@ func (s *State) want(j *job, i int, it Item) {
 		s.work[it.Key] = w
 		s.moveWork(w, DatumPlanned)
 		j.ready = append(j.ready, it.Key)
+	} else if w.state == DatumPlanned && !w.live && len(w.owners) == 0 { // planned ahead
+		j.ready = append(j.ready, it.Key)
 	}
 	w.owners = append(w.owners, owner{job: j.spec.ID, item: i})
 	if w.state == DatumAccepted {
@@ -107,14 +109,8 @@ func (s *State) nextReady(j *job) *work {
 	return nil
 }
 
+// start starts an attempt for a job.
 func (s *State) start(j *job, w *work) {
-	if !s.moveWork(w, DatumRunning) {
-		return
-	}
-	w.attempt++
-	s.starts++
-	w.serial = s.starts
-	w.live, w.killed, w.by = true, false, ""
 	w.job, w.pipeline = j.spec.ID, j.output()
 	for _, o := range w.owners {
 		if o.job == w.job {
@@ -122,9 +118,7 @@ func (s *State) start(j *job, w *work) {
 			break
 		}
 	}
-	s.live++
-	s.busy[w.pipeline]++
-	s.emit(Start{Job: w.job, Identity: w.identity, Key: w.key, Attempt: w.attempt, Serial: w.serial})
+	s.launch(w)
 }
 
 // queue makes a datum wait for a slot again, with one of its owners.
@@ -256,6 +250,9 @@ func (s *State) accept(w *work, output tree.Root) {
 		return
 	}
 	w.output, w.success, w.reason = output, true, ""
+	if !known {
+		s.foresees(w)
+	}
 	for _, o := range slices.Clone(w.owners) {
 		j := s.jobs[o.job]
 		it := &j.items[o.item]
@@ -423,6 +420,10 @@ func (s *State) noteAttempt(w *work, of Finished) {
 // attemptRecord returns what history keeps of an attempt.
 func (s *State) attemptRecord(w *work, of Finished) history.Attempt {
 	r := of.Result
+	if len(w.owners) > 0 && w.job.IsZero() { // it was started ahead
+		o := w.owners[0]
+		w.job, w.identity = o.job, s.jobs[o.job].items[o.item].identity
+	}
 	a := history.Attempt{
 		Job: w.job, Identity: w.identity, Key: w.key, Attempt: of.Attempt, Outcome: string(r.Outcome), Exit: r.Exit,
 		Reason: firstLine(r.Reason), Log: r.Log, Started: commit.Stamp(r.Started), Ended: commit.Stamp(r.Ended), Stats: history.Stats(r.Stats),

@@ -1,0 +1,147 @@
+package engine
+
+import (
+	"slices"
+
+	"github.com/dvx-io/dvx/pkg/memo"
+	"github.com/dvx-io/dvx/pkg/pipeline/output"
+)
+
+// While a job is not complete, what follows from the outputs that it has may
+// run already: a slow datum does not hold up the stages after it. Such a run
+// needs nobody that waits for it: its result is a memo record like any other,
+// and the job that is planned in the end finds it.
+
+const (
+	freshMax    = 100_000 // outputs that are remembered; what is beyond is not looked at ahead
+	foreseeMax  = 64      // outputs in one Foresee
+	foreseesMax = 2       // under way at a time
+)
+
+// ahead is what is known of work that nobody waits for yet.
+type ahead struct {
+	fresh  []fresh    // outputs that were not looked at
+	ready  []memo.Key // planned datums
+	asked  int        // Foresees under way
+	limits map[ref]int
+}
+
+// fresh is the output of a datum whose job is not complete.
+type fresh struct {
+	pipeline ref
+	datum    output.Datum
+}
+
+// foresees notes an output if another pipeline reads nothing but such outputs.
+func (s *State) foresees(w *work) {
+	if len(s.ahead.fresh) >= freshMax || len(s.followers(w.pipeline)) == 0 {
+		return
+	}
+	s.ahead.fresh = append(s.ahead.fresh, fresh{w.pipeline, output.Datum{Identity: w.identity, Key: w.key, Tree: w.output}})
+}
+
+// followers returns the pipelines whose only input is a branch: what they make
+// of a file depends on nothing else.
+func (s *State) followers(of ref) []PipelineHead {
+	var all []PipelineHead
+	for _, p := range s.snap.Pipelines {
+		if len(p.Inputs) == 1 && p.Version.Spec.Input.IsLeaf() && p.Problem == "" && (ref{p.Inputs[0].Repo, p.Inputs[0].Branch}) == of {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// lookAhead uses slots that no job needs.
+func (s *State) lookAhead() {
+	a := &s.ahead
+	for s.live < s.opts.Slots && len(a.ready) > 0 {
+		w := s.work[a.ready[0]]
+		a.ready = a.ready[1:]
+		if w == nil || w.state != DatumPlanned || w.live || len(w.owners) > 0 {
+			continue
+		}
+		if limit := a.limits[w.pipeline]; limit > 0 && s.busy[w.pipeline] >= limit {
+			s.dropWork(w)
+			continue
+		}
+		s.launch(w)
+	}
+	if s.live >= s.opts.Slots || len(a.ready) > 0 || a.asked >= foreseesMax || len(a.fresh) == 0 {
+		return
+	}
+	of := a.fresh[0].pipeline
+	e := Foresee{Pipeline: of.repo, Branch: of.branch}
+	a.fresh = slices.DeleteFunc(a.fresh, func(f fresh) bool {
+		if f.pipeline != of || len(e.Outputs) >= foreseeMax {
+			return false
+		}
+		e.Outputs = append(e.Outputs, f.datum)
+		return true
+	})
+	a.asked++
+	s.emit(e)
+}
+
+// forgetAhead drops what was not looked at of a pipeline whose job is over: what
+// follows is planned by now.
+func (s *State) forgetAhead(of ref) {
+	s.ahead.fresh = slices.DeleteFunc(s.ahead.fresh, func(f fresh) bool { return f.pipeline == of })
+}
+
+// onForeseen plans the datums that follow from outputs, as far as nobody wants
+// them yet.
+func (s *State) onForeseen(of Foreseen) {
+	if s.ahead.asked > 0 {
+		s.ahead.asked--
+	}
+	for _, x := range of.Datums {
+		at := ref{x.Pipeline, x.Branch}
+		i := slices.IndexFunc(s.snap.Pipelines, func(p PipelineHead) bool { return p.Name == x.Pipeline && p.Branch == x.Branch })
+		if i < 0 || s.work[x.Key] != nil {
+			continue
+		}
+		spec := s.snap.Pipelines[i].Version.Spec
+		w := &work{key: x.Key, state: DatumNew, tries: max(1, spec.Datum.Tries), pipeline: at, identity: x.Identity}
+		s.work[x.Key] = w
+		s.moveWork(w, DatumPlanned)
+		s.ahead.limits[at] = spec.Parallelism.Max
+		s.ahead.ready = append(s.ahead.ready, x.Key)
+	}
+}
+
+// launch starts an attempt.
+func (s *State) launch(w *work) {
+	if !s.moveWork(w, DatumRunning) {
+		return
+	}
+	w.attempt++
+	s.starts++
+	w.serial = s.starts
+	w.live, w.killed, w.by = true, false, ""
+	s.live++
+	s.busy[w.pipeline]++
+	s.emit(Start{Job: w.job, Identity: w.identity, Key: w.key, Attempt: w.attempt, Serial: w.serial})
+}
+
+// Foresee asks which datums follow from outputs of a pipeline whose job is not
+// complete: files that a pipeline reads which has no other input. Answer:
+// [Foreseen].
+type Foresee struct {
+	Pipeline, Branch string
+	Outputs          []output.Datum
+}
+
+func (Foresee) effect() {}
+
+// Foreseen answers [Foresee] with datums that have no result yet.
+type Foreseen struct{ Datums []Ahead }
+
+// Ahead is a datum that a pipeline will want.
+type Ahead struct {
+	Pipeline, Branch string
+	Identity         string
+	Key              memo.Key
+}
+
+func (Foreseen) happening() {}

@@ -47,6 +47,10 @@ type Options struct {
 	DisableV2 bool
 	// Owner is whom answers name as owner; the zero value is one called "owner".
 	Owner Owner
+	// Audit is told of each request that changes something, or was refused to a
+	// caller who passed the gate, once it has ended; nil tells nobody. It may be
+	// called concurrently.
+	Audit func(Audited)
 	// Log receives failures that clients are not told about; nil discards them.
 	Log *slog.Logger
 	// Stall is how long a client may take for the next piece of a body before
@@ -133,7 +137,8 @@ type exchange struct {
 	req    *sigv4.Request
 	route  route
 	caller caller
-	form   *form // of a browser's upload
+	access Access // what was asked to be authorized
+	form   *form  // of a browser's upload
 	id     string
 }
 
@@ -156,7 +161,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		x.fail(fmt.Errorf("panic: %v", p), hostID)
 	}()
-	if err := x.serve(); err != nil {
+	err := x.serve()
+	x.audit(err)
+	if err != nil {
 		x.fail(err, hostID)
 	}
 }
@@ -235,13 +242,14 @@ func (x *exchange) authorize() error {
 	if key == "" {
 		key = x.req.Query.Get("prefix")
 	}
-	return x.opts.Authorize(x.r.Context(), Access{
+	x.access = Access{
 		Principal: x.caller.principal,
 		Operation: x.route.operation,
 		Right:     x.route.right,
 		Bucket:    x.bucket,
 		Key:       key,
-	})
+	}
+	return x.opts.Authorize(x.r.Context(), x.access)
 }
 
 // newID returns a request's two IDs. They are unique within a process and say

@@ -92,6 +92,19 @@ func (d *door) write(e auth.Event) {
 	}
 }
 
+// writeS3 appends an S3 request to the audit log.
+func (d *door) writeS3(a s3proxy.Audited) {
+	who, _ := a.Principal.(auth.Principal)
+	on := a.Bucket
+	if a.Key != "" {
+		on += "/" + a.Key
+	}
+	d.write(auth.Event{
+		Time: time.Now(), Principal: who.Name, Key: who.Key, Edge: "s3", Operation: string(a.Operation), Resource: on,
+		Request: a.Request, Outcome: a.Outcome,
+	})
+}
+
 func (d *door) close() error { return d.file.Close() }
 
 // grpcTLS returns how gRPC is encrypted: by the certificate of the options, or
@@ -146,7 +159,7 @@ func s3Edge(s repo.Store, d *door, o Options) (*http.Server, net.Listener, error
 	backend := s3repo.New(s, d.ring)
 	handler, err := s3proxy.New(backend, s3repo.KeyLookup(d.ring), s3proxy.Options{
 		Now: time.Now, Domain: o.S3Domain, Authorize: backend.Authorize, Log: o.Log,
-		Anonymous: &s3proxy.Credential{Principal: auth.Anonymous},
+		Anonymous: &s3proxy.Credential{Principal: auth.Anonymous}, Audit: d.writeS3,
 	})
 	if err != nil {
 		return nil, nil, err

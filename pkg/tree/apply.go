@@ -242,45 +242,39 @@ func (a *applier) mergeItems(ctx context.Context, items []item, edits *itemEdits
 // out.
 func (a *applier) edit(ctx context.Context, old *item, edits *itemEdits, out func(item) error) error {
 	e := edits.head
-	it := e.put
-	if e.user != nil {
-		var err error
-		if it, err = a.resolve(ctx, old, e.user); err != nil {
-			return fmt.Errorf("%.200q: %w", e.key, err)
+	if e.put != nil {
+		if err := out(*e.put); err != nil {
+			return err
 		}
 	}
-	if it != nil {
-		if err := out(*it); err != nil {
-			return err
+	if e.user != nil {
+		var was *Entry
+		if old != nil {
+			was = &old.Entry
+		}
+		now, err := a.entry(ctx, was, e.user)
+		if err != nil {
+			return fmt.Errorf("%.200q: %w", e.key, err)
+		}
+		if now != nil {
+			if err := out(entryItem(*now)); err != nil {
+				return err
+			}
 		}
 	}
 	return edits.advance()
 }
 
-// resolve returns the entry that an edit makes of old, nil for none.
-func (a *applier) resolve(ctx context.Context, old *item, k *keyEdit) (*item, error) {
-	var was *Entry
-	if old != nil {
-		was = &old.Entry
-	}
-	now, err := a.entry(ctx, was, k)
-	if err != nil || now == nil {
-		return nil, err
-	}
-	it := entryItem(*now)
-	return &it, nil
-}
-
+// entry returns what an edit makes of old, nil for no entry.
 func (a *applier) entry(ctx context.Context, old *Entry, k *keyEdit) (*Entry, error) {
 	switch {
 	case k.op == Delete:
 		return nil, nil
 	case k.op == Put && k.entry.Kind != Dir:
-		now := k.entry
-		if old != nil && !k.setAttrs && sameContent(old, &now) {
-			now.Attrs = old.Attrs
+		if old != nil && !k.setAttrs && sameContent(old, &k.entry) {
+			k.entry.Attrs = old.Attrs
 		}
-		return &now, nil
+		return &k.entry, nil
 	}
 	now, err := a.putDir(ctx, old, k)
 	if err != nil {

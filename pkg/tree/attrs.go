@@ -28,8 +28,12 @@ const timeMax = 253402300799999
 
 // IsZero reports whether a says nothing.
 func (a *Attrs) IsZero() bool {
-	return a.Time.IsZero() && a.Op == OpID{} && a.ContentType == "" && len(a.Headers) == 0 &&
-		len(a.Meta) == 0 && len(a.MD5) == 0 && a.ETag == ""
+	return a.Time.IsZero() && a.Op == OpID{} && a.isPlain()
+}
+
+// isPlain reports whether a says only when and by which operation.
+func (a *Attrs) isPlain() bool {
+	return a.ContentType == "" && len(a.Headers) == 0 && len(a.Meta) == 0 && len(a.MD5) == 0 && a.ETag == ""
 }
 
 // appendAttrs appends the encoding of a, which must have passed checkAttrs.

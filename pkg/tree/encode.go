@@ -158,9 +158,13 @@ func appendPointer(b []byte, it *item, f form) []byte {
 	return b
 }
 
-// attrsSize returns how many bytes an entry's Attrs and its marker's take.
+// attrsSize returns how many bytes an entry's Attrs and its marker's take, or 0
+// if they are what every write has, which always fits.
 func attrsSize(e *Entry) int {
 	n := 0
+	if e.Marker == nil && e.Attrs.isPlain() {
+		return 0
+	}
 	if !e.Attrs.IsZero() {
 		n += len(appendAttrs(nil, &e.Attrs))
 	}

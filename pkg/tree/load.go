@@ -42,15 +42,15 @@ func loadChild(ctx context.Context, r chunk.Reader, parent *node, i int) (*node,
 	if err := n.matches(ptr.Dir); err != nil {
 		return nil, err
 	}
-	switch _, count, _ := n.sum(); {
+	switch {
 	case n.level != parent.level-1:
 		err = fmt.Errorf("level %d below level %d", n.level, parent.level)
 	case n.last() != ptr.key:
 		err = fmt.Errorf("last key %.200q, its parent says %.200q", n.last(), ptr.key)
 	case i > 0 && n.items[0].key <= parent.items[i-1].key:
 		err = fmt.Errorf("first key %.200q is not after %.200q", n.items[0].key, parent.items[i-1].key)
-	case count != ptr.count:
-		err = fmt.Errorf("%d entries, its parent says %d", count, ptr.count)
+	case n.count != ptr.count:
+		err = fmt.Errorf("%d entries, its parent says %d", n.count, ptr.count)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %v: %v", errFormat, chunk.ID(ptr.Dir.ID).Short(), err)
@@ -60,14 +60,11 @@ func loadChild(ctx context.Context, r chunk.Reader, parent *node, i int) (*node,
 
 // matches fails unless the node's totals are those of r.
 func (n *node) matches(r Root) error {
-	total, _, err := n.sum()
-	if err == nil && (total.Files != r.Files || total.Bytes != r.Bytes) {
-		err = fmt.Errorf("%d files of %d bytes, its parent says %d of %d", total.Files, total.Bytes, r.Files, r.Bytes)
+	if n.total.Files == r.Files && n.total.Bytes == r.Bytes {
+		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("%w: %v: %v", errFormat, chunk.ID(r.ID).Short(), err)
-	}
-	return nil
+	return fmt.Errorf("%w: %v: %d files of %d bytes, its parent says %d of %d",
+		errFormat, chunk.ID(r.ID).Short(), n.total.Files, n.total.Bytes, r.Files, r.Bytes)
 }
 
 // search returns the index of the node's first item whose key, or for a

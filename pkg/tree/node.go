@@ -11,6 +11,11 @@ import (
 type node struct {
 	level int
 	items []item
+
+	// What check has added up: the totals of the items, without IDs, and the
+	// number of entries. Nodes that were read have it.
+	total Root
+	count int64
 }
 
 // item is one item of a node. At level 0 it is an entry. Above, it points to
@@ -48,22 +53,19 @@ func (n *node) last() string {
 func (n *node) sum() (total Root, count int64, err error) {
 	for i := range n.items {
 		files, bytes := n.items[i].totals()
-		var errs [3]error
-		total.Files, errs[0] = add(total.Files, files)
-		total.Bytes, errs[1] = add(total.Bytes, bytes)
-		count, errs[2] = add(count, n.items[i].count)
-		for _, err := range errs {
-			if err != nil {
-				return Root{}, 0, fmt.Errorf("%q: %w", n.items[i].key, err)
-			}
+		total.Files += files
+		total.Bytes += bytes
+		count += n.items[i].count
+		if total.Files < 0 || total.Bytes < 0 || count < 0 { // none of what was added is
+			return Root{}, 0, fmt.Errorf("%q: %w", n.items[i].key, errTooMany)
 		}
 	}
 	return total, count, nil
 }
 
-// check fails unless the node obeys every rule that can be seen in it alone.
-// It is asked of what is written and of what is read.
-func (n *node) check() error {
+// check fails unless the node obeys every rule that can be seen in it alone,
+// and adds up its totals. It is asked of what is read.
+func (n *node) check() (err error) {
 	if n.level < 0 || n.level > LevelMax {
 		return fmt.Errorf("level %d is not from 0 to %d", n.level, LevelMax)
 	}
@@ -81,7 +83,7 @@ func (n *node) check() error {
 			return fmt.Errorf("%q: %w", it.key, err)
 		}
 	}
-	_, _, err := n.sum()
+	n.total, n.count, err = n.sum()
 	return err
 }
 

@@ -73,11 +73,13 @@ func (p *pathEdits) advance() (err error) {
 // which has depth components. They must be read to their end before those of
 // the directory above go on.
 func (p *pathEdits) in(path string, depth int) (*itemEdits, error) {
+	var it itemEdit // one at a time
+	var k keyEdit
 	return openEdits(func() (*itemEdit, error) {
 		if !p.more || !strings.HasPrefix(p.path, path) {
 			return nil, nil
 		}
-		k := &keyEdit{name: p.names[depth]}
+		k = keyEdit{name: p.names[depth]}
 		key := k.name
 		if p.isDir || depth+1 < len(p.names) {
 			key += "/"
@@ -94,6 +96,7 @@ func (p *pathEdits) in(path string, depth int) (*itemEdits, error) {
 		if strings.HasSuffix(key, "/") && p.more && strings.HasPrefix(p.path, full) {
 			k.below = func() (*itemEdits, error) { return p.in(full, depth+1) }
 		}
-		return &itemEdit{key: key, user: k}, nil
+		it = itemEdit{key: key, user: &k}
+		return &it, nil
 	})
 }

@@ -59,7 +59,7 @@ func measure(t *testing.T, cmd *exec.Cmd) measured {
 // whole process.
 func TestReads(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "store")
-	made := makeStore(t, dir)
+	made := makeStore(t, dir, files)
 	t.Logf("committed %d files in %v, %d MiB", files, made.took, made.rss>>20)
 	for _, tt := range []struct {
 		args  []string

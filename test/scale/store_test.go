@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"testing"
 	"time"
 
@@ -19,8 +21,12 @@ import (
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
-// makeVariable names the folder of the store that a child of the tests makes.
-const makeVariable = "DVX_SCALE_MAKE"
+// makeVariable names the folder of the store that a child of the tests makes,
+// filesVariable says how many files it holds.
+const (
+	makeVariable  = "DVX_SCALE_MAKE"
+	filesVariable = "DVX_SCALE_FILES"
+)
 
 // TestMake makes a store for the other tests, which run it as a process of its
 // own: so the memory that it takes does not count for those that they measure.
@@ -29,18 +35,43 @@ func TestMake(t *testing.T) {
 	if dir == "" {
 		t.Skip("it is run by the other tests")
 	}
+	n, err := strconv.Atoi(os.Getenv(filesVariable))
+	if err != nil {
+		t.Fatal(err)
+	}
 	d := newStore(t, dir)
-	commitFiles(t, d, files, 1, 0)
-	commitFiles(t, d, files, files/10, 1)
+	commitFiles(t, d, n, 1, 0)
+	commitFiles(t, d, n, n/10, 1)
 }
 
 // makeStore has TestMake make a store in dir: a repo data, whose last commit
-// changes 10 of a million files.
-func makeStore(t *testing.T, dir string) measured {
+// changes 10 of n files. It collects garbage as the command line does.
+func makeStore(t *testing.T, dir string, n int) measured {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestMake$")
-	cmd.Env = append(os.Environ(), makeVariable+"="+dir)
+	cmd.Env = append(os.Environ(), makeVariable+"="+dir, filesVariable+"="+strconv.Itoa(n), "GOGC=50")
 	return measure(t, cmd)
+}
+
+// TestCommitMemory commits ever more files, all of them new.
+func TestCommitMemory(t *testing.T) {
+	for _, tt := range []struct {
+		files int
+		most  int64
+	}{
+		{files, 512 << 20},
+		{10 * files, 1 << 30},
+	} {
+		dir := filepath.Join(t.TempDir(), "store")
+		m := makeStore(t, dir, tt.files)
+		t.Logf("%d files were committed in %v, %d MiB", tt.files, m.took, m.rss>>20)
+		if m.rss > tt.most {
+			t.Errorf("%d files took %d MiB", tt.files, m.rss>>20)
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // newStore makes a store in dir with an empty repo named data.

@@ -9,7 +9,7 @@ func commands() []func(*app) *cobra.Command {
 		cmdLs, cmdCat, cmdPut, cmdSeal, cmdGet, cmdRm, cmdMirror,
 		cmdRepo, cmdBranch, cmdTag, cmdReflog, cmdUndo,
 		cmdPipeline, cmdJob, cmdDatum, cmdLogs, cmdWait, cmdRun,
-		cmdGC, cmdFsck,
+		cmdGC, cmdFsck, cmdPurge,
 		cmdServe, cmdAuth, cmdVersion,
 	}
 }

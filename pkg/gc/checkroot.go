@@ -75,6 +75,9 @@ type place struct {
 	commit    commit.ID
 }
 
+// specsPrefix is before the branch of a pipeline's spec; no ref has a colon.
+const specsPrefix = "spec:"
+
 // places lists the names of a root.
 func places(root *repo.Root) []place {
 	var all []place
@@ -91,7 +94,7 @@ func places(root *repo.Root) []place {
 			add(name, ref, t.Commit)
 		}
 		for ref, s := range r.Specs {
-			add(name, "specs/"+ref, s.Commit)
+			add(name, specsPrefix+ref, s.Commit)
 		}
 	}
 	for _, p := range root.Pins {

@@ -72,7 +72,7 @@ func putSegment(ctx context.Context, store *repo.Direct, kind string, b []byte) 
 	if err != nil {
 		return "", err
 	}
-	key := fmt.Sprintf("%s/%012d-%v", kind, root.Gen, op)
+	key := repo.AttachedKey(kind, root.Gen, op)
 	_, err = store.Objects().Put(ctx, key, objstore.Bytes(b), objstore.Condition{IfAbsent: true})
 	if err != nil {
 		return "", fmt.Errorf("store %s segment: %w", kind, err)

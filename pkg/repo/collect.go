@@ -117,6 +117,12 @@ func checkAttached(keys []string, floor uint64) error {
 	return nil
 }
 
+// AttachedKey returns a key for a memo or history segment that is written at
+// generation gen of the root; op was never used for another.
+func AttachedKey(kind string, gen uint64, op OpID) string {
+	return fmt.Sprintf("%s/%012d-%v", kind, gen, op)
+}
+
 // AttachedGen returns the generation in the key of a memo or history segment,
 // KIND/<12 decimal digits>-…: of the root when it was written.
 func AttachedGen(key string) (gen uint64, ok bool) {

@@ -1,0 +1,149 @@
+package gc
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"testing"
+
+	"github.com/dvx-io/dvx/pkg/commit"
+	"github.com/dvx-io/dvx/pkg/repo"
+)
+
+// secretWorld has a secret in many versions, under branches, a tag, a protected
+// branch, a branch that is gone, and in the memo.
+func secretWorld(t *testing.T, copies bool) (w *world, secrets []string) {
+	w = newWorld(t)
+	d := w.open(nil)
+	w.move(d, repo.CreateRepo{Repo: "a"}, repo.CreateRepo{Repo: "b"})
+	w.write(d, "a", "main", map[string]string{"public": text(1, 9000)})
+	for i := range uint64(3) {
+		secrets = append(secrets, text(100+i, 12_000))
+		w.write(d, "a", "main", map[string]string{"dir/secret": secrets[i], fmt.Sprint("other", i): text(50+i, 3000)})
+	}
+	v := w.write(d, "a", "main", map[string]string{"last": "x"})
+	w.move(d, repo.CreateTag{Repo: "a", Tag: "v1", Commit: v}, repo.CreateBranch{Repo: "a", Branch: "held", From: v},
+		repo.Protect{Repo: "a", Branch: "held", Principals: []string{"jo"}})
+	gone := w.write(d, "a", "gone", map[string]string{"dir/secret": secrets[0]})
+	c, err := repo.Resolve(w.ctx(), d, "a@main~1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.addMemo(d, c.Commit.Tree, 1)
+	clean := w.write(d, "b", "main", map[string]string{"y": text(77, 3000)})
+	r, err := d.ReadAny(w.ctx())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cleanCommit, err := commit.Load(w.ctx(), r, clean)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.addMemo(d, cleanCommit.Tree, 2)
+	w.move(d, repo.DeleteBranch{Repo: "a", Branch: "gone", Expect: gone})
+	if copies {
+		w.write(d, "b", "main", map[string]string{"copy/of": secrets[1]})
+	}
+	return w, secrets
+}
+
+func TestPurge(t *testing.T) {
+	for _, c := range []struct {
+		name              string
+		path              string
+		copies, everwhere bool
+	}{
+		{"file", "dir/secret", false, false},
+		{"directory", "dir/", false, false},
+		{"copies elsewhere", "dir/secret", true, false},
+		{"everywhere", "/dir/secret", true, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w, secrets := secretWorld(t, c.copies)
+			d := w.open(nil)
+			o := PurgeOptions{Now: w.clock.Now, Repo: "a", Paths: []string{c.path}, Everywhere: c.everwhere, DryRun: true}
+			before, err := d.Root(w.ctx())
+			if err != nil {
+				t.Fatal(err)
+			}
+			plan, err := Purge(w.ctx(), d, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if after, _ := d.Root(w.ctx()); after.Gen != before.Gen {
+				t.Error("a dry run moved the root")
+			}
+			o.DryRun = false
+			r, err := Purge(w.ctx(), d, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Contents != 3 || r.Versions < 4 || len(r.Refs) < 3 || r.Memo != 1 || r.Versions != plan.Versions || len(r.Refs) != len(plan.Refs) {
+				t.Errorf("report %+v, planned %+v", r, plan)
+			}
+			if held := c.copies && !c.everwhere; held != (len(r.Else) > 0) {
+				t.Errorf("elsewhere: %+v", r.Else)
+			}
+			w.collect(d, Options{Force: true, Immediate: true})
+			if found := w.damage(); len(found) > 0 {
+				t.Errorf("damage %+v", found[0])
+			}
+			for i, s := range secrets {
+				if want := i == 1 && c.copies && !c.everwhere; w.holds(s[:500]) != want || w.holds(s[len(s)-500:]) != want {
+					t.Errorf("secret %d is stored: %v", i, !want)
+				}
+			}
+			fresh := w.open(nil)
+			for _, ref := range []string{"main", "v1", "held"} {
+				if w.read(fresh, "a@"+ref+":/public") != text(1, 9000) || w.read(fresh, "a@"+ref+":/other2") != text(52, 3000) {
+					t.Errorf("%s: another file changed", ref)
+				}
+				if _, _, err := repo.GetFile(w.ctx(), fresh, "a@"+ref+":/dir/secret"); !errors.Is(err, fs.ErrNotExist) {
+					t.Errorf("%s: the secret is there: %v", ref, err)
+				}
+			}
+			root, err := fresh.Root(w.ctx())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(root.Repos["a"].Branches["held"].Protect) != 1 {
+				t.Error("the protection is gone")
+			}
+			if len(root.Memo) != 1 {
+				t.Errorf("memo %v", root.Memo)
+			}
+			n := 0
+			for e, err := range repo.Log(w.ctx(), fresh, "a@main", commit.LogOptions{}) {
+				if err != nil || e.Commit.Author != "t" {
+					t.Fatal(err)
+				}
+				n++
+			}
+			if n != 5 {
+				t.Errorf("%d versions on main", n)
+			}
+			if _, err := Purge(w.ctx(), d, o); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("purged again: %v", err)
+			}
+		})
+	}
+}
+
+func TestPurgeRefuses(t *testing.T) {
+	w, _ := secretWorld(t, false)
+	d := w.open(nil)
+	for name, c := range map[string]struct {
+		o    PurgeOptions
+		kind error
+	}{
+		"no clock": {PurgeOptions{Repo: "a", Paths: []string{"x"}}, fs.ErrInvalid},
+		"no path":  {PurgeOptions{Now: w.clock.Now, Repo: "a"}, fs.ErrInvalid},
+		"no repo":  {PurgeOptions{Now: w.clock.Now, Repo: "z", Paths: []string{"x"}}, repo.ErrRepoNotFound},
+		"all":      {PurgeOptions{Now: w.clock.Now, Repo: "a", Paths: []string{"/"}}, fs.ErrNotExist},
+		"absent":   {PurgeOptions{Now: w.clock.Now, Repo: "a", Paths: []string{"no/such"}}, fs.ErrNotExist},
+	} {
+		if _, err := Purge(w.ctx(), d, c.o); !errors.Is(err, c.kind) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -4,16 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
-	"github.com/dvx-io/dvx/pkg/gc"
 	"github.com/dvx-io/dvx/pkg/objstore"
 	"github.com/dvx-io/dvx/pkg/objstore/fault"
 	"github.com/dvx-io/dvx/pkg/objstore/mem"
 	"github.com/dvx-io/dvx/pkg/repo"
-	"github.com/dvx-io/dvx/pkg/tree"
 )
 
 // littered makes a store with garbage: a deleted branch, packs half dead, and
@@ -38,45 +35,18 @@ func littered(t testing.TB) *mem.Store {
 	return objects // the session dies
 }
 
-// collectNow collects without waiting for anybody.
-func collectNow(ctx context.Context, objects objstore.Store) error {
-	o := options(0)
-	d, err := repo.OpenDirect(ctx, objects, o)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	_, err = gc.Collect(ctx, d, gc.Options{Now: o.Now, KeepRoots: -1, Immediate: true, Force: true})
-	return err
-}
-
-// slowCommit commits files. It calls flushed, at each attempt, when all is
-// stored and nothing published.
+// slowCommit commits files, and calls flushed at each attempt when they are
+// stored and not published.
 func slowCommit(ctx context.Context, objects objstore.Store, files map[string]string, flushed func()) error {
-	d, err := repo.OpenDirect(ctx, objects, options(0))
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	o := repo.CommitOptions{Repo: "r", Branch: "main", Op: opOf(1), Time: testTime(), Policy: repo.Rebase}
-	_, err = repo.Commit(ctx, d, o, func(ctx context.Context, dr *repo.Draft) (tree.Root, error) {
-		var edits []tree.Edit
-		for path, text := range files {
-			c, err := chunk.WriteContent(ctx, dr, d.Config().Chunker, strings.NewReader(text))
-			if err != nil {
-				return tree.Root{}, err
-			}
-			edits = append(edits, tree.Edit{Op: tree.Put, Path: path, Entry: tree.Entry{Kind: tree.File, Content: c}})
-		}
-		if s, ok := dr.Store.(interface{ Flush(context.Context) error }); ok {
-			if err := s.Flush(ctx); err != nil {
-				return tree.Root{}, err
+	return commitTo(ctx, objects, opOf(1), files, 0, func(ctx context.Context, s chunk.Store) error {
+		if f, ok := s.(interface{ Flush(context.Context) error }); ok {
+			if err := f.Flush(ctx); err != nil {
+				return err
 			}
 		}
 		flushed()
-		return dr.Apply(ctx, edits)
+		return nil
 	})
-	return err
 }
 
 // TestCollectBesideCommit lets a commit that was stored before a collection

@@ -96,7 +96,7 @@ func TestCorruption(t *testing.T) {
 	}
 	ms := mutations(all, others, rand.New(rand.NewPCG(1, 1)))
 	total := len(ms)
-	if n := seeds(2000, 220); n < len(ms) {
+	if n := seeds(1000, 220); n < len(ms) {
 		rand.New(rand.NewPCG(2, 2)).Shuffle(len(ms), func(i, j int) { ms[i], ms[j] = ms[j], ms[i] })
 		ms = ms[:n]
 	}

@@ -63,6 +63,7 @@ func atOnce(time.Duration) <-chan time.Time {
 // params cut small chunks, so that small files have several.
 func params() chunk.Params {
 	p := chunk.DefaultParams()
+	p.MinSize, p.Bits, p.MaxSize = 1<<10, 10, 8<<10
 	return p
 }
 

@@ -21,7 +21,7 @@ const (
 	exitOK          = 0
 	exitFailure     = 1   // anything without a code of its own; for wait: a pipeline failed
 	exitUsage       = 2   // the command line, a spec or a name is wrong
-	exitDamage      = 3   // stored data is damaged
+	exitDamage      = 3   // stored data is damaged, or was set back
 	exitNotFound    = 4   // no such repo, ref, path, pipeline or job; for fsck: some of it could not be read
 	exitConflict    = 5   // a branch moved meanwhile, or the thing exists already; nothing was changed
 	exitUnknown     = 6   // the outcome is unknown; repeat with the same --op-id, or ask with dvx commit --resume
@@ -77,7 +77,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitUnreachable
 	case errors.Is(err, repo.ErrNoStore):
 		return exitNoStore
-	case errors.Is(err, chunk.ErrCorrupt):
+	case errors.Is(err, chunk.ErrCorrupt), errors.Is(err, repo.ErrRollback):
 		return exitDamage
 	case errors.Is(err, errIncomplete):
 		return exitNotFound

@@ -33,6 +33,10 @@ type Options struct {
 	// local store's folder can be watched.
 	Hint <-chan struct{}
 
+	// Memory is what this client remembers of the store, nil for nothing: a store
+	// that was set back is refused then.
+	Memory Memory
+
 	// Yield makes a Writer pause after each swap, for twice as long as the swap
 	// took: for stores that are far away, where who swaps all the time would
 	// leave others no turn.
@@ -75,6 +79,7 @@ type Direct struct {
 
 	swapping chan struct{} // holds a token while no swap of this process is under way
 
+	memory   Memory // once what is there was found to follow it
 	looks    revalidation
 	swapTook atomic.Int64 // how long the last swap of the root took, in nanoseconds
 	open     openTrees
@@ -92,6 +97,7 @@ var _ Store = (*Direct)(nil)
 type loaded struct {
 	root    *Root
 	version objstore.Version
+	sum     Hash // of its bytes
 	view    *View
 
 	once  sync.Once
@@ -206,7 +212,14 @@ func OpenDirect(ctx context.Context, objects objstore.Store, o Options) (*Direct
 	}
 	d := &Direct{objects: objects, packs: packs, config: c, o: o, swapping: make(chan struct{}, 1), newer: make(chan struct{})}
 	d.swapping <- struct{}{}
-	if _, err := d.load(ctx); err != nil {
+	l, err := d.load(ctx)
+	if err == nil && o.Memory != nil {
+		if err = checkMark(o.Memory, l); err == nil {
+			o.Memory.Remember(l.mark())
+			d.memory = o.Memory
+		}
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open store: %w", err), packs.Close())
 	}
 	return d, nil
@@ -268,12 +281,15 @@ func (d *Direct) load(ctx context.Context) (*loaded, error) {
 	if r.Store != d.config.Store {
 		return nil, fmt.Errorf("root is of store %s, %s of store %s: %w", r.Store, configObject, d.config.Store, chunk.ErrCorrupt)
 	}
-	return d.remember(r, info.Version), nil
+	return d.remember(r, b, info.Version), nil
 }
 
 // remember keeps a root that was read or written.
-func (d *Direct) remember(r *Root, v objstore.Version) *loaded {
-	l := &loaded{root: r, version: v, view: r.View()}
+func (d *Direct) remember(r *Root, b []byte, v objstore.Version) *loaded {
+	l := &loaded{root: r, version: v, sum: HashRoot(b), view: r.View()}
+	if d.memory != nil {
+		d.memory.Remember(l.mark())
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if last := d.last; last != nil && last.root.Gen == r.Gen && last.version == v {
@@ -285,6 +301,10 @@ func (d *Direct) remember(r *Root, v objstore.Version) *loaded {
 		d.newer = make(chan struct{})
 	}
 	return l
+}
+
+func (l *loaded) mark() Mark {
+	return Mark{Store: l.root.Store, Gen: l.root.Gen, Op: l.root.Op, Sum: l.sum}
 }
 
 // snapshot opens the index of l, once.

@@ -83,7 +83,7 @@ func (d *Direct) tryRoot(ctx context.Context, base *loaded, next *Root, p *pause
 		case objstore.OutcomeOK:
 			res := resultOf(next)
 			res.Replay = next != made
-			return res, d.remember(next, info.Version), nil
+			return res, d.remember(next, b, info.Version), nil
 		case objstore.OutcomeThrottled:
 		case objstore.OutcomeFailed, objstore.OutcomeNotFound:
 			if unknown == nil {

@@ -1,0 +1,60 @@
+package repo
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/dvx-io/dvx/pkg/objstore/mem"
+)
+
+type marks struct{ m Mark }
+
+func (m *marks) Seen(string) (Mark, bool) { return m.m, m.m.Gen > 0 }
+
+func (m *marks) Remember(x Mark) {
+	if x.Gen > m.m.Gen {
+		m.m = x
+	}
+}
+
+func (m *marks) String() string { return "FILE" }
+
+// TestRollback opens stores that were set back, replaced, or have gone on.
+func TestRollback(t *testing.T) {
+	objects := mem.New(mem.Options{})
+	d := newDirect(t, objects, 1)
+	move(t, d, CreateRepo{Repo: "a"})
+	early := clone(t, objects)
+	m := &marks{}
+	open := func(objects *mem.Store) (*Direct, error) {
+		o := testOptions(2)
+		o.Memory = m
+		d, err := OpenDirect(ownerCtx(t), objects, o)
+		if err == nil {
+			t.Cleanup(func() { d.Close() })
+		}
+		return d, err
+	}
+	seen, err := open(objects)
+	if err != nil {
+		t.Fatal(err)
+	}
+	move(t, seen, CreateBranch{Repo: "a", Branch: "seen"})
+	if m.m.Gen != 3 {
+		t.Fatalf("%+v is remembered", m.m)
+	}
+	if _, err := open(early); !errors.Is(err, ErrRollback) {
+		t.Errorf("an old copy: %v", err)
+	}
+	fork := openDirect(t, early, 3)
+	for _, name := range []string{"of-the-same-generation", "that-has-gone-on"} {
+		move(t, fork, CreateBranch{Repo: "a", Branch: name})
+		if _, err := open(early); !errors.Is(err, ErrRollback) {
+			t.Errorf("a fork, %s: %v", name, err)
+		}
+	}
+	move(t, openDirect(t, objects, 4), DeleteBranch{Repo: "a", Branch: "seen"})
+	if _, err := open(objects); err != nil || m.m.Gen != 4 {
+		t.Errorf("the same store later: %+v, %v", m.m, err)
+	}
+}

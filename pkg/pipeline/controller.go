@@ -28,6 +28,9 @@ type ControllerOptions struct {
 	Scope    string // the trust scope of results: which host and user the runner's processes are of
 	By       string // the principal as whom they run; the owner by default
 
+	// Rights are asked whether a pipeline's owner may read its inputs; nil: he may.
+	Rights auth.Authorizer
+
 	// Engine holds the figures of Step. Slots are the runner's if not set.
 	Engine engine.Options
 
@@ -96,8 +99,10 @@ func NewController(o ControllerOptions) (*Controller, error) {
 	if err := o.applyDefaults(); err != nil {
 		return nil, err
 	}
+	observer := NewObserver(o.Store)
+	observer.Judge(o.Rights)
 	return &Controller{
-		o: o, observer: NewObserver(o.Store), memo: OpenMemo(o.Store), log: OpenHistory(o.Store), events: make(chan delivery),
+		o: o, observer: observer, memo: OpenMemo(o.Store), log: OpenHistory(o.Store), events: make(chan delivery),
 	}, nil
 }
 

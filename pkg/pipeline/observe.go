@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/dvx-io/dvx/pkg/auth"
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/pipeline/engine"
@@ -24,7 +25,8 @@ func Observe(ctx context.Context, s repo.Store) (engine.Snapshot, error) {
 // Observer observes a store again and again, and reads each commit once. It
 // may be used concurrently.
 type Observer struct {
-	store repo.Store
+	store  repo.Store
+	rights auth.Authorizer // nil: everybody may do everything
 
 	mu       sync.Mutex
 	commits  map[commit.ID]commit.Commit
@@ -41,6 +43,10 @@ type specVersion struct {
 func NewObserver(s repo.Store) *Observer {
 	return &Observer{store: s, commits: map[commit.ID]commit.Commit{}, versions: map[commit.ID]specVersion{}}
 }
+
+// Judge makes the Observer ask a whether a pipeline's owner may read its inputs
+// and write its output. Call it before the first use.
+func (o *Observer) Judge(a auth.Authorizer) { o.rights = a }
 
 // Observe returns the pipelines as of the newest root. A spec that can't be
 // read is a Problem of its pipeline, not an error.
@@ -102,11 +108,33 @@ func (o *Observer) pipeline(ctx context.Context, view *repo.View, name, branch s
 		}
 		p.Inputs = append(p.Inputs, h)
 	}
+	if p.Problem == "" {
+		p.Problem = o.denied(ctx, view.Repos[name].Specs[branch].Owner, p)
+	}
 	if p.Problem != "" || len(p.Inputs) < 2 {
 		return p, nil
 	}
 	p.Inputs, p.Waits, err = engine.Align(p.Inputs, o.past(ctx, p.Inputs, used))
 	return p, err
+}
+
+// denied says what the owner of a pipeline lacks the right to, "" if he lacks
+// nothing. The engine's own rights are never the answer: whoever may register a
+// pipeline could read through it what he may not read.
+func (o *Observer) denied(ctx context.Context, owner string, p engine.PipelineHead) string {
+	if o.rights == nil {
+		return ""
+	}
+	who := auth.Principal{Name: owner}
+	if err := o.rights.Authorize(ctx, who, auth.WritePipeline, auth.Resource{Repo: p.Name, Branch: p.Branch}); err != nil {
+		return fmt.Sprintf("%v: who registered it last answers for it: grant the right, or delete the pipeline and create it again", err)
+	}
+	for _, in := range p.Inputs {
+		if err := o.rights.Authorize(ctx, who, auth.Read, auth.Resource{Repo: in.Repo, Branch: in.Branch}); err != nil {
+			return fmt.Sprintf("input %s: %v: who registered it last answers for it: grant the right, or delete the pipeline and create it again", in.Name, err)
+		}
+	}
+	return ""
 }
 
 // pastMax bounds how far back fitting versions of inputs are looked for, in

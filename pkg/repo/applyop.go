@@ -231,9 +231,7 @@ func (c *change) moveSpec(op MoveSpec) error {
 		}
 		delete(r.Specs, op.Branch)
 	} else {
-		if !ok {
-			s.Owner = c.env.Principal.Name
-		}
+		s.Owner = c.env.Principal.Name // who answers for what it does is who said so last
 		s.Commit, s.Gen = op.To, c.root.Gen
 		r.Specs[op.Branch] = s
 	}

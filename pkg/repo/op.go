@@ -130,7 +130,8 @@ type DeleteTag struct{ Repo, Tag string }
 
 // MoveSpec sets the spec of the pipeline whose output is Repo, on the branch
 // (environment) Branch. The repo is made if it is not there. ErrConflict if
-// the spec is not at Expect.
+// the spec is not at Expect. The principal becomes its owner, on whose rights
+// the pipeline runs.
 type MoveSpec struct {
 	Repo, Branch string
 	Expect       commit.ID // zero: there is none yet

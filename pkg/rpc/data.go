@@ -94,7 +94,9 @@ func (d *dataService) open(ctx context.Context, m *dvxv1.Scope, a auth.Action) (
 		return what, auth.Principal{}, err
 	}
 	if a != auth.Read {
-		if err := d.s.allow(ctx, a, auth.Resource{Repo: what.Repo, Branch: what.Branch}); err != nil {
+		on := auth.Resource{Repo: what.Repo, Branch: what.Branch}
+		err := d.s.allow(ctx, a, on)
+		if err != nil && d.s.allow(ctx, auth.WritePipeline, on) != nil { // for a spec; what is moved is asked for when it is published
 			return what, auth.Principal{}, err
 		}
 	}
@@ -108,7 +110,15 @@ func (d *dataService) use(ctx context.Context, handle string) (*scope, func(), e
 	if err != nil {
 		return nil, nil, err
 	}
-	return d.s.scopes.use(handle, p)
+	sc, release, err := d.s.scopes.use(handle, p)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := d.s.allow(ctx, auth.Read, auth.Resource{Repo: sc.what.Repo}); err != nil { // it may have been taken away since
+		release()
+		return nil, nil, err
+	}
+	return sc, release, nil
 }
 
 // ReadChunks implements dvxv1.DataServiceServer.

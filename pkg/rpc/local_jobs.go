@@ -5,6 +5,7 @@ import (
 	"io"
 	"iter"
 
+	"github.com/dvx-io/dvx/pkg/auth"
 	"github.com/dvx-io/dvx/pkg/pipeline"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
@@ -23,6 +24,13 @@ var _ Jobs = (*LocalJobs)(nil)
 // NewLocalJobs returns the jobs of s that j knows.
 func NewLocalJobs(s repo.Store, j *pipeline.Jobs) *LocalJobs {
 	return &LocalJobs{store: s, jobs: j, observer: pipeline.NewObserver(s)}
+}
+
+// Judge makes what is said of pipelines depend on their owners' rights, see
+// pipeline.Observer. Call it before the first use.
+func (l *LocalJobs) Judge(a auth.Authorizer) *LocalJobs {
+	l.observer.Judge(a)
+	return l
 }
 
 // Pipelines implements [Jobs].

@@ -38,6 +38,8 @@ type Options struct {
 	Plaintext       bool          // S3 beyond this machine, unencrypted
 	Place           place.Options
 	Log             *slog.Logger
+
+	rights auth.Authorizer // of the owners of pipelines; nil: all, as who works on the store directly has
 }
 
 // Info says where a daemon listens.
@@ -83,6 +85,7 @@ func Run(ctx context.Context, o Options, ready func(Info) error) error {
 		return err
 	}
 	defer func() { _ = door.close() }()
+	o.rights = door.ring
 	eng, err := newEngine(ctx, direct, o)
 	if err != nil {
 		return err

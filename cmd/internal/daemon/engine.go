@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/dvx-io/dvx/pkg/auth"
 	"github.com/dvx-io/dvx/pkg/journal"
 	"github.com/dvx-io/dvx/pkg/pipeline"
 	"github.com/dvx-io/dvx/pkg/pipeline/engine"
@@ -26,12 +27,13 @@ type runningEngine struct {
 	controller *pipeline.Controller // nil: runs no pipelines
 	runner     *local.Runner
 	journal    *journal.Journal
+	rights     auth.Authorizer
 	log        *slog.Logger
 }
 
 // newEngine makes the engine of a daemon.
 func newEngine(_ context.Context, store *repo.Direct, o Options) (*runningEngine, error) {
-	e := &runningEngine{store: store, log: o.Log}
+	e := &runningEngine{store: store, log: o.Log, rights: o.rights}
 	if o.NoPipelines {
 		return e, nil
 	}
@@ -62,7 +64,7 @@ func NewController(store *repo.Direct, r *local.Runner, j pipeline.Journal, o Op
 	return pipeline.NewController(pipeline.ControllerOptions{
 		Store: store, Runner: r, Journal: j, Now: time.Now,
 		Platform: runtime.GOOS + "/" + runtime.GOARCH, Scope: local.Scope(),
-		Engine: engine.Options{CheckpointEvery: o.CheckpointEvery},
+		Engine: engine.Options{CheckpointEvery: o.CheckpointEvery}, Rights: o.rights,
 		Report: func(err error) { o.Log.Warn("the engine goes on after a failure", "error", err) },
 	})
 }
@@ -98,9 +100,9 @@ func (e *runningEngine) run(ctx context.Context) error {
 // jobs returns what the edges show.
 func (e *runningEngine) jobs() rpc.Jobs {
 	if e.controller == nil {
-		return rpc.NewLocalJobs(e.store, pipeline.OpenJobs(e.store, local.Scope()))
+		return rpc.NewLocalJobs(e.store, pipeline.OpenJobs(e.store, local.Scope())).Judge(e.rights)
 	}
-	return rpc.NewLocalJobs(e.store, e.controller.Jobs())
+	return rpc.NewLocalJobs(e.store, e.controller.Jobs()).Judge(e.rights)
 }
 
 // close frees what the engine holds.

@@ -94,11 +94,30 @@ func TestCostFollowsChange(t *testing.T) {
 			if reads3, _ := s.Counts(); reads3-reads2 > logN {
 				t.Errorf("verifying the change read %d nodes", reads3-reads2)
 			}
+			checkMerge(t, s, a, b, logN)
 			if tt.name == "flat" {
 				checkSkipping(t, s, a)
 			}
 		})
 	}
+}
+
+// checkMerge merges a change with another, far from it.
+func checkMerge(t *testing.T, s *chunk.Mem, base, ours Root, logN int) {
+	theirs, err := Apply(t.Context(), s, base, []Edit{{Op: Put, Path: "a new file", Entry: Entry{Kind: File}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reads0, writes0 := s.Counts()
+	merged, conflicts, err := Merge(t.Context(), s, base, ours, theirs)
+	reads1, writes1 := s.Counts()
+	if err != nil || len(conflicts) > 0 || merged.Files != base.Files+1 {
+		t.Fatalf("%d files, conflicts %v, %v", merged.Files, conflicts, err)
+	}
+	if reads1-reads0 > 2*logN || writes1-writes0 > logN {
+		t.Errorf("merging read %d nodes and wrote %d", reads1-reads0, writes1-writes0)
+	}
+	t.Logf("merge: %d reads, %d writes", reads1-reads0, writes1-writes0)
 }
 
 // checkSkipping looks for paths near the end of a large directory.

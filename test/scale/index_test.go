@@ -97,7 +97,7 @@ func indexDir(t *testing.T) string {
 // nowhere, in ten segments of a million.
 func TestFillIndex(t *testing.T) {
 	d := newStore(t, indexDir(t))
-	commitFiles(t, d, filesBeside, 1, 0)
+	commitFiles(t, d, path, filesBeside, 1, 0)
 	replaceIndex(t, d, func(session string, _ *repo.Root) (drop []string, add []repo.Segment) {
 		for s := range indexed / perSegment {
 			var footers []pack.Footer
@@ -203,7 +203,7 @@ func cold(t *testing.T, dir, what string) {
 	t.Helper()
 	d, c := open(t, dir, true)
 	start := time.Now()
-	commitFiles(t, d, filesBeside, filesBeside, byte(len(what)))
+	commitFiles(t, d, path, filesBeside, filesBeside, byte(len(what)))
 	t.Logf("%s: a cold commit of one file read %d KiB in %d requests, %v", what, c.bytes.Load()>>10, c.requests.Load(), time.Since(start))
 	if c.bytes.Load() > 8<<20 || c.requests.Load() > 200 {
 		t.Errorf("%s: %d bytes in %d requests", what, c.bytes.Load(), c.requests.Load())

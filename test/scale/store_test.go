@@ -22,10 +22,12 @@ import (
 )
 
 // makeVariable names the folder of the store that a child of the tests makes,
-// filesVariable says how many files it holds.
+// filesVariable says how many files it holds, and flatVariable that they are
+// all in one directory.
 const (
 	makeVariable  = "DVX_SCALE_MAKE"
 	filesVariable = "DVX_SCALE_FILES"
+	flatVariable  = "DVX_SCALE_FLAT"
 )
 
 // TestMake makes a store for the other tests, which run it as a process of its
@@ -40,16 +42,21 @@ func TestMake(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := newStore(t, dir)
-	commitFiles(t, d, n, 1, 0)
-	commitFiles(t, d, n, n/10, 1)
+	name := path
+	if os.Getenv(flatVariable) != "" {
+		name = flatPath
+	}
+	commitFiles(t, d, name, n, 1, 0)
+	commitFiles(t, d, name, n, n/10, 1)
 }
 
 // makeStore has TestMake make a store in dir: a repo data, whose last commit
 // changes 10 of n files. It collects garbage as the command line does.
-func makeStore(t *testing.T, dir string, n int) measured {
+func makeStore(t *testing.T, dir string, n int, more ...string) measured {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestMake$")
 	cmd.Env = append(os.Environ(), makeVariable+"="+dir, filesVariable+"="+strconv.Itoa(n), "GOGC=50")
+	cmd.Env = append(cmd.Env, more...)
 	return measure(t, cmd)
 }
 
@@ -71,6 +78,57 @@ func TestCommitMemory(t *testing.T) {
 		if err := os.RemoveAll(dir); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestLargeDirectory commits, lists and changes a directory of five million
+// entries.
+func TestLargeDirectory(t *testing.T) {
+	const n = 5_000_000
+	dir := filepath.Join(t.TempDir(), "store")
+	m := makeStore(t, dir, n, flatVariable+"=1")
+	t.Logf("%d files were committed to one directory in %v, %d MiB", n, m.took, m.rss>>20)
+	if m.rss > 1<<30 {
+		t.Errorf("%d MiB", m.rss>>20)
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("some text"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"put", file, "data@main:/new"},
+		{"diff", "data@main~2", "data@main"},
+		{"cat", "data@main:/" + flatPath(4_321_000)},
+		{"ls", "data@main"},
+	} {
+		m := run(t, dir, args...)
+		t.Logf("dvx %s: %v, %d MiB, %d bytes of output", args[0], m.took, m.rss>>20, len(m.out))
+		if m.rss > 256<<20 {
+			t.Errorf("dvx %s took %d MiB", args[0], m.rss>>20)
+		}
+	}
+}
+
+// TestSparseFile puts a file that is nothing but a hole.
+func TestSparseFile(t *testing.T) {
+	const size = 64 << 30
+	file := filepath.Join(t.TempDir(), "hole")
+	f, err := os.Create(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Truncate(size); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "store")
+	makeStore(t, dir, 10)
+	m := run(t, dir, "put", file, "data@main:/hole")
+	t.Logf("a file of %d GiB was put in %v, %d MiB", size>>30, m.took, m.rss>>20)
+	if m.rss > 256<<20 {
+		t.Errorf("%d MiB", m.rss>>20)
 	}
 }
 
@@ -105,9 +163,11 @@ func asOwner(tb testing.TB) context.Context { return auth.With(tb.Context(), aut
 // path names file i: a thousand in a directory, a thousand directories in one.
 func path(i int) string { return fmt.Sprintf("%03d/%03d/file-%09d", i/1_000_000, i/1000%1000, i) }
 
-// commitFiles commits a file for each number from 0 to n by step, of the
-// number's 8 bytes and a salt.
-func commitFiles(tb testing.TB, d *repo.Direct, n, step int, salt byte) repo.CommitResult {
+func flatPath(i int) string { return fmt.Sprintf("file-%09d", i) }
+
+// commitFiles commits a file for each number from 0 to n by step, named by it,
+// of the number's 8 bytes and a salt.
+func commitFiles(tb testing.TB, d *repo.Direct, name func(int) string, n, step int, salt byte) repo.CommitResult {
 	tb.Helper()
 	op, err := d.NewOp()
 	if err != nil {
@@ -120,7 +180,7 @@ func commitFiles(tb testing.TB, d *repo.Direct, n, step int, salt byte) repo.Com
 				b := append(binary.BigEndian.AppendUint64(nil, uint64(i)), salt)
 				id, err := draft.Put(ctx, chunk.Data, b)
 				e := tree.Entry{Kind: tree.File, Content: chunk.Content{ID: id, Size: int64(len(b))}}
-				if !yield(tree.Edit{Op: tree.Put, Path: path(i), Entry: e}, err) {
+				if !yield(tree.Edit{Op: tree.Put, Path: name(i), Entry: e}, err) {
 					return
 				}
 			}

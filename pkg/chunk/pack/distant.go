@@ -120,7 +120,7 @@ func (d *distant) locations(ctx context.Context, kind chunk.Kind, id *chunk.ID) 
 		return nil, err
 	}
 	var out []Location
-	for i := searchEntries(entries, kind, id); i < len(entries)/indexEntrySize; i++ {
+	for i := searchEntries(entries, d.bits, kind, id); i < len(entries)/indexEntrySize; i++ {
 		e, _ := decodeIndexEntry(entries[i*indexEntrySize:][:indexEntrySize])
 		if e.ID != *id || e.Kind != kind {
 			break

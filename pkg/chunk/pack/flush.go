@@ -119,6 +119,7 @@ func (s *Session) writeSegment(ctx context.Context, key string, footers []Footer
 	if err != nil {
 		return nil, err
 	}
+	seg.filter = newFilter(footers)
 	s.st.keepOpen(seg)
 	return seg, nil
 }

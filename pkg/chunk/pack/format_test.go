@@ -461,3 +461,34 @@ func fixSums(b []byte) {
 	all := sum(segmentContext, b[:end])
 	copy(b[end:], all[:])
 }
+
+// TestSearchEntries holds the search in a bucket against a linear one, also
+// where the IDs are not spread as hashes are.
+func TestSearchEntries(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		byteOf := rapid.Uint8Range(0, 255)
+		if rapid.Bool().Draw(t, "close together") {
+			byteOf = rapid.Uint8Range(100, 103)
+		}
+		key := rapid.Custom(func(t *rapid.T) Entry {
+			e := Entry{Kind: chunk.Kind(rapid.Uint8Range(1, 3).Draw(t, "kind"))}
+			e.ID[0], e.ID[1], e.ID[31] = byteOf.Draw(t, "first"), byteOf.Draw(t, "second"), byteOf.Draw(t, "last")
+			return e
+		})
+		all := rapid.SliceOfN(key, 0, 200).Draw(t, "entries")
+		slices.SortFunc(all, func(a, b Entry) int { return compareKeys(&a, &b) })
+		var b []byte
+		for i := range all {
+			e := indexEntry{all[i], 0}
+			b = e.appendTo(b)
+		}
+		want := key.Draw(t, "wanted")
+		at := slices.IndexFunc(all, func(e Entry) bool { return compareKeys(&e, &want) >= 0 })
+		if at < 0 {
+			at = len(all)
+		}
+		if got := searchEntries(b, rapid.IntRange(0, 8).Draw(t, "bits"), want.Kind, &want.ID); got != at {
+			t.Fatalf("found at %d, want %d of %d", got, at, len(all))
+		}
+	})
+}

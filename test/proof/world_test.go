@@ -16,6 +16,7 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/auth"
 	"github.com/dvx-io/dvx/pkg/chunk"
+	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/objstore"
 	"github.com/dvx-io/dvx/pkg/objstore/mem"
 	"github.com/dvx-io/dvx/pkg/repo"
@@ -217,4 +218,22 @@ func figure(t testing.TB, format string, args ...any) {
 // openQuietly opens a store that may be damaged.
 func openQuietly(ctx context.Context, objects objstore.Store) (*repo.Direct, error) {
 	return repo.OpenDirect(ctx, objects, options(0))
+}
+
+// writeText stores a text as the content of a file.
+func writeText(ctx context.Context, s chunk.Store, text string) (chunk.Content, error) {
+	return chunk.WriteContent(ctx, s, params(), strings.NewReader(text))
+}
+
+// countLog returns how many versions r@main has.
+func countLog(t testing.TB, s repo.Store) int {
+	t.Helper()
+	n := 0
+	for _, err := range repo.Log(owner(t), s, "r", commit.LogOptions{FirstParent: true}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	return n
 }

@@ -31,8 +31,13 @@ type Env struct {
 type Attachments struct {
 	AddMemo, DropMemo       []string // keys of memo segments; those to be dropped must be there
 	AddHistory, DropHistory []string // keys of history segments; likewise
-	Term                    uint64   // if not zero the base must be at this term, see ErrDeposed
-	Lead                    string   // if not empty, raises the term by one with this leader
+	// Adopt names index segments of sessions that have ended without publishing
+	// them: their chunks count from then on, without being copied. They must be
+	// complete (else chunk.ErrNotFound), and their sessions not below the floor
+	// (else ErrDoomed); nothing is changed then.
+	Adopt []string
+	Term  uint64 // if not zero the base must be at this term, see ErrDeposed
+	Lead  string // if not empty, raises the term by one with this leader
 }
 
 var (

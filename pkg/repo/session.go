@@ -226,6 +226,14 @@ func (p *publication) prepare(ctx context.Context, base *loaded) (Env, error) {
 	if env.Add, err = p.s.segments(ctx); err != nil {
 		return Env{}, err
 	}
+	if len(p.attach.Adopt) > 0 {
+		taken, err := p.s.d.adopt(ctx, base, p.attach.Adopt)
+		if err != nil {
+			return Env{}, err
+		}
+		env.Add = append(env.Add, taken.add...)
+		env.Start = min(env.Start, taken.start)
+	}
 	// An earlier transaction of unknown outcome may have named them.
 	env.Add = slices.DeleteFunc(env.Add, func(s Segment) bool { return slices.Contains(base.root.segmentKeys(), s.Key) })
 	return p.merge(ctx, base.root, env)

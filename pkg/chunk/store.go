@@ -31,6 +31,34 @@ type Reader interface {
 	Get(ctx context.Context, kind Kind, id ID) ([]byte, error)
 }
 
+// BatchReader is a Reader that fetches many chunks with fewer requests than one
+// for each.
+type BatchReader interface {
+	Reader
+
+	// GetMany calls fn once for each of the ids, in any order but one call at a
+	// time, with the verified plain bytes, which are fn's until it returns. An
+	// error of fn ends the work and is returned; the others are as of Get.
+	GetMany(ctx context.Context, kind Kind, ids []ID, fn func(i int, plain []byte) error) error
+}
+
+// GetMany is r.GetMany, or one Get after the other where r has none.
+func GetMany(ctx context.Context, r Reader, kind Kind, ids []ID, fn func(i int, plain []byte) error) error {
+	if b, ok := r.(BatchReader); ok {
+		return b.GetMany(ctx, kind, ids, fn)
+	}
+	for i, id := range ids {
+		plain, err := r.Get(ctx, kind, id)
+		if err != nil {
+			return err
+		}
+		if err := fn(i, plain); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Store fetches and keeps chunks. It may be used concurrently. Chunks that
 // were Put can be read back at once, and are durable after Flush.
 type Store interface {

@@ -74,6 +74,34 @@ func (r *reader) Get(ctx context.Context, kind chunk.Kind, id chunk.ID) ([]byte,
 	return newer.Get(ctx, kind, id)
 }
 
+// GetMany implements chunk.BatchReader.
+func (r *reader) GetMany(ctx context.Context, kind chunk.Kind, ids []chunk.ID, fn func(i int, plain []byte) error) error {
+	r.mu.Lock()
+	snap := r.snap
+	r.mu.Unlock()
+	given := make([]bool, len(ids))
+	err := snap.GetMany(ctx, kind, ids, func(i int, plain []byte) error {
+		given[i] = true
+		return fn(i, plain)
+	})
+	if err == nil || !errors.Is(err, chunk.ErrNotFound) && !errors.Is(err, pack.ErrMissing) {
+		return err
+	}
+	for i, id := range ids { // the others may be in a newer root
+		if given[i] {
+			continue
+		}
+		plain, err := r.Get(ctx, kind, id)
+		if err != nil {
+			return err
+		}
+		if err := fn(i, plain); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // refresh returns a snapshot of a newer root than that of old, or nil.
 func (r *reader) refresh(ctx context.Context, old *pack.Snapshot) (*pack.Snapshot, error) {
 	l, err := r.d.load(ctx)

@@ -24,6 +24,8 @@ type folder struct {
 	root  *os.Root
 	users atomic.Int32
 
+	making sync.Mutex // held while a name is made in it
+
 	opened sync.Once
 	dir    *os.File // the directory itself, once it was needed
 	dirErr error

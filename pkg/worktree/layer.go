@@ -11,8 +11,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
@@ -22,7 +20,8 @@ type layer struct {
 	r       chunk.Reader
 	index   *Index
 	workers int
-	jobs    *errgroup.Group // between begin and its Wait
+	jobs    *crew // between begin and its wait
+	batch   *fileBatch
 	meter   meter
 	links   []link // made when all else is there
 	temps   atomic.Int64
@@ -42,20 +41,26 @@ func newLayer(r chunk.Reader, o CheckoutOptions) *layer {
 }
 
 // begin makes ready to write files, and returns their context, which ends when
-// one fails. Wait for jobs must follow.
+// one fails. finish must follow.
 func (w *layer) begin(ctx context.Context) context.Context {
-	w.jobs, ctx = errgroup.WithContext(ctx)
-	w.jobs.SetLimit(w.workers)
+	w.jobs, ctx = newCrew(ctx, w.workers)
 	return ctx
+}
+
+// finish waits for all files. It returns the first error of writing one, or
+// err.
+func (w *layer) finish(ctx context.Context, err error) error {
+	w.flush(ctx)
+	if jerr := w.jobs.wait(); jerr != nil {
+		return jerr
+	}
+	return err
 }
 
 // write fills the empty folder top with root.
 func (w *layer) write(ctx context.Context, top *folder, root tree.Root) error {
-	err := w.dir(w.begin(ctx), top, "", root)
-	if jerr := w.jobs.Wait(); jerr != nil {
-		return jerr
-	}
-	if err != nil {
+	jobsCtx := w.begin(ctx)
+	if err := w.finish(jobsCtx, w.dir(jobsCtx, top, "", root)); err != nil {
 		return err
 	}
 	return w.makeLinks(ctx, top, func(f *folder, l link, target string) error {
@@ -75,7 +80,7 @@ func (w *layer) dir(ctx context.Context, f *folder, path string, root tree.Root)
 		case tree.Symlink:
 			w.links = append(w.links, link{path, e})
 		default:
-			w.later(ctx, f, path, e, w.create)
+			w.createLater(ctx, f, path, e)
 		}
 		if err != nil {
 			return fmt.Errorf("%s: %w", path+e.Key(), err)
@@ -102,16 +107,24 @@ type writeFunc func(ctx context.Context, f *folder, e tree.Entry) (Stat, error)
 // later has a file written by another goroutine.
 func (w *layer) later(ctx context.Context, f *folder, path string, e tree.Entry, how writeFunc) {
 	f.hold()
-	w.jobs.Go(func() error {
+	w.jobs.do(func() error {
 		defer f.release()
-		stat, err := how(ctx, f, e)
-		if err != nil {
-			return fmt.Errorf("%s: %w", path+e.Name, err)
+		if err := ctx.Err(); err != nil {
+			return err
 		}
-		w.note(indexEntry{path + e.Name, stat, e.Content})
-		w.meter.add(1, e.Content.Size)
-		return nil
+		stat, err := how(ctx, f, e)
+		return w.wrote(path, &e, stat, err)
 	})
+}
+
+// wrote takes note of a file that was written.
+func (w *layer) wrote(path string, e *tree.Entry, stat Stat, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", path+e.Name, err)
+	}
+	w.note(indexEntry{path + e.Name, stat, e.Content})
+	w.meter.add(1, e.Content.Size)
+	return nil
 }
 
 func (w *layer) note(e indexEntry) {
@@ -125,16 +138,23 @@ func (w *layer) note(e indexEntry) {
 
 // create writes a file that must not be there yet.
 func (w *layer) create(ctx context.Context, f *folder, e tree.Entry) (Stat, error) {
+	return w.createWith(f, &e, func(to io.Writer) error { return w.fill(ctx, to, e.Content) })
+}
+
+// createWith makes a file and has fill write to it.
+func (w *layer) createWith(f *folder, e *tree.Entry, fill func(io.Writer) error) (Stat, error) {
 	mode := fs.FileMode(0o644)
 	if e.Exec {
 		mode = 0o755
 	}
+	f.making.Lock() // the kernel makes one name at a time, and lets others burn time meanwhile
 	file, err := f.createFile(e.Name, mode)
+	f.making.Unlock()
 	if err != nil {
 		return Stat{}, err
 	}
 	defer func() { _ = file.Close() }()
-	if err := w.fill(ctx, file, e.Content); err != nil {
+	if err := fill(file); err != nil {
 		return Stat{}, err
 	}
 	stat, err := file.stat()

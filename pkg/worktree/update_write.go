@@ -111,11 +111,9 @@ func (u *updater) still(f *folder, st *step) error {
 
 // write writes what to has and from has not, links last.
 func (u *updater) write(ctx context.Context) error {
-	links, err := u.writeFiles(u.layer.begin(ctx))
-	if jerr := u.layer.jobs.Wait(); jerr != nil {
-		return jerr
-	}
-	if err != nil {
+	jobsCtx := u.layer.begin(ctx)
+	links, err := u.writeFiles(jobsCtx)
+	if err := u.layer.finish(jobsCtx, err); err != nil {
 		return err
 	}
 	return u.layer.makeLinks(ctx, u.top, func(f *folder, l link, target string) error {

@@ -1,0 +1,92 @@
+package pack
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/dvx-io/dvx/pkg/chunk"
+)
+
+// Chunks of one batch that lie near each other in a pack are read at once, with
+// what is between them.
+const (
+	gapMax   = 64 << 10 // bytes between two: less than a request costs
+	batchMax = 4 << 20  // bytes of one read
+)
+
+// wanted is a chunk of a batch and one place of it.
+type wanted struct {
+	Location
+	index int // in the batch
+}
+
+// GetMany implements chunk.BatchReader: chunks that are neighbours in a pack
+// cost one read.
+func (s *Snapshot) GetMany(ctx context.Context, kind chunk.Kind, ids []chunk.ID, fn func(i int, plain []byte) error) error {
+	var all []wanted
+	for i := range ids {
+		l, err := s.Location(ctx, kind, ids[i])
+		if err != nil {
+			return err
+		}
+		all = append(all, wanted{l, i})
+	}
+	slices.SortFunc(all, func(a, b wanted) int {
+		return cmp.Or(cmp.Compare(a.Pack, b.Pack), cmp.Compare(a.Offset, b.Offset))
+	})
+	for len(all) > 0 {
+		n := neighbours(all)
+		if err := s.getRun(ctx, kind, all[:n], fn); err != nil {
+			return err
+		}
+		all = all[n:]
+	}
+	return nil
+}
+
+// neighbours returns how many of all, at least one, are worth one read.
+func neighbours(all []wanted) int {
+	first, end := &all[0], int64(all[0].Offset)+int64(all[0].Stored)
+	for i := 1; i < len(all); i++ {
+		w := &all[i]
+		next := int64(w.Offset) + int64(w.Stored)
+		if w.Pack != first.Pack || int64(w.Offset) > end+gapMax || next-int64(first.Offset) > batchMax {
+			return i
+		}
+		end = max(end, next)
+	}
+	return len(all)
+}
+
+// getRun reads chunks that lie together. What can't be read so is asked for by
+// itself: it may have another place, and its error is more exact.
+func (s *Snapshot) getRun(ctx context.Context, kind chunk.Kind, run []wanted, fn func(i int, plain []byte) error) error {
+	from, end := int64(run[0].Offset), int64(0)
+	for i := range run {
+		end = max(end, int64(run[i].Offset)+int64(run[i].Stored))
+	}
+	stored, rerr := s.st.readRange(ctx, run[0].Pack, from, end-from)
+	scratch := s.st.scratch.Get().(*[]byte)
+	defer s.st.scratch.Put(scratch)
+	for i := range run {
+		w := &run[i]
+		var plain []byte
+		err := rerr
+		if err == nil {
+			*scratch = slices.Grow((*scratch)[:0], int(min(w.Plain, chunk.MetaSizeMax)))
+			at := int64(w.Offset) - from
+			plain, err = s.st.codec.decode(&w.Entry, stored[at:at+int64(w.Stored)], *scratch)
+		}
+		if err != nil {
+			plain, err = s.Get(ctx, kind, w.ID)
+		}
+		if err != nil {
+			return err
+		}
+		if err := fn(w.index, plain); err != nil {
+			return err
+		}
+	}
+	return nil
+}

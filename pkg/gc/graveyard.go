@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
+	"github.com/dvx-io/dvx/pkg/chunk/pack"
 	"github.com/dvx-io/dvx/pkg/objstore"
 	"github.com/dvx-io/dvx/pkg/repo"
 )
@@ -107,7 +108,8 @@ func (c *collector) emptyGrave(ctx context.Context, x index, g repo.Grave) (over
 }
 
 // checkDead holds an object once more against the rule that makes deleting it
-// safe: it began below the floor and nothing names it.
+// safe: it began below the floor, or is a merged index segment, which nobody
+// names a second time; and nothing names it now.
 func (c *collector) checkDead(x index, key string) error {
 	gen, ok := genOf(key)
 	switch {
@@ -115,7 +117,7 @@ func (c *collector) checkDead(x index, key string) error {
 		return fmt.Errorf("object %s is not for collection to delete: %w", key, chunk.ErrCorrupt)
 	case c.o.rules != (rules{}):
 		return nil
-	case gen >= x.root.Floor || x.names[key]:
+	case gen >= x.root.Floor && !pack.IsMerged(key) || x.names[key]:
 		return fmt.Errorf("object %s is to be deleted and in use: %w", key, chunk.ErrCorrupt)
 	}
 	return nil

@@ -149,6 +149,13 @@ func (v *Inventory) SegmentsOf(want func(pack int) bool) []string {
 	return keys
 }
 
+// IsMerged reports whether key is of an index segment that MergeSegments,
+// FilterSegments or IndexPacks wrote: it may name packs of any session.
+func IsMerged(key string) bool {
+	_, _, err := ParseKey(key)
+	return err == nil && strings.HasPrefix(key, SegmentPrefix) && strings.Contains(key, "/m")
+}
+
 // FilterSegments is [Store.MergeSegments] without the packs for which drop
 // returns true. key is empty, and nothing is written, if no pack is left.
 func (st *Store) FilterSegments(ctx context.Context, session string, n int, in []string, drop func(pack string) bool) (key string, err error) {

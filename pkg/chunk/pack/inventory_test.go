@@ -79,6 +79,9 @@ func TestInventoryAndFilter(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !IsMerged(key) || IsMerged(segs[0]) || IsMerged("packs/x/m1") {
+		t.Error("merged segments are not told from others")
+	}
 	if _, err := st.VerifySegment(t.Context(), key); err != nil {
 		t.Fatal(err)
 	}

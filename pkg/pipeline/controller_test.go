@@ -233,8 +233,13 @@ func (b *bench) register(name, input, branch string, change func(*spec.Spec)) {
 // wait returns once nothing is to be done for src.
 func (b *bench) wait() engine.Settlement {
 	b.Helper()
+	return b.waitFor(20 * time.Second)
+}
+
+func (b *bench) waitFor(most time.Duration) engine.Settlement {
+	b.Helper()
 	jobs := pipeline.OpenJobs(b.store, "test")
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(most); time.Now().Before(deadline); {
 		snap, err := pipeline.Observe(b.ctx, b.store)
 		if err != nil {
 			b.Fatal(err)

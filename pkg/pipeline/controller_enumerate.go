@@ -8,6 +8,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/memo"
 	"github.com/dvx-io/dvx/pkg/pipeline/datum"
 	"github.com/dvx-io/dvx/pkg/pipeline/engine"
+	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/pipeline/task"
 )
 
@@ -22,6 +23,9 @@ type keying struct {
 	version engine.Version
 	keyer   *memo.Keyer
 }
+
+// anew reports whether results are neither looked up nor kept for others.
+func (k *keying) anew() bool { return k.version.Spec.Cache == spec.CacheNever }
 
 func (k *keying) key(d datum.Datum) memo.Key { return k.keyer.Key(d.Visible()) }
 

@@ -25,7 +25,7 @@ func (c *Controller) launch(ctx context.Context, e engine.Start) {
 		defer stop()
 		f := engine.Finished{Key: e.Key, Attempt: e.Attempt, Serial: e.Serial}
 		started := c.o.Now()
-		if r, ok, err := c.memo.Lookup(ctx, e.Key, c.o.Scope); err == nil && ok {
+		if r, ok := c.recall(ctx, a, e.Key); ok {
 			f.Known, f.Result.Output = true, r.Output
 		} else {
 			f.Result = c.attempt(attempt, a, e)
@@ -40,6 +40,16 @@ func (c *Controller) launch(ctx context.Context, e engine.Start) {
 	})
 }
 
+// recall returns the result of a datum that came since it was listed, unless it
+// is to be done anew each time.
+func (c *Controller) recall(ctx context.Context, a *assignment, key memo.Key) (memo.Record, bool) {
+	if a != nil && a.plan.anew() {
+		return memo.Record{}, false
+	}
+	r, ok, err := c.memo.Lookup(ctx, key, c.o.Scope)
+	return r, ok && err == nil
+}
+
 // attempt runs a task and says what it came to.
 func (c *Controller) attempt(ctx context.Context, a *assignment, e engine.Start) task.Result {
 	if a == nil {
@@ -49,6 +59,7 @@ func (c *Controller) attempt(ctx context.Context, a *assignment, e engine.Start)
 	if err != nil {
 		return task.Result{Outcome: task.Failed, Reason: err.Error()}
 	}
+	t.Last = e.Last
 	r, err := c.o.Runner.Run(ctx, t, deferred{c.session})
 	switch {
 	case ctx.Err() != nil && (err != nil || r.Outcome != task.Succeeded):
@@ -159,6 +170,9 @@ func (c *Controller) persistBatch(ctx context.Context, batch []persist) ([]engin
 		}
 		if p.effect.Attempt.Outcome == string(task.Succeeded) {
 			entries[i].Record = c.record(p)
+		}
+		if p.by != nil && p.by.plan.anew() {
+			entries[i].Record, answers[i].Output = nil, p.effect.Output
 		}
 	}
 	if err := c.o.Journal.Append(ctx, entries); err != nil {

@@ -24,7 +24,7 @@ func (c *Controller) merge(ctx context.Context, e engine.Merge) engine.Merged {
 	}
 	m, err := output.Merge(ctx, c.session, prev, e.Delta, engine.StampOf(e.Job))
 	if err == nil {
-		answer.Commit, err = commit.Save(ctx, c.session, engine.OutputCommit(e.Job, m, e.Delta.Total))
+		answer.Commit, err = commit.Save(ctx, c.session, engine.OutputCommit(e.Job, m, e.Delta.Total, e.Delta.Lacks))
 	}
 	answer.Err, answer.Final = err, errors.Is(err, output.ErrClash) || errors.Is(err, fs.ErrInvalid)
 	if err != nil && !answer.Final {

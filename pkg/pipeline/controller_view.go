@@ -247,11 +247,11 @@ func (j *Jobs) ReadLog(ctx context.Context, a history.Attempt) (io.Reader, error
 
 // Cancel ends a job at the wish of a principal. It fails with fs.ErrNotExist
 // if the job is not under way.
-func (c *Controller) Cancel(ctx context.Context, id engine.JobID, by string) error {
-	if !c.underWay(id) {
-		return fmt.Errorf("job %s is not under way: %w", id.Short(), fs.ErrNotExist)
+func (c *Controller) Cancel(ctx context.Context, wish engine.Cancel) error {
+	if !c.underWay(wish.Job) {
+		return fmt.Errorf("job %s is not under way: %w", wish.Job.Short(), fs.ErrNotExist)
 	}
-	return c.tell(ctx, engine.Cancel{Job: id, By: by})
+	return c.tell(ctx, wish)
 }
 
 // Rerun evaluates the heads of a job once more: datums that failed are tried

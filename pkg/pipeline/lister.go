@@ -106,7 +106,7 @@ func (o *Lister) keying(ctx context.Context, p engine.PipelineHead) (*keying, er
 func (l *listing) previous(ctx context.Context) (old datum.Version, ok bool, err error) {
 	prov := l.job.Head.Output.Commit.Prov
 	_, counted := engine.CountOf(l.job.Head.Output.Commit)
-	if prov == nil || prov.Datums == nil || !counted || len(prov.Inputs) != len(l.job.Head.Inputs) || prov.Pipeline != l.job.Head.Name {
+	if prov == nil || prov.Datums == nil || !counted || l.keys.anew() || len(prov.Inputs) != len(l.job.Head.Inputs) || prov.Pipeline != l.job.Head.Name {
 		return old, false, nil
 	}
 	was, err := l.loadSpec(ctx, prov.Spec)
@@ -260,9 +260,13 @@ func (l *listing) changes(ctx context.Context, old datum.Version) error {
 // add lists a datum, with its result if there is one.
 func (l *listing) add(ctx context.Context, d datum.Datum) error {
 	it := engine.Item{Identity: d.Identity, Key: l.keys.key(d)}
-	r, ok, err := l.o.Memo.Lookup(ctx, it.Key, l.o.Scope)
-	if err != nil {
-		return err
+	var r memo.Record
+	var ok bool
+	if !l.keys.anew() {
+		var err error
+		if r, ok, err = l.o.Memo.Lookup(ctx, it.Key, l.o.Scope); err != nil {
+			return err
+		}
 	}
 	if ok {
 		it.Hit, it.Output = true, r.Output

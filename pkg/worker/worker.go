@@ -114,7 +114,7 @@ func (w *Worker) run(ctx context.Context, t task.Task, s chunk.Store, res *task.
 	}
 	res.Exit = exit.Code
 	if res.Outcome, res.Reason = judge(t, exit, timedOut, last); res.Outcome != task.Succeeded {
-		return nil
+		return w.recover(ctx, t, res)
 	}
 	res.Output, res.Stats.BytesOut, w.bare, err = collect(ctx, w.path(), t.Inputs, s, w.writer)
 	if err != nil {
@@ -163,6 +163,34 @@ func (w *Worker) clearLog() error {
 
 // file names a file of the worker, out of the program's working directory.
 func (w *Worker) file(name string) string { return filepath.Join(w.opts.Dir, name) }
+
+// recover runs the error command of a task that failed for the last time. It
+// finds what the program left; what it prints is added to the log.
+func (w *Worker) recover(ctx context.Context, t task.Task, res *task.Result) error {
+	if !t.Last || len(t.Transform.ErrCmd) == 0 {
+		return nil
+	}
+	t.Transform.Cmd, t.Transform.AcceptReturnCode = t.Transform.ErrCmd, nil
+	var stats task.Stats
+	exit, timedOut, err := w.takeTurn(ctx, t, &stats)
+	if err != nil {
+		return err
+	}
+	res.Stats.Queue += stats.Queue
+	res.Stats.Run += stats.Run
+	res.Stats.CPU += stats.CPU
+	last, err := w.storeLog(ctx, res)
+	if err != nil {
+		return err
+	}
+	outcome, reason := judge(t, exit, timedOut, last)
+	if outcome == task.Succeeded {
+		res.Outcome = task.Recovered
+		return nil
+	}
+	res.Reason += "; and err_cmd: " + reason
+	return nil
+}
 
 // takeTurn waits for the right to run the program, and runs it.
 func (w *Worker) takeTurn(ctx context.Context, t task.Task, stats *task.Stats) (exit Exit, timedOut bool, err error) {

@@ -82,7 +82,7 @@ func TestDiamondSeesOneOrigin(t *testing.T) {
 			if step > 400 {
 				t.Fatalf("seed %d: no end; %d jobs are wanted", seed, len(plan))
 			}
-			if commits < 12 && (len(plan) == 0 || r.IntN(3) == 0) {
+			if commits < 7 && (len(plan) == 0 || r.IntN(3) == 0) {
 				g.commit([]string{"a", "x"}[r.IntN(2)], commit.Commit{})
 				commits++
 				continue

@@ -2,15 +2,20 @@ package engine
 
 // MarkCycles sets the Problem of every pipeline that would feed on itself.
 func MarkCycles(ps []PipelineHead) {
-	at := map[ref]int{}
-	for i, p := range ps {
-		at[ref{p.Name, p.Branch}] = i
-	}
+	at := indexOf(ps)
 	for i := range ps {
 		if ps[i].Problem == "" && reaches(ps, at, i, i) {
 			ps[i].Problem = "the pipeline reads its own output, directly or through others: break the cycle in one of their inputs"
 		}
 	}
+}
+
+func indexOf(ps []PipelineHead) map[ref]int {
+	at := map[ref]int{}
+	for i, p := range ps {
+		at[ref{p.Name, p.Branch}] = i
+	}
+	return at
 }
 
 // ref is a branch of a repo.

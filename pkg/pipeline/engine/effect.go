@@ -30,8 +30,9 @@ type Start struct {
 	Job      JobID
 	Identity string
 	Key      memo.Key
-	Attempt  int // of this datum, from 1
-	Serial   int // of all attempts: never used twice
+	Attempt  int  // of this datum, from 1
+	Serial   int  // of all attempts: never used twice
+	Last     bool // if the program fails, there is no other try
 }
 
 // Kill asks for the end of an attempt. Answer: the attempt's [Finished].

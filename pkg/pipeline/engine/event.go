@@ -94,8 +94,10 @@ type Tick struct{}
 
 // Cancel asks for the end of a job.
 type Cancel struct {
-	Job JobID
-	By  string
+	Job     JobID
+	By      string // the principal
+	Reason  string // for people, if there is one
+	Cascade bool   // the jobs under way of pipelines that depend on it, too
 }
 
 // Rerun asks for another evaluation of a job's heads, or for another try if

@@ -18,6 +18,11 @@ import (
 // table has.
 const DatumsLabel = "dvx.datums"
 
+// LacksLabel is the label of an output commit that says how many datums of its
+// job are not in its table because they have no result. They are tried again by
+// the next job.
+const LacksLabel = "dvx.lacks"
+
 // author is whom output commits name: they are made by nobody in particular,
 // and everywhere alike.
 const author = "dvx"
@@ -43,8 +48,9 @@ func StampOf(j JobSpec) tree.Attrs {
 }
 
 // OutputCommit returns the commit of a job's output, given the merge of its
-// datums and their number. It is a pure function.
-func OutputCommit(j JobSpec, m output.Merging, datums int64) commit.Commit {
+// datums, their number, and that of those without a result. It is a pure
+// function.
+func OutputCommit(j JobSpec, m output.Merging, datums, lacks int64) commit.Commit {
 	p, stamp := j.Head, StampOf(j)
 	c := commit.Commit{
 		Tree: m.Tree, Author: author, Time: stamp.Time, Op: repo.OpID(stamp.Op).String(),
@@ -55,6 +61,9 @@ func OutputCommit(j JobSpec, m output.Merging, datums int64) commit.Commit {
 			Pipeline: p.Name, Branch: p.Branch, Spec: p.Spec, Job: j.ID.String(), Inputs: j.inputs(),
 			Parameters: p.Version.Spec.Parameters, Principal: p.SpecCommit.Author, Datums: &m.Table,
 		},
+	}
+	if lacks > 0 {
+		c.Labels[LacksLabel] = strconv.FormatInt(lacks, 10)
 	}
 	if !p.Version.Code.ID.IsZero() {
 		c.Prov.Code = p.Version.Code.Content.String()
@@ -91,8 +100,9 @@ func runOf(origins []commit.Ref) string {
 }
 
 // CountOf returns how many datums the table of an output commit has, as the
-// commit says.
+// commit says. It reports false if the commit does not say, or if the job had
+// others.
 func CountOf(c commit.Commit) (int64, bool) {
 	n, err := strconv.ParseInt(c.Labels[DatumsLabel], 10, 64)
-	return n, err == nil && n >= 0
+	return n, err == nil && n >= 0 && c.Labels[LacksLabel] == ""
 }

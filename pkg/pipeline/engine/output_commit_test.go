@@ -34,7 +34,7 @@ func TestStable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := commit.Save(context.Background(), s, OutputCommit(j, m, 3))
+	id, err := commit.Save(context.Background(), s, OutputCommit(j, m, 3, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func TestOutputCommitIsDeterministic(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, b := OutputCommit(j, m, 3), OutputCommit(j, m, 3)
+	a, b := OutputCommit(j, m, 3, 0), OutputCommit(j, m, 3, 0)
 	if encodeCommit(t, a) != encodeCommit(t, b) {
 		t.Error("two replays give different commits")
 	}

@@ -40,12 +40,15 @@ func setDefault[T ~int | ~int64](v *T, d T) {
 }
 
 // Backoff returns how long to wait after the n-th failure, from 1.
-func (o *Options) Backoff(n int) time.Duration {
-	d := o.BackoffMin
-	for ; n > 1 && d < o.BackoffMax; n-- {
+func (o *Options) Backoff(n int) time.Duration { return backoff(o.BackoffMin, o.BackoffMax, n) }
+
+// backoff doubles the least wait after each failure but the first, up to most.
+func backoff(least, most time.Duration, n int) time.Duration {
+	d := least
+	for ; n > 1 && d < most; n-- {
 		d *= 2
 	}
-	return min(d, o.BackoffMax)
+	return min(d, most)
 }
 
 // State is all that the engine knows. Only [Step] changes it, and it needs no
@@ -108,6 +111,8 @@ type job struct {
 	ran     int64      // datums that were run for it before it was listed again
 	ready   []memo.Key // planned datums that this job has queued
 	fails   int        // of the infrastructure, in the present state
+	lacks   int64      // datums that failed, or were recovered: the output is to do without them
+	limit   time.Time  // when it fails for its time limit; zero: never
 	retryAt time.Time  // when the present state's effect is to be asked for again; zero: it is under way
 	noted   bool       // there is a record of it
 }
@@ -118,6 +123,7 @@ type item struct {
 	key      memo.Key
 	output   tree.Root
 	done     bool
+	lacking  bool // it has no result and never will
 }
 
 // work is a datum that some job wants, by its key.
@@ -134,9 +140,11 @@ type work struct {
 	success  bool   // of that attempt
 	output   tree.Root
 	reason   string
-	fails    int // attempts that user code failed
-	tries    int // as many are allowed
-	crashes  int // attempts that the infrastructure lost
+	fails    int           // attempts that user code failed
+	tries    int           // as many are allowed
+	backoff  time.Duration // after the first of them
+	crashes  int           // attempts that the infrastructure lost
+	recovers bool          // the reported attempt failed, and its error command succeeded
 	after    time.Time
 	pipeline ref     // that wanted it first
 	identity string  // of the datum, there
@@ -215,6 +223,9 @@ func (s *State) pass(at time.Time) {
 		for _, j := range s.jobs {
 			if !j.retryAt.IsZero() {
 				j.retryAt = j.retryAt.Add(-d)
+			}
+			if !j.limit.IsZero() {
+				j.limit = j.limit.Add(-d)
 			}
 		}
 		s.first = s.first.Add(-d)

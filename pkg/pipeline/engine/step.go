@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -36,6 +37,7 @@ func Step(s *State, e Event) []Effect {
 		s.onForeseen(of)
 	case Tick: // time has passed, which is looked at below
 	}
+	s.timeOut()
 	s.retry()
 	s.schedule()
 	s.lookAhead()
@@ -214,10 +216,34 @@ func (s *State) onCancel(of Cancel) {
 	if j == nil || j.record.State == history.Publishing {
 		return
 	}
-	j.record.By = of.By
-	s.end(j, history.Killed, "cancelled by "+of.By)
-	s.killStrays(of.By, func(w *work) bool { return w.job == of.Job })
+	s.cancel(j, of)
+	if of.Cascade {
+		for _, id := range slices.Clone(s.order) {
+			if next := s.jobs[id]; next.record.State != history.Publishing && s.reads(next.output(), j.output()) {
+				s.cancel(next, of)
+			}
+		}
+	}
 	s.replan()
+}
+
+func (s *State) cancel(j *job, of Cancel) {
+	reason := "cancelled by " + of.By
+	if of.Reason != "" {
+		reason += ": " + firstLine(of.Reason)
+	}
+	j.record.By = of.By
+	s.end(j, history.Killed, reason)
+	s.killStrays(of.By, func(w *work) bool { return w.job == j.spec.ID })
+}
+
+// reads reports whether a pipeline reads the output of another, directly or
+// through others.
+func (s *State) reads(pipeline, other ref) bool {
+	at := indexOf(s.snap.Pipelines)
+	from, ok := at[pipeline]
+	to, known := at[other]
+	return ok && known && from != to && reaches(s.snap.Pipelines, at, from, to)
 }
 
 // onRerun wants the evaluation of a job's heads again, if they are still the
@@ -233,6 +259,18 @@ func (s *State) onRerun(of Rerun) {
 		}
 	}
 	s.replan()
+}
+
+// timeOut fails the jobs whose time limit has passed.
+func (s *State) timeOut() {
+	for _, id := range slices.Clone(s.order) {
+		j := s.jobs[id]
+		if j.limit.IsZero() || j.limit.After(s.now) || j.record.State != history.Running {
+			continue
+		}
+		s.end(j, history.Failed, fmt.Sprintf("not done within its time limit of %s", j.spec.Head.Version.Spec.JobTimeout))
+		s.killStrays("", func(w *work) bool { return w.job == id })
+	}
 }
 
 // retry asks again for what failed and whose time has come.
@@ -263,7 +301,11 @@ func (s *State) wake() {
 		}
 	}
 	for _, id := range s.order {
-		sooner(s.jobs[id].retryAt)
+		j := s.jobs[id]
+		sooner(j.retryAt)
+		if j.record.State == history.Running {
+			sooner(j.limit)
+		}
 	}
 	if len(s.waits) > 0 {
 		sooner(s.first)

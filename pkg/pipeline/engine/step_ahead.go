@@ -45,7 +45,7 @@ func (s *State) foresees(w *work) {
 func (s *State) followers(of ref) []PipelineHead {
 	var all []PipelineHead
 	for _, p := range s.snap.Pipelines {
-		if len(p.Inputs) == 1 && p.Version.Spec.Input.IsLeaf() && p.Problem == "" && (ref{p.Inputs[0].Repo, p.Inputs[0].Branch}) == of {
+		if len(p.Inputs) == 1 && p.Version.Spec.Input.IsLeaf() && p.Version.Spec.Cache == "" && p.Problem == "" && (ref{p.Inputs[0].Repo, p.Inputs[0].Branch}) == of {
 			all = append(all, p)
 		}
 	}
@@ -102,7 +102,7 @@ func (s *State) onForeseen(of Foreseen) {
 			continue
 		}
 		spec := s.snap.Pipelines[i].Version.Spec
-		w := &work{key: x.Key, state: DatumNew, tries: max(1, spec.Datum.Tries), pipeline: at, identity: x.Identity}
+		w := &work{key: x.Key, state: DatumNew, tries: max(1, spec.Datum.Tries), backoff: spec.DatumBackoff(), pipeline: at, identity: x.Identity}
 		s.work[x.Key] = w
 		s.moveWork(w, DatumPlanned)
 		s.ahead.limits[at] = spec.Parallelism.Max
@@ -121,7 +121,7 @@ func (s *State) launch(w *work) {
 	w.live, w.killed, w.by = true, false, ""
 	s.live++
 	s.busy[w.pipeline]++
-	s.emit(Start{Job: w.job, Identity: w.identity, Key: w.key, Attempt: w.attempt, Serial: w.serial})
+	s.emit(Start{Job: w.job, Identity: w.identity, Key: w.key, Attempt: w.attempt, Serial: w.serial, Last: w.fails+1 >= w.tries})
 }
 
 // Foresee asks which datums follow from outputs of a pipeline whose job is not

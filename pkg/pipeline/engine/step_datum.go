@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/memo"
@@ -44,6 +45,9 @@ func (s *State) onEnumerated(of Enumerated) {
 	if j.left == 0 {
 		s.merge(j)
 	} else if s.moveJob(j, history.Running) {
+		if limit := j.spec.Head.Version.Spec.JobLimit(); limit > 0 && j.limit.IsZero() {
+			j.limit = s.now.Add(limit)
+		}
 		s.noteJob(j)
 		s.swap.force = true
 	}
@@ -64,8 +68,10 @@ func (s *State) want(j *job, i int, it Item) {
 		w = nil
 	}
 	if w == nil {
-		tries := max(1, j.spec.Head.Version.Spec.Datum.Tries)
-		w = &work{key: it.Key, state: DatumNew, tries: tries, pipeline: j.output(), identity: it.Identity}
+		spec := j.spec.Head.Version.Spec
+		w = &work{
+			key: it.Key, state: DatumNew, tries: max(1, spec.Datum.Tries), backoff: spec.DatumBackoff(), pipeline: j.output(), identity: it.Identity,
+		}
 		s.work[it.Key] = w
 		s.moveWork(w, DatumPlanned)
 		j.ready = append(j.ready, it.Key)
@@ -80,18 +86,47 @@ func (s *State) want(j *job, i int, it Item) {
 	j.left++
 }
 
-// schedule starts datums while there are slots, one job after the other.
+// schedule starts datums while there are slots: those of the pipelines with the
+// highest priority first, one job of them after the other.
 func (s *State) schedule() {
-	for idle := 0; s.live < s.opts.Slots && idle < len(s.order); s.turn++ {
-		j := s.jobs[s.order[s.turn%len(s.order)]]
-		if w := s.nextReady(j); w != nil {
-			s.start(j, w)
-			idle = 0
-		} else {
-			idle++
+	for s.live < s.opts.Slots {
+		j, w := s.choose()
+		if w == nil {
+			return
+		}
+		s.start(j, w)
+	}
+}
+
+// choose takes the datum that is to be started next, nil if there is none.
+func (s *State) choose() (*job, *work) {
+	tried := map[int]bool{}
+	for {
+		top, found := 0, false
+		for _, id := range s.order {
+			j := s.jobs[id]
+			if p := j.priority(); len(j.ready) > 0 && !tried[p] && (!found || p > top) {
+				top, found = p, true
+			}
+		}
+		if !found {
+			return nil, nil
+		}
+		tried[top] = true
+		for range s.order {
+			s.turn++
+			j := s.jobs[s.order[s.turn%len(s.order)]]
+			if len(j.ready) == 0 || j.priority() != top {
+				continue
+			}
+			if w := s.nextReady(j); w != nil {
+				return j, w
+			}
 		}
 	}
 }
+
+func (j *job) priority() int { return j.spec.Head.Version.Spec.Scheduling.Priority }
 
 // nextReady takes the next planned datum from a job's queue.
 func (s *State) nextReady(j *job) *work {
@@ -156,7 +191,7 @@ func (s *State) onFinished(of Finished) {
 	case of.Result.Outcome == task.Succeeded:
 		s.succeeded(w, of)
 	case !running: // a late failure changes nothing
-	case of.Result.Outcome == task.Failed || of.Result.Outcome == task.TimedOut:
+	case of.Result.Outcome == task.Failed || of.Result.Outcome == task.TimedOut || of.Result.Outcome == task.Recovered:
 		s.report(w, of)
 	case of.Result.Outcome == task.Cancelled || w.killed:
 		of.Result.Outcome = task.Cancelled
@@ -216,6 +251,7 @@ func (s *State) report(w *work, of Finished) {
 	}
 	w.reported, w.success = of.Serial, of.Result.Outcome == task.Succeeded
 	w.output, w.reason = of.Result.Output, of.Result.Reason
+	w.recovers = of.Result.Outcome == task.Recovered
 	s.persists++
 	w.persist = s.persists
 	s.emit(Persist{Seq: w.persist, Attempt: s.attemptRecord(w, of), Output: w.output})
@@ -235,12 +271,41 @@ func (s *State) onPersisted(of Persisted) {
 		s.accept(w, of.Output)
 	default:
 		s.swap.pending++
-		if w.fails++; w.fails < w.tries && len(w.owners) > 0 {
-			s.queue(w)
+		if w.fails++; w.fails < w.tries && !w.recovers && len(w.owners) > 0 {
+			s.tryAgain(w)
 			return
 		}
 		s.failed(w)
 	}
+}
+
+// tryAgain plans another attempt at a datum whose program failed, at once or
+// after the wait that the spec asks for.
+func (s *State) tryAgain(w *work) {
+	if w.backoff <= 0 {
+		s.queue(w)
+		return
+	}
+	if s.moveWork(w, DatumRetryWait) {
+		s.waitFor(w, jitter(backoff(w.backoff, max(w.backoff, s.opts.BackoffMax), w.fails), w))
+	}
+}
+
+// waitFor makes a datum wait before its next attempt.
+func (s *State) waitFor(w *work, d time.Duration) {
+	w.after = s.now.Add(d)
+	if len(s.waits) == 0 || w.after.Before(s.first) {
+		s.first = w.after
+	}
+	s.waits = append(s.waits, w.key)
+}
+
+// jitter lengthens a wait by up to a quarter, so that datums which failed
+// together are not all tried again together. It is a function of the attempt,
+// so that a replay waits as long.
+func jitter(d time.Duration, w *work) time.Duration {
+	share := (uint32(w.key[0])<<8 | uint32(w.key[1])) + uint32(w.attempt)*40503
+	return d + d/4*time.Duration(share%1024)/1024
 }
 
 // accept gives a datum's output to everybody who waits for it.
@@ -276,14 +341,42 @@ func (s *State) failed(w *work) {
 	}
 	for _, o := range slices.Clone(w.owners) {
 		j := s.jobs[o.job]
-		if j.record.Counts.Failed++; j.record.Counts.Failed == 1 {
-			j.record.Reason = fmt.Sprintf("datum %s: %s", j.items[o.item].identity, cmp.Or(w.reason, "failed"))
+		if j == nil || j.items == nil {
+			continue // its end made it give up the others
 		}
-		s.countDown(j)
+		s.lack(j, o.item, w)
 	}
 	if len(w.owners) == 0 && s.work[w.key] == w {
 		s.dropWork(w)
 	}
+}
+
+// lack notes that a datum of a job has no result. The job goes on without it if
+// its error command succeeded, or max_failed allows it; one too many ends the
+// job if the spec set a limit, and else when all datums are over.
+func (s *State) lack(j *job, i int, w *work) {
+	j.items[i].lacking = true
+	j.lacks++
+	if w.recovers {
+		j.record.Counts.Recovered++
+		s.countDown(j)
+		return
+	}
+	if j.record.Counts.Failed++; j.record.Counts.Failed == 1 {
+		j.record.Reason = fmt.Sprintf("datum %s: %s", j.items[i].identity, cmp.Or(w.reason, "failed"))
+	}
+	if most := int64(j.spec.Head.Version.Spec.MaxFailed); most > 0 && j.record.Counts.Failed > most && j.record.State == history.Running {
+		s.failJob(j)
+		return
+	}
+	s.countDown(j)
+}
+
+// failJob ends a job for its failed datums.
+func (s *State) failJob(j *job) {
+	c, reason := j.record.Counts, j.record.Reason
+	s.end(j, history.Failed, fmt.Sprintf("%d of %d datums failed: %s", c.Failed, c.Total, reason))
+	s.killStrays("", func(w *work) bool { return w.job == j.spec.ID })
 }
 
 // crashed plans another attempt after a while, unless there were too many.
@@ -300,11 +393,7 @@ func (s *State) crashed(w *work, reason string) {
 		s.dropWork(w)
 		return
 	}
-	w.after = s.now.Add(s.opts.Backoff(w.crashes))
-	if len(s.waits) == 0 || w.after.Before(s.first) {
-		s.first = w.after
-	}
-	s.waits = append(s.waits, w.key)
+	s.waitFor(w, jitter(s.opts.Backoff(w.crashes), w))
 }
 
 // retryWork plans the datums whose wait is over.
@@ -338,8 +427,8 @@ func (s *State) countDown(j *job) {
 	if j.left > 0 || j.record.State != history.Running {
 		return
 	}
-	if c := j.record.Counts; c.Failed > 0 {
-		s.end(j, history.Failed, fmt.Sprintf("%d of %d datums failed: %s", c.Failed, c.Total, j.record.Reason))
+	if j.record.Counts.Failed > int64(j.spec.Head.Version.Spec.MaxFailed) {
+		s.failJob(j)
 		return
 	}
 	s.merge(j)
@@ -352,11 +441,19 @@ func (s *State) merge(j *job) {
 	}
 }
 
-// changes returns what the datums of a job say about its output.
+// changes returns what the datums of a job say about its output. Those without
+// a result are left out; if there was an earlier one, it is withdrawn.
 func (j *job) changes() output.Delta {
-	d := output.Delta{Total: j.record.Counts.Total, Full: !j.delta, Removed: j.removed, Changed: make([]output.Datum, len(j.items))}
-	for i, it := range j.items {
-		d.Changed[i] = output.Datum{Identity: it.identity, Key: it.key, Tree: it.output}
+	d := output.Delta{Total: j.record.Counts.Total - j.lacks, Lacks: j.lacks, Full: !j.delta, Removed: j.removed}
+	d.Changed = make([]output.Datum, 0, len(j.items))
+	for _, it := range j.items {
+		if it.lacking {
+			if j.delta {
+				d.Removed = append(d.Removed[:len(d.Removed):len(d.Removed)], it.identity)
+			}
+			continue
+		}
+		d.Changed = append(d.Changed, output.Datum{Identity: it.identity, Key: it.key, Tree: it.output})
 	}
 	return d
 }
@@ -387,7 +484,7 @@ func (s *State) release(j *job) {
 		}
 	}
 	j.ran = j.record.Counts.Ran
-	j.items, j.ready, j.removed, j.left = nil, nil, nil, 0
+	j.items, j.ready, j.removed, j.left, j.lacks = nil, nil, nil, 0, 0
 }
 
 // killStrays stops the attempts that nobody waits for and that match.

@@ -67,10 +67,11 @@ func (s State) known() bool {
 
 // Counts says how many datums of a job went which way.
 type Counts struct {
-	Total  int64 `json:"total"`  // datums of the job's inputs
-	Hit    int64 `json:"hit"`    // had a result already: skipped
-	Ran    int64 `json:"ran"`    // were run by this job, or by another at the same time
-	Failed int64 `json:"failed"` // have no result
+	Total     int64 `json:"total"`               // datums of the job's inputs
+	Hit       int64 `json:"hit"`                 // had a result already: skipped
+	Ran       int64 `json:"ran"`                 // were run by this job, or by another at the same time
+	Failed    int64 `json:"failed"`              // have no result
+	Recovered int64 `json:"recovered,omitempty"` // have none either, and the error command succeeded
 }
 
 // Job is what is recorded of a job.

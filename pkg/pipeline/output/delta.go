@@ -7,7 +7,8 @@ import (
 
 // Delta says which datums an output consists of.
 type Delta struct {
-	Total   int64    // datums of the job
+	Total   int64    // datums of the job that have a result
+	Lacks   int64    // those that have none: the output does without them
 	Full    bool     // Changed is all of them
 	Removed []string // identities that are gone since the previous output
 	Changed []Datum  // added or changed since the previous output

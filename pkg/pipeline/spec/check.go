@@ -18,6 +18,7 @@ import (
 const (
 	ParallelismMax = 10_000   // datums at once
 	TriesMax       = 100      // attempts at a datum
+	PriorityMax    = 1000     // of a pipeline, above and below 0
 	namesMax       = 1000     // names in one of env, parameters, metadata
 	nameMax        = 256      // bytes of such a name
 	textMax        = 64 << 10 // bytes of one value; what an exec takes is 128 KiB
@@ -30,6 +31,9 @@ func (s Spec) WithDefaults() Spec {
 	s.Input = s.Input.withDefaults(s.Pipeline)
 	if s.Datum.Tries == 0 {
 		s.Datum.Tries = 1
+	}
+	if s.Cache == "normal" {
+		s.Cache = ""
 	}
 	code := Code{}
 	if s.Transform.Code != nil {
@@ -70,9 +74,27 @@ func (t Transform) Accepts(exit int) bool {
 }
 
 // DatumTimeout returns the time limit of an attempt, 0 for none.
-func (s Spec) DatumTimeout() time.Duration {
-	d, _ := time.ParseDuration(s.Datum.Timeout) // validated
+func (s Spec) DatumTimeout() time.Duration { return duration(s.Datum.Timeout) }
+
+// DatumBackoff returns the wait after the first failure of a datum's program.
+func (s Spec) DatumBackoff() time.Duration { return duration(s.Datum.Backoff) }
+
+// JobLimit returns the time limit of a job, 0 for none.
+func (s Spec) JobLimit() time.Duration { return duration(s.JobTimeout) }
+
+func duration(v string) time.Duration {
+	d, _ := time.ParseDuration(v) // validated
 	return d
+}
+
+// duration refuses what is neither empty nor a positive duration.
+func (c *checker) duration(field, v string) {
+	if v == "" {
+		return
+	}
+	if d, err := time.ParseDuration(v); err != nil || d <= 0 {
+		c.fail(field, "want a time like 90s, 10m or 1h30m, found %.40q", v)
+	}
 }
 
 // checker collects what is wrong.
@@ -112,10 +134,17 @@ func (s Spec) problems() []*Error {
 	if s.Datum.Tries < 0 || s.Datum.Tries > TriesMax {
 		c.fail("datum.tries", "%d is not from 1 to %d", s.Datum.Tries, TriesMax)
 	}
-	if t := s.Datum.Timeout; t != "" {
-		if d, err := time.ParseDuration(t); err != nil || d <= 0 {
-			c.fail("datum.timeout", "want a time like 90s, 10m or 1h30m, found %.40q", t)
-		}
+	c.duration("datum.timeout", s.Datum.Timeout)
+	c.duration("datum.backoff", s.Datum.Backoff)
+	c.duration("job_timeout", s.JobTimeout)
+	if s.MaxFailed < 0 {
+		c.fail("max_failed", "%d is less than 0", s.MaxFailed)
+	}
+	if p := s.Scheduling.Priority; p < -PriorityMax || p > PriorityMax {
+		c.fail("scheduling.priority", "%d is not from %d to %d", p, -PriorityMax, PriorityMax)
+	}
+	if s.Cache != "" && s.Cache != CacheNever {
+		c.fail("cache", "want normal or never, found %.40q", s.Cache)
 	}
 	_, wrong := s.expand()
 	return append(c, wrong...)
@@ -133,6 +162,9 @@ func (c *checker) transform(t Transform) {
 	}
 	for i, v := range t.Stdin {
 		c.text(fmt.Sprintf("%s.stdin[%d]", at, i), v)
+	}
+	for i, v := range t.ErrCmd {
+		c.text(fmt.Sprintf("%s.err_cmd[%d]", at, i), v)
 	}
 	c.dict(at+".env", t.Env, checkEnvName)
 	if t.WorkingDir != "" {

@@ -35,6 +35,7 @@ func (s Spec) expand() (Transform, []*Error) {
 	t := s.Transform
 	t.Cmd = all("transform.cmd", t.Cmd)
 	t.Stdin = all("transform.stdin", t.Stdin)
+	t.ErrCmd = all("transform.err_cmd", t.ErrCmd)
 	t.Env = maps.Clone(t.Env)
 	for _, name := range slices.Sorted(maps.Keys(t.Env)) {
 		t.Env[name] = one("transform.env."+name, t.Env[name])

@@ -27,7 +27,6 @@ const (
 	shapeNumbers       // a list of whole numbers
 	shapeDict          // names with texts; numbers and booleans stand for themselves as typed
 	shapeInputs        // a list of inputs
-	shapeFixed         // the text "normal"; "never" is not supported yet
 )
 
 // inKey says whether the value of a field is part of the memo key.
@@ -57,7 +56,7 @@ var fieldRows = []fieldRow{
 	{"transform.code.none", shapeFlag, keyContent, "without a tree the program sees none"},
 	{"transform.working_dir", shapeText, keyYes, "the program starts there"},
 	{"transform.user", unbuilt, keyYes, "the program sees as whom it runs"},
-	{"transform.err_cmd", unbuilt, keyYes, "it can turn a failure into a result"},
+	{"transform.err_cmd", shapeTexts, keyNo, "only results of the program itself are recorded"},
 	{"transform.accept_return_code", shapeNumbers, keyNo, "a result counts if its own exit status is accepted now"},
 	{"input", shapeObject, keyBelow, ""},
 	{"input.repo", shapeText, keyContent, "only what is selected counts, wherever it comes from"},
@@ -86,23 +85,23 @@ var fieldRows = []fieldRow{
 	{"parallelism.max", shapeNumber, keyNo, "how fast, not what"},
 	{"datum", shapeObject, keyBelow, ""},
 	{"datum.tries", shapeNumber, keyNo, "only results that succeeded are recorded"},
-	{"datum.backoff", unbuilt, keyNo, "only results that succeeded are recorded"},
+	{"datum.backoff", shapeText, keyNo, "only results that succeeded are recorded"},
 	{"datum.timeout", shapeText, keyNo, "only results that succeeded are recorded"},
 	{"datum.set_size", unbuilt, keyNo, "how fast, not what"},
 	{"datum.order", unbuilt, keyNo, "in which order, not what"},
 	{"datum.batch", unbuilt, keyYes, "the program is called in another way"},
-	{"job_timeout", unbuilt, keyNo, "only results that succeeded are recorded"},
-	{"max_failed", unbuilt, keyNo, "what a job makes of its failures, not what a datum gives"},
+	{"job_timeout", shapeText, keyNo, "only results that succeeded are recorded"},
+	{"max_failed", shapeNumber, keyNo, "what a job makes of its failures, not what a datum gives"},
 	{"resource_requests", unbuilt, keyNo, "how fast, not what"},
 	{"resource_requests.cpu", unbuilt, keyNo, "how fast, not what"},
 	{"resource_requests.memory", unbuilt, keyNo, "how fast, not what"},
 	{"resource_limits", unbuilt, keyNo, "how fast, not what"},
 	{"resource_limits.cpu", unbuilt, keyNo, "how fast, not what"},
 	{"resource_limits.memory", unbuilt, keyNo, "how fast, not what"},
-	{"scheduling", unbuilt, keyNo, "where, not what"},
+	{"scheduling", shapeObject, keyBelow, ""},
 	{"scheduling.node_selector", unbuilt, keyNo, "where, not what"},
 	{"scheduling.tolerations", unbuilt, keyNo, "where, not what"},
-	{"scheduling.priority", unbuilt, keyNo, "when, not what"},
+	{"scheduling.priority", shapeNumber, keyNo, "when, not what"},
 	{"service_account", unbuilt, keyNo, "as whom the worker runs; the program has no credential"},
 	{"schedule", unbuilt, keyNo, "when, not what"},
 	{"schedule.cron", unbuilt, keyNo, "when, not what"},
@@ -132,7 +131,7 @@ var fieldRows = []fieldRow{
 	{"hooks.on_exit", unbuilt, keyNo, "they run beside the work"},
 	{"concurrency", unbuilt, keyNo, "when, not what"},
 	{"egress", unbuilt, keyNo, "what is done with a result"},
-	{"cache", shapeFixed, keyNo, "whether results are looked up, not what they are"},
+	{"cache", shapeText, keyNo, "whether results are looked up, not what they are"},
 	{"reprocess", shapeText, keyYes, "the salt: changing it runs everything again"},
 	{"autoscaling", unbuilt, keyNo, "how fast, not what"},
 	{"s3", unbuilt, keyYes, "the program gets its inputs in another way"},

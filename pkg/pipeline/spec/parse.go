@@ -88,7 +88,6 @@ func (r *reader) fail(n *yaml.Node, field, format string, args ...any) {
 // read returns the spec with its defaults; what is wrong is in r.wrong.
 func (r *reader) read(n *yaml.Node) Spec {
 	fields := r.object(n, "", "")
-	delete(fields, "cache") // has one value only
 	if len(r.wrong) > 0 {
 		s, _ := fields["pipeline"].(string)
 		return Spec{Pipeline: s}
@@ -178,8 +177,6 @@ func (r *reader) value(n *yaml.Node, f fieldRow, at string) any {
 		return r.inputs(n, at)
 	case shapeText:
 		return r.text(n, at)
-	case shapeFixed:
-		return r.fixed(n, at)
 	case shapeNumber:
 		return r.number(n, at)
 	case shapeFlag:
@@ -266,18 +263,6 @@ func (r *reader) text(n *yaml.Node, at string) any {
 		return nil
 	}
 	return n.Value
-}
-
-// fixed reads the one value of a field whose other is not built.
-func (r *reader) fixed(n *yaml.Node, at string) any {
-	switch v := r.text(n, at); v {
-	case nil, "normal":
-	case "never":
-		r.unsupported(n, at, fmt.Sprintf("field %q with value %q is not supported yet", at, v))
-	default:
-		r.fail(n, at, "%s: want normal or never, found %q", at, v)
-	}
-	return nil
 }
 
 // literal reads a text, or a number or boolean as it was typed.

@@ -11,6 +11,10 @@ type Spec struct {
 	Parameters  map[string]string `json:"parameters,omitempty"`
 	Parallelism Parallelism       `json:"parallelism,omitzero"`
 	Datum       DatumPolicy       `json:"datum,omitzero"`
+	JobTimeout  string            `json:"job_timeout,omitempty"` // Go duration; none by default
+	MaxFailed   int               `json:"max_failed,omitempty"`  // datums without a result that the output may lack
+	Scheduling  Scheduling        `json:"scheduling,omitzero"`
+	Cache       string            `json:"cache,omitempty"`     // "never": results are neither looked up nor kept for others
 	Reprocess   string            `json:"reprocess,omitempty"` // salt: change it to run everything again
 	Metadata    map[string]string `json:"metadata,omitempty"`
 }
@@ -22,6 +26,7 @@ type Transform struct {
 	Env              map[string]string `json:"env,omitempty"`
 	Code             *Code             `json:"code,omitempty"` // nil: the spec's folder
 	WorkingDir       string            `json:"working_dir,omitempty"`
+	ErrCmd           []string          `json:"err_cmd,omitempty"` // run when the last attempt failed: if it succeeds, the job goes on without the datum
 	AcceptReturnCode []int             `json:"accept_return_code,omitempty"`
 }
 
@@ -40,5 +45,14 @@ type Parallelism struct {
 // DatumPolicy says how single datums are treated.
 type DatumPolicy struct {
 	Tries   int    `json:"tries,omitempty"`   // attempts at a datum whose program fails; 1 by default
+	Backoff string `json:"backoff,omitempty"` // Go duration: the wait after the first failure, doubled after each; none by default
 	Timeout string `json:"timeout,omitempty"` // Go duration; none by default
 }
+
+// Scheduling says which work comes first.
+type Scheduling struct {
+	Priority int `json:"priority,omitempty"` // of slots that are free, those with the highest get theirs first; 0 by default
+}
+
+// CacheNever is the value of Spec.Cache for work that is done anew each time.
+const CacheNever = "never"

@@ -31,7 +31,8 @@ type Runner interface {
 // Task is one attempt at one datum.
 type Task struct {
 	Key       memo.Key
-	Attempt   int // from 1
+	Attempt   int  // from 1
+	Last      bool // if this one fails there is no other: the error command runs then
 	Transform spec.Transform
 	Params    map[string]string
 	Code      tree.Root // zero: no code
@@ -87,6 +88,7 @@ const (
 	TimedOut  Outcome = "timed-out" // killed at its time limit
 	Crashed   Outcome = "crashed"   // infrastructure
 	Cancelled Outcome = "cancelled" // by somebody
+	Recovered Outcome = "recovered" // failed in its last attempt, and the error command succeeded: there is no output
 )
 
 // Result is what an attempt gave.

@@ -212,9 +212,13 @@ func OpenDirect(ctx context.Context, objects objstore.Store, o Options) (*Direct
 	}
 	d := &Direct{objects: objects, packs: packs, config: c, o: o, swapping: make(chan struct{}, 1), newer: make(chan struct{})}
 	d.swapping <- struct{}{}
+	var seen Mark
+	if o.Memory != nil {
+		seen, _ = o.Memory.Seen(c.Store)
+	}
 	l, err := d.load(ctx)
 	if err == nil && o.Memory != nil {
-		if err = checkMark(o.Memory, l); err == nil {
+		if err = seen.check(o.Memory, l); err == nil {
 			o.Memory.Remember(l.mark())
 			d.memory = o.Memory
 		}

@@ -32,14 +32,13 @@ type Memory interface {
 // put another in its place.
 var ErrRollback = errors.New("the store is not the one that was here before")
 
-// checkMark fails with ErrRollback if l does not follow what m remembers.
-func checkMark(m Memory, l *loaded) error {
-	seen, ok := m.Seen(l.root.Store)
-	if !ok {
-		return nil
-	}
+// check fails with ErrRollback if l does not follow a mark that m had before l
+// was read: later it may know of roots that came after l. The zero Mark is none.
+func (seen Mark) check(m Memory, l *loaded) error {
 	r := l.root
 	switch {
+	case seen.Gen == 0:
+		return nil
 	case r.Gen < seen.Gen:
 		return fmt.Errorf("its root is of generation %d, and %d was seen: it was set back, or is an old copy; if that is meant, remove %s: %w",
 			r.Gen, seen.Gen, m, ErrRollback)

@@ -1,15 +1,27 @@
 package repo
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"testing"
 
+	"github.com/dvx-io/dvx/pkg/objstore/fault"
 	"github.com/dvx-io/dvx/pkg/objstore/mem"
 )
 
-type marks struct{ m Mark }
+type marks struct {
+	m     Mark
+	after func() // what happens once it was asked
+}
 
-func (m *marks) Seen(string) (Mark, bool) { return m.m, m.m.Gen > 0 }
+func (m *marks) Seen(string) (Mark, bool) {
+	seen := m.m
+	if m.after != nil {
+		m.after()
+	}
+	return seen, seen.Gen > 0
+}
 
 func (m *marks) Remember(x Mark) {
 	if x.Gen > m.m.Gen {
@@ -56,5 +68,43 @@ func TestRollback(t *testing.T) {
 	move(t, openDirect(t, objects, 4), DeleteBranch{Repo: "a", Branch: "seen"})
 	if _, err := open(objects); err != nil || m.m.Gen != 4 {
 		t.Errorf("the same store later: %+v, %v", m.m, err)
+	}
+}
+
+// TestNoRollback lets another process move the root while a store is opened.
+func TestNoRollback(t *testing.T) {
+	objects := mem.New(mem.Options{})
+	m := &marks{}
+	o := testOptions(1)
+	o.Memory = m
+	d, err := Init(ownerCtx(t), objects, InitOptions{Options: o})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	move(t, d, CreateRepo{Repo: "a"})
+	n := 0
+	m.after = func() {
+		n++
+		move(t, d, CreateBranch{Repo: "a", Branch: fmt.Sprint("b", n)})
+	}
+	late := func(c fault.Call) {
+		if c.Kind == fault.Get && c.Key == rootObject && n == 1 {
+			m.after()
+		}
+	}
+	slow := fault.New(objects, fault.Options{Delay: func(_ context.Context, c fault.Call) error {
+		defer late(c)
+		return nil
+	}})
+	o = testOptions(2)
+	o.Memory = m
+	again, err := OpenDirect(ownerCtx(t), slow, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if m.m.Gen < 4 {
+		t.Errorf("%+v is remembered: nothing happened meanwhile", m.m)
 	}
 }

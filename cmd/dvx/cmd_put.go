@@ -13,6 +13,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/tree"
+	"github.com/dvx-io/dvx/pkg/worktree"
 )
 
 // commitFlags are shared by the commands that make a commit.
@@ -202,5 +203,5 @@ func (a *app) openInput(file string) (in io.ReadCloser, base string, exec bool, 
 		_ = f.Close()
 		return nil, "", false, err
 	}
-	return f, info.Name(), info.Mode()&0o100 != 0, nil
+	return worktree.SparseFile{File: f}, info.Name(), info.Mode()&0o100 != 0, nil
 }

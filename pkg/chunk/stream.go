@@ -23,16 +23,17 @@ type block struct {
 // side and listed in order. One goroutine does all but the cutting and the
 // putting.
 type stream struct {
-	w     *Writer
-	src   io.Reader
-	eof   bool
-	slots int      // blocks that may be taken without asking the Writer
-	held  int      // slots and blocks that were taken
-	queue []*block // read, not yet joined
-	last  *block   // the one joined last; what is after its last cut is tail
-	tail  []byte
-	puts  []*put // under way, in order
-	list  listBuilder
+	w      *Writer
+	src    io.Reader
+	eof    bool
+	sparse Sparse   // src, if it knows of holes
+	slots  int      // blocks that may be taken without asking the Writer
+	held   int      // slots and blocks that were taken
+	queue  []*block // read, not yet joined
+	last   *block   // the one joined last; what is after its last cut is tail
+	tail   []byte
+	puts   []*put // under way, in order
+	list   listBuilder
 }
 
 // put is a chunk on its way into the store.
@@ -55,6 +56,7 @@ func (w *Writer) writeLong(ctx context.Context, head []byte, r io.Reader) (c Con
 	}
 	src := &source{r: r}
 	s := &stream{w: w, src: io.MultiReader(bytes.NewReader(head), src), slots: streamBlocks, held: streamBlocks, list: listBuilder{store: w.store}}
+	s.sparse, _ = r.(Sparse)
 	err = s.run(ctx)
 	if src.failed != nil {
 		err = src.failed
@@ -70,6 +72,9 @@ func (w *Writer) writeLong(ctx context.Context, head []byte, r io.Reader) (c Con
 // run reads, cuts and puts the whole stream.
 func (s *stream) run(ctx context.Context) error {
 	for {
+		if err := s.skipHole(ctx); err != nil {
+			return err
+		}
 		if err := s.readAhead(ctx); err != nil {
 			return err
 		}
@@ -93,7 +98,7 @@ func (s *stream) run(ctx context.Context) error {
 
 // readAhead reads one block, and more if the Writer has room for them.
 func (s *stream) readAhead(ctx context.Context) error {
-	for !s.eof {
+	for !s.eof && (len(s.queue) == 0 || !s.nearHole()) {
 		b, err := s.take(ctx, len(s.queue) == 0)
 		if b == nil || err != nil {
 			return err

@@ -111,7 +111,7 @@ func TestLargeDirectory(t *testing.T) {
 
 // TestSparseFile puts a file that is nothing but a hole.
 func TestSparseFile(t *testing.T) {
-	const size = 64 << 30
+	const size = 1 << 40
 	file := filepath.Join(t.TempDir(), "hole")
 	f, err := os.Create(file)
 	if err != nil {

@@ -1,0 +1,59 @@
+package worktree
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/dvx-io/dvx/pkg/chunk"
+	"github.com/dvx-io/dvx/pkg/tree"
+)
+
+// TestHolesAreNotRead commits a file of a tebibyte in which there are two
+// words, and compares a smaller one with its bytes.
+func TestHolesAreNotRead(t *testing.T) {
+	dir, _ := workingCopy(t)
+	create := func(name string, size int64) string {
+		path := filepath.Join(dir, name)
+		f, err := os.Create(path)
+		must(t, err)
+		must(t, f.Truncate(size))
+		for _, at := range []int64{100_000, size / 2} {
+			_, err = f.WriteAt([]byte("word"), at)
+			must(t, err)
+		}
+		must(t, f.Close())
+		return path
+	}
+	small := create("small", 200<<20)
+	f, err := os.Open(small)
+	must(t, err)
+	holes := SparseFile{f}.Hole()
+	if _, err := f.Seek(150<<20, 0); err != nil {
+		t.Fatal(err)
+	}
+	holes = max(holes, SparseFile{f}.Hole())
+	must(t, f.Close())
+	if holes == 0 {
+		t.Skip("the file system here does not tell of holes")
+	}
+	large := create("large", 1<<40)
+	s := &chunk.Mem{}
+	start := time.Now()
+	root, stats := commitDir(t, s, tree.Root{}, Options{Dir: dir})
+	t.Logf("%d bytes in %v", stats.ReadBytes, time.Since(start))
+	must(t, os.Remove(large))
+	e, err := tree.Open(s, root).Lookup(t.Context(), "large")
+	if err != nil || e.Content.Size != 1<<40 {
+		t.Fatalf("%+v, %v", e, err)
+	}
+	b, err := os.ReadFile(small)
+	must(t, err)
+	want, err := chunk.WriteContent(t.Context(), s, chunk.DefaultParams(), bytes.NewReader(b))
+	must(t, err)
+	if e, err := tree.Open(s, root).Lookup(t.Context(), "small"); err != nil || e.Content != want {
+		t.Errorf("with holes %+v, %v; read as bytes %+v", e.Content, err, want)
+	}
+}

@@ -36,6 +36,10 @@ func (o OpID) time() time.Time {
 // isUUIDv7 reports whether the ID says when it was made.
 func (o OpID) isUUIDv7() bool { return o[6]>>4 == 7 && o[8]>>6 == 2 }
 
+// Time returns when the ID was made, and false if it does not say. The clock
+// was that of its maker.
+func (o OpID) Time() (time.Time, bool) { return o.time().UTC(), o.isUUIDv7() }
+
 // IsZero reports whether there is none.
 func (o OpID) IsZero() bool { return o == OpID{} }
 

@@ -106,7 +106,7 @@ func (x *exchange) completeMultipartUpload() error {
 	if err != nil {
 		return err
 	}
-	c.If = writePrecondition(x.r.Header)
+	c.If = NewPrecondition(x.r.Header)
 	info, err := u.CompleteUpload(ctx, name, c)
 	if errors.Is(err, ErrNoSuchUpload) { // by another request, meanwhile
 		return x.completedBefore(wanted, err)

@@ -121,7 +121,7 @@ func (x *exchange) copyObject() error {
 	if replaceTags {
 		attrs.Tags = given.Tags
 	}
-	info, err := w.Copy(x.r.Context(), from, x.written(), PutOptions{Attributes: attrs, If: writePrecondition(x.r.Header)})
+	info, err := w.Copy(x.r.Context(), from, x.written(), PutOptions{Attributes: attrs, If: NewPrecondition(x.r.Header)})
 	if err != nil {
 		return err
 	}

@@ -143,7 +143,9 @@ func (x *exchange) sendDeleted(what []Deletion, outcome []Deleted, quiet bool) {
 			}
 			if o.Marker {
 				d.text("DeleteMarker", strconv.FormatBool(true))
-				d.text("DeleteMarkerVersionId", o.VersionID)
+				if o.VersionID != "" {
+					d.text("DeleteMarkerVersionId", o.VersionID)
+				}
 			}
 			d.close("Deleted")
 		}

@@ -238,6 +238,13 @@ func failf(c code, format string, args ...any) *failure {
 	return &failure{code: c, message: fmt.Sprintf(format, args...)}
 }
 
+// IsShown tells whether an error has come from this package and is what the
+// client is to be told: a backend passes it on as it is.
+func IsShown(err error) bool {
+	var f *failure
+	return errors.As(err, &f)
+}
+
 // explain returns what to show of err to a client who asked for t, and whether
 // err was unknown and has to be logged instead.
 func explain(err error, t target) (f *failure, unknown bool) {

@@ -44,8 +44,9 @@ func (p Precondition) Check(current *ObjectInfo) error {
 	return nil
 }
 
-// writePrecondition reads the conditions of a write.
-func writePrecondition(h http.Header) Precondition {
+// NewPrecondition returns the condition that the headers If-Match and
+// If-None-Match of a write make.
+func NewPrecondition(h http.Header) Precondition {
 	return Precondition{match: h.Get("If-Match"), noneMatch: h.Get("If-None-Match")}
 }
 

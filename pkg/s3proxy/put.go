@@ -40,7 +40,7 @@ func (x *exchange) putObject() error {
 		return err
 	}
 	c.wantDefault()
-	info, err := x.put(w, x.written(), c, PutOptions{Attributes: attrs, If: writePrecondition(x.r.Header)})
+	info, err := x.put(w, x.written(), c, PutOptions{Attributes: attrs, If: NewPrecondition(x.r.Header)})
 	if err != nil {
 		return err
 	}

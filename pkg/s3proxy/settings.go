@@ -2,6 +2,8 @@ package s3proxy
 
 import (
 	"encoding/xml"
+	"errors"
+	"io/fs"
 	"net/http"
 )
 
@@ -119,7 +121,11 @@ func (x *exchange) createBucket() error {
 			return fail(codeInvalidLocation)
 		}
 	}
-	if err := w.CreateBucket(x.r.Context(), x.bucket); err != nil {
+	err = w.CreateBucket(x.r.Context(), x.bucket)
+	if errors.Is(err, fs.ErrInvalid) {
+		return fail(codeInvalidBucketName)
+	}
+	if err != nil {
 		return err
 	}
 	x.w.Header().Set("Location", "/"+x.bucket)

@@ -101,7 +101,7 @@ func Run(ctx context.Context, o Options, ready func(Info) error) error {
 	if err != nil {
 		return fmt.Errorf("listen for gRPC: %w", err)
 	}
-	web, s3lis, err := s3Edge(direct, door, o)
+	web, s3lis, err := s3Edge(direct, writer, door, o)
 	if err != nil {
 		return errors.Join(err, lis.Close())
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/dvx-io/dvx/pkg/auth"
 	"github.com/dvx-io/dvx/pkg/objstore"
@@ -18,9 +19,14 @@ type Backend struct {
 	store  repo.Store
 	auth   auth.Authorizer
 	finder finder
+
+	histories histories
 }
 
-var _ s3proxy.Backend = (*Backend)(nil)
+var (
+	_ s3proxy.Backend   = (*Backend)(nil)
+	_ s3proxy.Versioner = (*Backend)(nil)
+)
 
 // New returns a Backend over s, which stays the caller's. a decides which
 // repos a caller sees listed, and what [Backend.Authorize] allows.
@@ -41,11 +47,17 @@ func (b *Backend) ListBuckets(ctx context.Context) ([]s3proxy.BucketInfo, error)
 		if err != nil {
 			return nil, seal(err)
 		}
-		if !sees {
+		if !sees || name == systemRepo {
 			continue
 		}
 		all = append(all, s3proxy.BucketInfo{Name: name, Created: v.Repos[name].Created})
+		for branch := range v.Repos[name].Branches {
+			if bucket := branch + "." + name; b.bucketIn(v, bucket) != nil {
+				all = append(all, s3proxy.BucketInfo{Name: bucket, Created: v.Repos[name].Created})
+			}
+		}
 	}
+	slices.SortFunc(all, func(a, b s3proxy.BucketInfo) int { return strings.Compare(a.Name, b.Name) })
 	return all, nil
 }
 

@@ -58,11 +58,11 @@ func (b *Backend) bucket(ctx context.Context, name string) (*bucket, error) {
 func (b *Backend) bucketIn(v *repo.View, name string) *bucket {
 	ref, of := splitBucket(name)
 	r, ok := v.Repos[of]
-	if !ok || ref == "" && name != of { // .REPO would be a second name of REPO
+	if !ok || of == systemRepo || ref == "" && name != of { // .REPO would be a second name of REPO
 		return nil
 	}
 	r.Specs = nil
-	k := &bucket{b: b, view: &repo.View{Gen: v.Gen, Repos: map[string]repo.Repo{of: r}}, name: of, refs: r}
+	k := &bucket{b: b, view: &repo.View{Gen: v.Gen, Repos: map[string]repo.Repo{of: r}, Open: v.Open}, name: of, refs: r}
 	if ref == "" {
 		return k
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
+	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/s3proxy"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
@@ -46,6 +47,8 @@ func (v *version) summary(key string, e *tree.Entry) s3proxy.ObjectInfo {
 		Size:         b.content.Size,
 		ETag:         b.etag(),
 		LastModified: v.modified(b.attrs.Time),
+		Checksum:     decodeChecksum(b.attrs.Headers[checksumHeader]),
+		VersionID:    versionID(b.attrs.Op),
 	}
 }
 
@@ -62,16 +65,11 @@ func (v *version) modified(t time.Time) time.Time {
 func (v *version) describe(key string, e *tree.Entry) s3proxy.ObjectInfo {
 	info := v.summary(key, e)
 	a := stored(e).attrs
-	info.ContentType = a.ContentType
+	info.Attributes = decodeAttributes(a)
+	info.Parts = decodeParts(a.Headers[partsHeader], info.Size)
 	if info.ContentType == "" {
 		info.ContentType = typeOf(key, e.Kind)
 	}
-	info.CacheControl = a.Headers["cache-control"]
-	info.ContentDisposition = a.Headers["content-disposition"]
-	info.ContentEncoding = a.Headers["content-encoding"]
-	info.ContentLanguage = a.Headers["content-language"]
-	info.Expires = a.Headers["expires"]
-	info.Meta = a.Meta
 	if e.Kind == tree.Symlink {
 		info.Meta = maps.Clone(a.Meta)
 		if info.Meta == nil {
@@ -80,6 +78,15 @@ func (v *version) describe(key string, e *tree.Entry) s3proxy.ObjectInfo {
 		info.Meta[symlinkMeta] = "true"
 	}
 	return info
+}
+
+// versionID returns the ID of the version that an operation wrote, "" if it is
+// not known which.
+func versionID(op tree.OpID) string {
+	if op == (tree.OpID{}) {
+		return ""
+	}
+	return repo.OpID(op).String()
 }
 
 func typeOf(key string, kind tree.Kind) string {

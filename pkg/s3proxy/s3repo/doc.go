@@ -1,5 +1,5 @@
 // Package s3repo shows the repos of a store as S3 buckets: a s3proxy.Backend
-// over a repo.Store.
+// over a repo.Store, for reading ([Backend]) or also for writing ([Writing]).
 //
 // # Bucket
 //
@@ -13,7 +13,7 @@
 // Bucket REF.REPO holds one ref with plain keys, for tools that want a whole
 // bucket: main.images, v1.2.images. Repo names have no dots, so the last one
 // splits. It exists for every ref that can be spelt in a bucket's name.
-// [Backend.ListBuckets] lists the buckets REPO only.
+// [Backend.ListBuckets] lists those of branches, and the buckets REPO.
 //
 // # Key
 //
@@ -28,6 +28,24 @@
 // A request takes one view and opens each commit that it needs once, so that a
 // branch which moves never tears what is read. ETag and Last-Modified belong to
 // a file's content and stay when other files change.
+//
+// # Writes
+//
+// A [Writing] takes writes, into the open commits of branches: what it has
+// acknowledged is durable and seen by every reader, and becomes a version when
+// the branch is sealed. A write that would take away something that is not
+// sealed yet seals first, so that every acknowledged content stays a version;
+// a change of metadata alone does not. Tags, commits and expressions are not
+// written. No version can be removed for good: removing the current one by its
+// ID hides the object, other versions stay.
+//
+// An upload in parts has a branch of its own in the repo dvx-s3, which is no
+// bucket: it survives restarts and is the same for all replicas. Its parts are
+// cut as they come, and joined by cutting anew only where they meet.
+//
+// The version ID of an object is the operation ID of the write, which its
+// directory has; a commit's ID works too. Listing versions reads the commits of
+// the branch and, of their directories, what differs below the prefix.
 //
 // # Errors
 //

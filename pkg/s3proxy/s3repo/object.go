@@ -13,20 +13,19 @@ import (
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
-// Open implements s3proxy.Backend. Versions by ID are not served: what a commit
-// holds is read through the commit's name.
+// Open implements s3proxy.Backend.
 func (b *Backend) Open(ctx context.Context, name s3proxy.ObjectName) (s3proxy.Object, error) {
 	ctx, _ = enter(ctx)
 	k, err := b.bucket(ctx, name.Bucket)
 	if err != nil {
 		return nil, err
 	}
-	if name.VersionID != "" {
-		return nil, fmt.Errorf("version %.100q of %.300q: %w", name.VersionID, name.Key, s3proxy.ErrNoSuchVersion)
-	}
 	m, path, ok := k.split(name.Key)
 	if !ok || path == "" {
 		return nil, noKey(name.Key)
+	}
+	if name.VersionID != "" {
+		return k.openVersion(ctx, m, path, name)
 	}
 	v, err := k.version(ctx, m)
 	if isAbsent(err) {
@@ -42,7 +41,7 @@ func (b *Backend) Open(ctx context.Context, name s3proxy.ObjectName) (s3proxy.Ob
 	if e == nil {
 		return nil, noKey(name.Key)
 	}
-	return &object{info: v.describe(name.Key, e), chunks: v.chunks, content: stored(e).content}, nil
+	return v.newObject(name.Key, e), nil
 }
 
 func noKey(key string) error { return fmt.Errorf("key %.300q: %w", key, s3proxy.ErrNoSuchKey) }
@@ -71,9 +70,21 @@ func (v *version) lookup(ctx context.Context, path string) (*tree.Entry, error) 
 
 // object is an opened object. There is nothing to close: its chunks are values.
 type object struct {
-	info    s3proxy.ObjectInfo
-	chunks  chunk.Reader
-	content chunk.Content
+	info      s3proxy.ObjectInfo
+	chunks    chunk.Reader
+	content   chunk.Content
+	givenType string // media type that its writer gave, or ""
+	md5       []byte // what is known of its entity tag
+	tag       string
+}
+
+// newObject opens the object that e is.
+func (v *version) newObject(key string, e *tree.Entry) *object {
+	b := stored(e)
+	return &object{
+		info: v.describe(key, e), chunks: v.chunks, content: b.content,
+		givenType: b.attrs.ContentType, md5: b.attrs.MD5, tag: b.attrs.ETag,
+	}
 }
 
 // Info implements s3proxy.Object.

@@ -97,6 +97,7 @@ func TestDescribe(t *testing.T) {
 			checkDigest(t, key, info.ETag)
 			tt.info.ETag = info.ETag
 		}
+		tt.info.VersionID = info.VersionID
 		if diff := cmp.Diff(tt.info, info); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", key, diff)
 		}
@@ -134,7 +135,7 @@ func TestListDescribes(t *testing.T) {
 					t.Fatalf("list %s by %q: %+v, %v", key, delimiter, page, err)
 				}
 				_, info, _ := read(t, b, bucket, key)
-				info = s3proxy.ObjectInfo{Key: info.Key, Size: info.Size, ETag: info.ETag, LastModified: info.LastModified}
+				info = s3proxy.ObjectInfo{Key: info.Key, Size: info.Size, ETag: info.ETag, LastModified: info.LastModified, VersionID: info.VersionID}
 				if diff := cmp.Diff(info, page.Objects[0]); diff != "" {
 					t.Errorf("%s (-opened +listed):\n%s", key, diff)
 				}

@@ -12,15 +12,24 @@ import (
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
-// version is an opened commit; an empty branch has one without files.
+// version is an opened commit, or a branch with its open writes; an empty branch has one without files.
 type version struct {
 	chunks chunk.Reader
 	tree   *tree.Tree
 	time   time.Time // of the commit
+	head   commit.ID // the commit, or the one that open writes are on top of
+	open   bool      // it has open writes
 }
 
 // version opens the commit of m. The error is one of isAbsent if there is none.
 func (k *bucket) version(ctx context.Context, m *mount) (*version, error) {
+	if o, open := k.view.Open[repo.OpenKey(k.name, m.ref.Name)]; open && m.ref.At.IsZero() && len(m.ref.Steps) == 0 {
+		seen, err := repo.Look(ctx, k.b.store, k.name, m.ref.Name)
+		if err != nil {
+			return nil, err
+		}
+		return &version{chunks: seen.Chunks, tree: seen.Tree(), time: o.Last, head: seen.Head, open: true}, nil
+	}
 	id, err := k.find(ctx, m.ref)
 	if err != nil {
 		return nil, err
@@ -37,7 +46,7 @@ func (k *bucket) version(ctx context.Context, m *mount) (*version, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &version{chunks: chunks, tree: tree.Open(chunks, c.Tree), time: c.Time}, nil
+	return &version{chunks: chunks, tree: tree.Open(chunks, c.Tree), time: c.Time, head: id}, nil
 }
 
 // branch returns the branch that ref starts from, "" if it starts from a tag

@@ -1,0 +1,232 @@
+package s3repo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/dvx-io/dvx/pkg/auth"
+	"github.com/dvx-io/dvx/pkg/chunk"
+	"github.com/dvx-io/dvx/pkg/repo"
+	"github.com/dvx-io/dvx/pkg/s3proxy"
+	"github.com/dvx-io/dvx/pkg/tree"
+)
+
+// Store is what a [Writing] needs beside its repo.Writer: a repo.Store that
+// names operations. repo.Direct is one.
+type Store interface {
+	repo.Store
+	// NewOp returns a fresh operation ID.
+	NewOp() (repo.OpID, error)
+}
+
+// Writing is a [Backend] that takes writes: into the open commits of branches,
+// through a repo.Writer.
+type Writing struct {
+	*Backend
+	store  Store
+	writer *repo.Writer
+}
+
+var (
+	_ s3proxy.Writer    = (*Writing)(nil)
+	_ s3proxy.Uploader  = (*Writing)(nil)
+	_ s3proxy.Versioner = (*Writing)(nil)
+	_ s3proxy.Settings  = (*Writing)(nil)
+)
+
+// NewWriting returns a Writing over s and w, a writer of the same store. Both
+// stay the caller's.
+func NewWriting(s Store, w *repo.Writer, a auth.Authorizer) *Writing {
+	return &Writing{Backend: New(s, a), store: s, writer: w}
+}
+
+// place is where a key is written: a path on a branch.
+type place struct {
+	k            *bucket
+	mount        *mount
+	repo, branch string
+	path         string
+}
+
+// place finds where a key is written. It fails with s3proxy.ErrReadOnly for a
+// key that lies in a tag, a commit or an expression.
+func (w *Writing) place(ctx context.Context, name s3proxy.ObjectName) (place, error) {
+	k, err := w.bucket(ctx, name.Bucket)
+	if err != nil {
+		return place{}, err
+	}
+	m, path, ok := k.split(name.Key)
+	if !ok {
+		return place{}, fmt.Errorf("key %.300q: keys of %s begin with the name of a branch and /: %w", name.Key, k.name, fs.ErrInvalid)
+	}
+	branch := k.branch(m.ref)
+	if branch == "" || !m.ref.At.IsZero() || len(m.ref.Steps) > 0 {
+		return place{}, fmt.Errorf("write %.300q: it is of a fixed version: %w", name.Key, s3proxy.ErrReadOnly)
+	}
+	if err := tree.CheckPath(path); err != nil {
+		return place{}, fmt.Errorf("key %.300q: %w", name.Key, err)
+	}
+	return place{k: k, mount: m, repo: k.name, branch: branch, path: path}, nil
+}
+
+// Put implements s3proxy.Writer.
+func (w *Writing) Put(ctx context.Context, name s3proxy.ObjectName, content *s3proxy.Content, o s3proxy.PutOptions) (s3proxy.ObjectInfo, error) {
+	ctx, _ = enter(ctx)
+	at, err := w.place(ctx, name)
+	if err != nil {
+		return s3proxy.ObjectInfo{}, err
+	}
+	u, err := w.writer.Upload(ctx)
+	if err != nil {
+		return s3proxy.ObjectInfo{}, sealWrite(err)
+	}
+	defer func() { _ = u.Close() }() // what was not published is collected
+	c, err := u.Content(ctx, content)
+	if err != nil {
+		return s3proxy.ObjectInfo{}, sealWrite(err)
+	}
+	attrs := encodeAttributes(o.Attributes, content.Checksum(), nil)
+	sum := content.MD5()
+	attrs.MD5 = sum[:]
+	return w.write(ctx, u, at, name.Key, body{c, &attrs}, o.If)
+}
+
+// Copy implements s3proxy.Writer. It shares the content.
+func (w *Writing) Copy(ctx context.Context, from s3proxy.Object, name s3proxy.ObjectName, o s3proxy.PutOptions) (s3proxy.ObjectInfo, error) {
+	ctx, _ = enter(ctx)
+	source, ok := from.(*object)
+	if !ok {
+		return s3proxy.ObjectInfo{}, fmt.Errorf("copy to %q: the source is of another backend: %w", name.Key, fs.ErrInvalid)
+	}
+	at, err := w.place(ctx, name)
+	if err != nil {
+		return s3proxy.ObjectInfo{}, err
+	}
+	u, err := w.writer.Upload(ctx)
+	if err != nil {
+		return s3proxy.ObjectInfo{}, sealWrite(err)
+	}
+	defer func() { _ = u.Close() }()
+	attrs := encodeAttributes(o.Attributes, source.info.Checksum, source.info.Parts)
+	attrs.MD5, attrs.ETag = source.md5, source.tag
+	return w.write(ctx, u, at, name.Key, body{source.content, &attrs}, o.If)
+}
+
+// write makes an object of a body that is stored, and describes it.
+func (w *Writing) write(ctx context.Context, u *repo.Upload, at place, key string, b body, cond s3proxy.Precondition) (s3proxy.ObjectInfo, error) {
+	if err := w.keepUnsealed(ctx, at, &b.content); err != nil {
+		return s3proxy.ObjectInfo{}, err
+	}
+	e := tree.Entry{Kind: tree.File, Content: b.content, Attrs: *b.attrs}
+	if at.path[len(at.path)-1] == '/' {
+		e = tree.Entry{Kind: tree.Dir, Marker: &tree.Marker{Content: b.content, Attrs: *b.attrs}}
+	}
+	written, err := u.Write(ctx, repo.OpenWrite{Repo: at.repo, Branch: at.branch, Edits: []repo.OpenEdit{{
+		Path: at.path, Entry: &e, Check: precondition(cond),
+	}}})
+	if err != nil {
+		return s3proxy.ObjectInfo{}, sealWrite(err)
+	}
+	attrs := &e.Attrs
+	if e.Marker != nil {
+		attrs = &e.Marker.Attrs
+	}
+	attrs.Time, attrs.Op = written.Time, tree.OpID(written.Op)
+	v := &version{}
+	return v.describe(key, &e), nil
+}
+
+// precondition returns the check of a condition, nil if it holds always.
+func precondition(cond s3proxy.Precondition) func(*tree.Entry) error {
+	if cond.IsZero() {
+		return nil
+	}
+	return func(there *tree.Entry) error {
+		if there == nil {
+			return cond.Check(nil)
+		}
+		v := &version{}
+		info := v.summary("", there)
+		return cond.Check(&info)
+	}
+}
+
+// keepUnsealed seals the branch if what is at a path has not become a version
+// yet, so that a write which replaces it by other content takes no version
+// away. A write of another client at the same moment may still come between.
+func (w *Writing) keepUnsealed(ctx context.Context, at place, next *chunk.Content) error {
+	if _, open := at.k.view.Open[repo.OpenKey(at.repo, at.branch)]; !open {
+		return nil
+	}
+	v, err := repo.Look(ctx, w.store, at.repo, at.branch)
+	if err != nil {
+		return sealWrite(err)
+	}
+	if v.Open == nil {
+		return nil
+	}
+	now, err := v.Tree().Find(ctx, at.path)
+	if err != nil {
+		return seal(err)
+	}
+	sealed, err := at.k.version(ctx, &mount{ref: repo.Ref{Repo: at.repo, Name: v.Head.String()}})
+	if err != nil && !isAbsent(err) {
+		return seal(err)
+	}
+	var before *tree.Entry
+	if err == nil {
+		if before, err = sealed.tree.Find(ctx, at.path); err != nil {
+			return seal(err)
+		}
+	}
+	switch {
+	case now == nil && before == nil:
+		return nil
+	case now != nil && next != nil && stored(now).content == *next:
+		return nil
+	case now != nil && before != nil && stored(before).attrs.Op == stored(now).attrs.Op:
+		return nil
+	}
+	_, err = w.writer.Seal(ctx, at.repo, at.branch)
+	return sealWrite(err)
+}
+
+// SetTags implements s3proxy.Writer. Of the versions only the current one can
+// be changed.
+func (w *Writing) SetTags(ctx context.Context, name s3proxy.ObjectName, tags map[string]string) (string, error) {
+	o, err := w.Open(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	current, err := w.Open(ctx, s3proxy.ObjectName{Bucket: name.Bucket, Key: name.Key})
+	if err != nil {
+		return "", err
+	}
+	if o.Info().VersionID != current.Info().VersionID {
+		return "", fmt.Errorf("tag %.300q: version %.100q is not the current one: %w", name.Key, name.VersionID, s3proxy.ErrReadOnly)
+	}
+	attrs := o.Info().Attributes
+	attrs.ContentType = o.(*object).givenType // not the one that its name stands for
+	attrs.Tags = tags
+	info, err := w.Copy(ctx, o, name, s3proxy.PutOptions{Attributes: attrs})
+	return info.VersionID, err
+}
+
+// sealWrite is seal for writes, whose failures tell a client more.
+func sealWrite(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, repo.ErrRepoNotFound), errors.Is(err, repo.ErrRefNotFound):
+		return fmt.Errorf("%w: %s", s3proxy.ErrNoSuchBucket, err.Error())
+	case errors.Is(err, repo.ErrConflict):
+		return fmt.Errorf("%w: %s", s3proxy.ErrConflict, err.Error())
+	case errors.Is(err, repo.ErrUnknown):
+		return fmt.Errorf("%w: %s", s3proxy.ErrBusy, err.Error())
+	case errors.Is(err, repo.ErrProtected), errors.Is(err, fs.ErrInvalid), errors.Is(err, fs.ErrExist), s3proxy.IsShown(err):
+		return err
+	}
+	return seal(err)
+}

@@ -47,7 +47,7 @@ func (b *Backend) ListBuckets(ctx context.Context) ([]s3proxy.BucketInfo, error)
 		if err != nil {
 			return nil, seal(err)
 		}
-		if !sees || name == systemRepo {
+		if !sees || isSystem(name) {
 			continue
 		}
 		all = append(all, s3proxy.BucketInfo{Name: name, Created: v.Repos[name].Created})

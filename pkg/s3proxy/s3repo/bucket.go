@@ -58,7 +58,7 @@ func (b *Backend) bucket(ctx context.Context, name string) (*bucket, error) {
 func (b *Backend) bucketIn(v *repo.View, name string) *bucket {
 	ref, of := splitBucket(name)
 	r, ok := v.Repos[of]
-	if !ok || of == systemRepo || ref == "" && name != of { // .REPO would be a second name of REPO
+	if !ok || isSystem(of) || ref == "" && name != of { // .REPO would be a second name of REPO
 		return nil
 	}
 	r.Specs = nil

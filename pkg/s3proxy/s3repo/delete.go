@@ -96,7 +96,7 @@ func (w *Writing) deleteGroup(ctx context.Context, what []s3proxy.Deletion, plac
 func (w *Writing) CreateBucket(ctx context.Context, name string) error {
 	ctx, _ = enter(ctx)
 	ref, of := splitBucket(name)
-	if of == systemRepo {
+	if isSystem(of) {
 		return fmt.Errorf("bucket %q: the name is reserved: %w", name, s3proxy.ErrReadOnly)
 	}
 	v, err := w.store.View(ctx)

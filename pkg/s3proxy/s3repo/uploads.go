@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dvx-io/dvx/pkg/auth"
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/s3proxy"
@@ -30,6 +31,9 @@ const (
 	uploadInfo     = "info.json"
 	partPrefix     = "part/"
 )
+
+// isSystem tells whether a repo is no bucket: what it holds is not data.
+func isSystem(name string) bool { return name == systemRepo || name == auth.AccessRepo }
 
 // uploadVersion is the version of the records of uploads.
 const uploadVersion = 1

@@ -20,7 +20,7 @@ import (
 
 func cmdJob(a *app) *cobra.Command {
 	var limit uint
-	cmd := &cobra.Command{Use: "job", Short: "List and inspect jobs", Args: cobra.NoArgs, RunE: showHelp}
+	cmd := &cobra.Command{Use: "job", Short: "List, inspect, cancel and rerun jobs", Args: cobra.NoArgs, RunE: showHelp}
 	list := &cobra.Command{
 		Use:     "list [PIPELINE]",
 		Aliases: []string{"ls"},
@@ -39,6 +39,7 @@ func cmdJob(a *app) *cobra.Command {
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.jobInspect(cmd.Context(), args[0]) },
 	}
 	cmd.AddCommand(list, inspect)
+	cmd.AddCommand(jobSteering(a)...)
 	return cmd
 }
 

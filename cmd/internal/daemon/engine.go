@@ -102,7 +102,7 @@ func (e *runningEngine) jobs() rpc.Jobs {
 	if e.controller == nil {
 		return rpc.NewLocalJobs(e.store, pipeline.OpenJobs(e.store, local.Scope())).Judge(e.rights)
 	}
-	return rpc.NewLocalJobs(e.store, e.controller.Jobs()).Judge(e.rights)
+	return rpc.NewLocalJobs(e.store, e.controller.Jobs()).Judge(e.rights).Steer(e.controller)
 }
 
 // close frees what the engine holds.

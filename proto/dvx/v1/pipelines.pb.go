@@ -491,6 +491,186 @@ func (x *GetJobResponse) GetJob() *JobInfo {
 	return nil
 }
 
+type CancelJobRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ID, or a unique prefix of at least 6 digits.
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Why, for people.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The jobs under way of pipelines that depend on it, too.
+	Cascade       bool `protobuf:"varint,3,opt,name=cascade,proto3" json:"cascade,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelJobRequest) Reset() {
+	*x = CancelJobRequest{}
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelJobRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelJobRequest) ProtoMessage() {}
+
+func (x *CancelJobRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelJobRequest.ProtoReflect.Descriptor instead.
+func (*CancelJobRequest) Descriptor() ([]byte, []int) {
+	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *CancelJobRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *CancelJobRequest) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *CancelJobRequest) GetCascade() bool {
+	if x != nil {
+		return x.Cascade
+	}
+	return false
+}
+
+type CancelJobResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelJobResponse) Reset() {
+	*x = CancelJobResponse{}
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelJobResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelJobResponse) ProtoMessage() {}
+
+func (x *CancelJobResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelJobResponse.ProtoReflect.Descriptor instead.
+func (*CancelJobResponse) Descriptor() ([]byte, []int) {
+	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{10}
+}
+
+type RerunJobRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// ID, or a unique prefix of at least 6 digits.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RerunJobRequest) Reset() {
+	*x = RerunJobRequest{}
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RerunJobRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RerunJobRequest) ProtoMessage() {}
+
+func (x *RerunJobRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RerunJobRequest.ProtoReflect.Descriptor instead.
+func (*RerunJobRequest) Descriptor() ([]byte, []int) {
+	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RerunJobRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type RerunJobResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RerunJobResponse) Reset() {
+	*x = RerunJobResponse{}
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RerunJobResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RerunJobResponse) ProtoMessage() {}
+
+func (x *RerunJobResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RerunJobResponse.ProtoReflect.Descriptor instead.
+func (*RerunJobResponse) Descriptor() ([]byte, []int) {
+	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{12}
+}
+
 // JobInfo describes a job.
 type JobInfo struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -514,7 +694,7 @@ type JobInfo struct {
 
 func (x *JobInfo) Reset() {
 	*x = JobInfo{}
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[9]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -526,7 +706,7 @@ func (x *JobInfo) String() string {
 func (*JobInfo) ProtoMessage() {}
 
 func (x *JobInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[9]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -539,7 +719,7 @@ func (x *JobInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobInfo.ProtoReflect.Descriptor instead.
 func (*JobInfo) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{9}
+	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *JobInfo) GetJson() []byte {
@@ -642,7 +822,7 @@ type ListDatumsRequest struct {
 
 func (x *ListDatumsRequest) Reset() {
 	*x = ListDatumsRequest{}
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[10]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -654,7 +834,7 @@ func (x *ListDatumsRequest) String() string {
 func (*ListDatumsRequest) ProtoMessage() {}
 
 func (x *ListDatumsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[10]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -667,7 +847,7 @@ func (x *ListDatumsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDatumsRequest.ProtoReflect.Descriptor instead.
 func (*ListDatumsRequest) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{10}
+	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListDatumsRequest) GetJob() string {
@@ -686,7 +866,7 @@ type ListDatumsResponse struct {
 
 func (x *ListDatumsResponse) Reset() {
 	*x = ListDatumsResponse{}
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[11]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -698,7 +878,7 @@ func (x *ListDatumsResponse) String() string {
 func (*ListDatumsResponse) ProtoMessage() {}
 
 func (x *ListDatumsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[11]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -711,7 +891,7 @@ func (x *ListDatumsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDatumsResponse.ProtoReflect.Descriptor instead.
 func (*ListDatumsResponse) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{11}
+	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListDatumsResponse) GetDatum() *DatumInfo {
@@ -737,7 +917,7 @@ type DatumInfo struct {
 
 func (x *DatumInfo) Reset() {
 	*x = DatumInfo{}
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[12]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -749,7 +929,7 @@ func (x *DatumInfo) String() string {
 func (*DatumInfo) ProtoMessage() {}
 
 func (x *DatumInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[12]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -762,7 +942,7 @@ func (x *DatumInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DatumInfo.ProtoReflect.Descriptor instead.
 func (*DatumInfo) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{12}
+	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DatumInfo) GetJson() []byte {
@@ -820,7 +1000,7 @@ type ReadLogsRequest struct {
 
 func (x *ReadLogsRequest) Reset() {
 	*x = ReadLogsRequest{}
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[13]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -832,7 +1012,7 @@ func (x *ReadLogsRequest) String() string {
 func (*ReadLogsRequest) ProtoMessage() {}
 
 func (x *ReadLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[13]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -845,7 +1025,7 @@ func (x *ReadLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogsRequest.ProtoReflect.Descriptor instead.
 func (*ReadLogsRequest) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{13}
+	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ReadLogsRequest) GetJob() string {
@@ -880,7 +1060,7 @@ type ReadLogsResponse struct {
 
 func (x *ReadLogsResponse) Reset() {
 	*x = ReadLogsResponse{}
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[14]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -892,7 +1072,7 @@ func (x *ReadLogsResponse) String() string {
 func (*ReadLogsResponse) ProtoMessage() {}
 
 func (x *ReadLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[14]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -905,7 +1085,7 @@ func (x *ReadLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogsResponse.ProtoReflect.Descriptor instead.
 func (*ReadLogsResponse) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{14}
+	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReadLogsResponse) GetJob() string {
@@ -960,7 +1140,15 @@ const file_dvx_v1_pipelines_proto_rawDesc = "" +
 	"\rGetJobRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"3\n" +
 	"\x0eGetJobResponse\x12!\n" +
-	"\x03job\x18\x01 \x01(\v2\x0f.dvx.v1.JobInfoR\x03job\"\xeb\x02\n" +
+	"\x03job\x18\x01 \x01(\v2\x0f.dvx.v1.JobInfoR\x03job\"T\n" +
+	"\x10CancelJobRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
+	"\acascade\x18\x03 \x01(\bR\acascade\"\x13\n" +
+	"\x11CancelJobResponse\"!\n" +
+	"\x0fRerunJobRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\x12\n" +
+	"\x10RerunJobResponse\"\xeb\x02\n" +
 	"\aJobInfo\x12\x12\n" +
 	"\x04json\x18\x01 \x01(\fR\x04json\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x1a\n" +
@@ -997,13 +1185,15 @@ const file_dvx_v1_pipelines_proto_rawDesc = "" +
 	"\x04data\x18\x03 \x01(\fR\x04data2\xa7\x01\n" +
 	"\x0fPipelineService\x12L\n" +
 	"\rListPipelines\x12\x1c.dvx.v1.ListPipelinesRequest\x1a\x1d.dvx.v1.ListPipelinesResponse\x12F\n" +
-	"\vGetPipeline\x12\x1a.dvx.v1.GetPipelineRequest\x1a\x1b.dvx.v1.GetPipelineResponse2\xcd\x01\n" +
+	"\vGetPipeline\x12\x1a.dvx.v1.GetPipelineRequest\x1a\x1b.dvx.v1.GetPipelineResponse2\xce\x02\n" +
 	"\n" +
 	"JobService\x12?\n" +
 	"\bListJobs\x12\x17.dvx.v1.ListJobsRequest\x1a\x18.dvx.v1.ListJobsResponse0\x01\x127\n" +
 	"\x06GetJob\x12\x15.dvx.v1.GetJobRequest\x1a\x16.dvx.v1.GetJobResponse\x12E\n" +
 	"\n" +
-	"ListDatums\x12\x19.dvx.v1.ListDatumsRequest\x1a\x1a.dvx.v1.ListDatumsResponse0\x012M\n" +
+	"ListDatums\x12\x19.dvx.v1.ListDatumsRequest\x1a\x1a.dvx.v1.ListDatumsResponse0\x01\x12@\n" +
+	"\tCancelJob\x12\x18.dvx.v1.CancelJobRequest\x1a\x19.dvx.v1.CancelJobResponse\x12=\n" +
+	"\bRerunJob\x12\x17.dvx.v1.RerunJobRequest\x1a\x18.dvx.v1.RerunJobResponse2M\n" +
 	"\n" +
 	"LogService\x12?\n" +
 	"\bReadLogs\x12\x17.dvx.v1.ReadLogsRequest\x1a\x18.dvx.v1.ReadLogsResponse0\x01B*Z(github.com/dvx-io/dvx/proto/dvx/v1;dvxv1b\x06proto3"
@@ -1020,7 +1210,7 @@ func file_dvx_v1_pipelines_proto_rawDescGZIP() []byte {
 	return file_dvx_v1_pipelines_proto_rawDescData
 }
 
-var file_dvx_v1_pipelines_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_dvx_v1_pipelines_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_dvx_v1_pipelines_proto_goTypes = []any{
 	(*ListPipelinesRequest)(nil),  // 0: dvx.v1.ListPipelinesRequest
 	(*ListPipelinesResponse)(nil), // 1: dvx.v1.ListPipelinesResponse
@@ -1031,36 +1221,44 @@ var file_dvx_v1_pipelines_proto_goTypes = []any{
 	(*ListJobsResponse)(nil),      // 6: dvx.v1.ListJobsResponse
 	(*GetJobRequest)(nil),         // 7: dvx.v1.GetJobRequest
 	(*GetJobResponse)(nil),        // 8: dvx.v1.GetJobResponse
-	(*JobInfo)(nil),               // 9: dvx.v1.JobInfo
-	(*ListDatumsRequest)(nil),     // 10: dvx.v1.ListDatumsRequest
-	(*ListDatumsResponse)(nil),    // 11: dvx.v1.ListDatumsResponse
-	(*DatumInfo)(nil),             // 12: dvx.v1.DatumInfo
-	(*ReadLogsRequest)(nil),       // 13: dvx.v1.ReadLogsRequest
-	(*ReadLogsResponse)(nil),      // 14: dvx.v1.ReadLogsResponse
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*CancelJobRequest)(nil),      // 9: dvx.v1.CancelJobRequest
+	(*CancelJobResponse)(nil),     // 10: dvx.v1.CancelJobResponse
+	(*RerunJobRequest)(nil),       // 11: dvx.v1.RerunJobRequest
+	(*RerunJobResponse)(nil),      // 12: dvx.v1.RerunJobResponse
+	(*JobInfo)(nil),               // 13: dvx.v1.JobInfo
+	(*ListDatumsRequest)(nil),     // 14: dvx.v1.ListDatumsRequest
+	(*ListDatumsResponse)(nil),    // 15: dvx.v1.ListDatumsResponse
+	(*DatumInfo)(nil),             // 16: dvx.v1.DatumInfo
+	(*ReadLogsRequest)(nil),       // 17: dvx.v1.ReadLogsRequest
+	(*ReadLogsResponse)(nil),      // 18: dvx.v1.ReadLogsResponse
+	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
 }
 var file_dvx_v1_pipelines_proto_depIdxs = []int32{
 	4,  // 0: dvx.v1.ListPipelinesResponse.pipelines:type_name -> dvx.v1.PipelineInfo
 	4,  // 1: dvx.v1.GetPipelineResponse.pipeline:type_name -> dvx.v1.PipelineInfo
-	9,  // 2: dvx.v1.ListJobsResponse.job:type_name -> dvx.v1.JobInfo
-	9,  // 3: dvx.v1.GetJobResponse.job:type_name -> dvx.v1.JobInfo
-	15, // 4: dvx.v1.JobInfo.created:type_name -> google.protobuf.Timestamp
-	15, // 5: dvx.v1.JobInfo.ended:type_name -> google.protobuf.Timestamp
-	12, // 6: dvx.v1.ListDatumsResponse.datum:type_name -> dvx.v1.DatumInfo
+	13, // 2: dvx.v1.ListJobsResponse.job:type_name -> dvx.v1.JobInfo
+	13, // 3: dvx.v1.GetJobResponse.job:type_name -> dvx.v1.JobInfo
+	19, // 4: dvx.v1.JobInfo.created:type_name -> google.protobuf.Timestamp
+	19, // 5: dvx.v1.JobInfo.ended:type_name -> google.protobuf.Timestamp
+	16, // 6: dvx.v1.ListDatumsResponse.datum:type_name -> dvx.v1.DatumInfo
 	0,  // 7: dvx.v1.PipelineService.ListPipelines:input_type -> dvx.v1.ListPipelinesRequest
 	2,  // 8: dvx.v1.PipelineService.GetPipeline:input_type -> dvx.v1.GetPipelineRequest
 	5,  // 9: dvx.v1.JobService.ListJobs:input_type -> dvx.v1.ListJobsRequest
 	7,  // 10: dvx.v1.JobService.GetJob:input_type -> dvx.v1.GetJobRequest
-	10, // 11: dvx.v1.JobService.ListDatums:input_type -> dvx.v1.ListDatumsRequest
-	13, // 12: dvx.v1.LogService.ReadLogs:input_type -> dvx.v1.ReadLogsRequest
-	1,  // 13: dvx.v1.PipelineService.ListPipelines:output_type -> dvx.v1.ListPipelinesResponse
-	3,  // 14: dvx.v1.PipelineService.GetPipeline:output_type -> dvx.v1.GetPipelineResponse
-	6,  // 15: dvx.v1.JobService.ListJobs:output_type -> dvx.v1.ListJobsResponse
-	8,  // 16: dvx.v1.JobService.GetJob:output_type -> dvx.v1.GetJobResponse
-	11, // 17: dvx.v1.JobService.ListDatums:output_type -> dvx.v1.ListDatumsResponse
-	14, // 18: dvx.v1.LogService.ReadLogs:output_type -> dvx.v1.ReadLogsResponse
-	13, // [13:19] is the sub-list for method output_type
-	7,  // [7:13] is the sub-list for method input_type
+	14, // 11: dvx.v1.JobService.ListDatums:input_type -> dvx.v1.ListDatumsRequest
+	9,  // 12: dvx.v1.JobService.CancelJob:input_type -> dvx.v1.CancelJobRequest
+	11, // 13: dvx.v1.JobService.RerunJob:input_type -> dvx.v1.RerunJobRequest
+	17, // 14: dvx.v1.LogService.ReadLogs:input_type -> dvx.v1.ReadLogsRequest
+	1,  // 15: dvx.v1.PipelineService.ListPipelines:output_type -> dvx.v1.ListPipelinesResponse
+	3,  // 16: dvx.v1.PipelineService.GetPipeline:output_type -> dvx.v1.GetPipelineResponse
+	6,  // 17: dvx.v1.JobService.ListJobs:output_type -> dvx.v1.ListJobsResponse
+	8,  // 18: dvx.v1.JobService.GetJob:output_type -> dvx.v1.GetJobResponse
+	15, // 19: dvx.v1.JobService.ListDatums:output_type -> dvx.v1.ListDatumsResponse
+	10, // 20: dvx.v1.JobService.CancelJob:output_type -> dvx.v1.CancelJobResponse
+	12, // 21: dvx.v1.JobService.RerunJob:output_type -> dvx.v1.RerunJobResponse
+	18, // 22: dvx.v1.LogService.ReadLogs:output_type -> dvx.v1.ReadLogsResponse
+	15, // [15:23] is the sub-list for method output_type
+	7,  // [7:15] is the sub-list for method input_type
 	7,  // [7:7] is the sub-list for extension type_name
 	7,  // [7:7] is the sub-list for extension extendee
 	0,  // [0:7] is the sub-list for field type_name
@@ -1077,7 +1275,7 @@ func file_dvx_v1_pipelines_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dvx_v1_pipelines_proto_rawDesc), len(file_dvx_v1_pipelines_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

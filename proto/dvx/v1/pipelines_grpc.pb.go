@@ -174,13 +174,15 @@ const (
 	JobService_ListJobs_FullMethodName   = "/dvx.v1.JobService/ListJobs"
 	JobService_GetJob_FullMethodName     = "/dvx.v1.JobService/GetJob"
 	JobService_ListDatums_FullMethodName = "/dvx.v1.JobService/ListDatums"
+	JobService_CancelJob_FullMethodName  = "/dvx.v1.JobService/CancelJob"
+	JobService_RerunJob_FullMethodName   = "/dvx.v1.JobService/RerunJob"
 )
 
 // JobServiceClient is the client API for JobService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// JobService reads jobs: the ones under way, and all history.
+// JobService reads jobs, the ones under way and all history, and steers them.
 type JobServiceClient interface {
 	// ListJobs sends jobs, newest first.
 	ListJobs(ctx context.Context, in *ListJobsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListJobsResponse], error)
@@ -188,6 +190,11 @@ type JobServiceClient interface {
 	GetJob(ctx context.Context, in *GetJobRequest, opts ...grpc.CallOption) (*GetJobResponse, error)
 	// ListDatums sends the datums of a job with their last attempt.
 	ListDatums(ctx context.Context, in *ListDatumsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListDatumsResponse], error)
+	// CancelJob ends a job that is under way. NOT_FOUND if it is not.
+	CancelJob(ctx context.Context, in *CancelJobRequest, opts ...grpc.CallOption) (*CancelJobResponse, error)
+	// RerunJob evaluates the heads of a job once more: datums without a result are
+	// tried again. INVALID_ARGUMENT if it is under way, or has been overtaken.
+	RerunJob(ctx context.Context, in *RerunJobRequest, opts ...grpc.CallOption) (*RerunJobResponse, error)
 }
 
 type jobServiceClient struct {
@@ -246,11 +253,31 @@ func (c *jobServiceClient) ListDatums(ctx context.Context, in *ListDatumsRequest
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type JobService_ListDatumsClient = grpc.ServerStreamingClient[ListDatumsResponse]
 
+func (c *jobServiceClient) CancelJob(ctx context.Context, in *CancelJobRequest, opts ...grpc.CallOption) (*CancelJobResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CancelJobResponse)
+	err := c.cc.Invoke(ctx, JobService_CancelJob_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *jobServiceClient) RerunJob(ctx context.Context, in *RerunJobRequest, opts ...grpc.CallOption) (*RerunJobResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RerunJobResponse)
+	err := c.cc.Invoke(ctx, JobService_RerunJob_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // JobServiceServer is the server API for JobService service.
 // All implementations must embed UnimplementedJobServiceServer
 // for forward compatibility.
 //
-// JobService reads jobs: the ones under way, and all history.
+// JobService reads jobs, the ones under way and all history, and steers them.
 type JobServiceServer interface {
 	// ListJobs sends jobs, newest first.
 	ListJobs(*ListJobsRequest, grpc.ServerStreamingServer[ListJobsResponse]) error
@@ -258,6 +285,11 @@ type JobServiceServer interface {
 	GetJob(context.Context, *GetJobRequest) (*GetJobResponse, error)
 	// ListDatums sends the datums of a job with their last attempt.
 	ListDatums(*ListDatumsRequest, grpc.ServerStreamingServer[ListDatumsResponse]) error
+	// CancelJob ends a job that is under way. NOT_FOUND if it is not.
+	CancelJob(context.Context, *CancelJobRequest) (*CancelJobResponse, error)
+	// RerunJob evaluates the heads of a job once more: datums without a result are
+	// tried again. INVALID_ARGUMENT if it is under way, or has been overtaken.
+	RerunJob(context.Context, *RerunJobRequest) (*RerunJobResponse, error)
 	mustEmbedUnimplementedJobServiceServer()
 }
 
@@ -276,6 +308,12 @@ func (UnimplementedJobServiceServer) GetJob(context.Context, *GetJobRequest) (*G
 }
 func (UnimplementedJobServiceServer) ListDatums(*ListDatumsRequest, grpc.ServerStreamingServer[ListDatumsResponse]) error {
 	return status.Error(codes.Unimplemented, "method ListDatums not implemented")
+}
+func (UnimplementedJobServiceServer) CancelJob(context.Context, *CancelJobRequest) (*CancelJobResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CancelJob not implemented")
+}
+func (UnimplementedJobServiceServer) RerunJob(context.Context, *RerunJobRequest) (*RerunJobResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RerunJob not implemented")
 }
 func (UnimplementedJobServiceServer) mustEmbedUnimplementedJobServiceServer() {}
 func (UnimplementedJobServiceServer) testEmbeddedByValue()                    {}
@@ -338,6 +376,42 @@ func _JobService_ListDatums_Handler(srv interface{}, stream grpc.ServerStream) e
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type JobService_ListDatumsServer = grpc.ServerStreamingServer[ListDatumsResponse]
 
+func _JobService_CancelJob_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CancelJobRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(JobServiceServer).CancelJob(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: JobService_CancelJob_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(JobServiceServer).CancelJob(ctx, req.(*CancelJobRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _JobService_RerunJob_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RerunJobRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(JobServiceServer).RerunJob(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: JobService_RerunJob_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(JobServiceServer).RerunJob(ctx, req.(*RerunJobRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // JobService_ServiceDesc is the grpc.ServiceDesc for JobService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -348,6 +422,14 @@ var JobService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetJob",
 			Handler:    _JobService_GetJob_Handler,
+		},
+		{
+			MethodName: "CancelJob",
+			Handler:    _JobService_CancelJob_Handler,
+		},
+		{
+			MethodName: "RerunJob",
+			Handler:    _JobService_RerunJob_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

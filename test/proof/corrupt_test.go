@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/dvx-io/dvx/pkg/gc"
 	"github.com/dvx-io/dvx/pkg/objstore"
 	"github.com/dvx-io/dvx/pkg/objstore/mem"
 	"github.com/dvx-io/dvx/pkg/repo"
@@ -91,6 +92,9 @@ func TestCorruption(t *testing.T) {
 	stranger, _ := small(t)
 	others := contents(t, stranger)
 	want, err := audit(owner(t), objects, seen{})
+	if err == nil {
+		err = fsck(owner(t), objects)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,10 +141,23 @@ func damage(ctx context.Context, s *mem.Store, m mutation, old []byte, files map
 		return 0, err
 	}
 	if _, err = audit(ctx, s, want); err == nil {
-		return 0, errUndetected
+		return 0, fmt.Errorf("by the auditor: %w", errUndetected)
+	}
+	if err = fsck(ctx, s); err == nil {
+		return 0, fmt.Errorf("by fsck: %w", errUndetected)
 	}
 	_, err = s.Put(ctx, m.key, objstore.Bytes(old), objstore.Condition{})
 	return refused, err
+}
+
+// fsck is what dvx fsck --read-data says.
+func fsck(ctx context.Context, objects objstore.Store) error {
+	o := options(1)
+	r, err := gc.Check(ctx, objects, o, gc.CheckOptions{Now: o.Now, Level: gc.CheckData, Workers: 1})
+	if err == nil && len(r.Findings) > 0 {
+		err = fmt.Errorf("%d findings, %+v", len(r.Findings), r.Findings[0])
+	}
+	return err
 }
 
 // readAll opens a store and compares files.

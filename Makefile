@@ -89,7 +89,8 @@ microbench: ## run the benchmarks of the packages; the result is dist/bench.txt
 scale: build ## measure stores of millions of files and tens of millions of chunks
 	DVX_BIN=$(BIN) $(GO) test -tags scale -count=1 -timeout 60m -v ./test/scale/
 
-soak: build $(BIN)/versitygw ## kill and restart the daemon for SOAKTIME
+soak: build $(BIN)/versitygw ## try to lose data for SOAKTIME in each of four ways
+	DVX_SOAK=$(SOAKTIME) $(GO) test -count=1 -timeout 0 -run Soak ./test/proof
 	DVX_BIN=$(BIN) DVX_SOAK=$(SOAKTIME) $(GO) test -tags e2e -count=1 -timeout 0 -v -run Soak ./test/e2e/...
 
 generate: tools ## make the generated files anew

@@ -136,35 +136,36 @@ func TestS3Store(t *testing.T) {
 // moments. A commit that is repeated with its operation ID is made once; what
 // was acknowledged is there.
 func TestS3Kills(t *testing.T) {
-	const rounds, serverEvery = 24, 4
+	const rounds = 24
+	s3Kills(t, func(done int) bool { return done < rounds })
+}
+
+// TestSoakS3Kills does the same for as long as DVX_SOAK says.
+func TestSoakS3Kills(t *testing.T) {
+	s := os.Getenv("DVX_SOAK")
+	if s == "" {
+		t.Skip("runs for as long as DVX_SOAK says (make soak)")
+	}
+	long, err := time.ParseDuration(s)
+	if err != nil {
+		t.Fatalf("DVX_SOAK: %v", err)
+	}
+	start := time.Now()
+	s3Kills(t, func(int) bool { return time.Since(start) < long })
+}
+
+func s3Kills(t *testing.T, more func(done int) bool) {
+	const serverEvery = 4
 	s := newS3Service(t)
 	u := s.user().with("DVX_STORE", "s3://bucket/store")
 	u.dvx("init", "--bare")
 	u.dvx("repo", "create", "r")
-	killed, down, unknown := 0, 0, 0
-	for i := range rounds {
-		op := fmt.Sprintf("0190f5d0-7c00-7000-8000-%012x", i)
-		body := fmt.Sprintf("%d %s", i, noise(100_000+i))
-		try := func(ctx context.Context) (int, string) {
-			cmd := u.command(binary(t, "dvx"), "put", "-", fmt.Sprintf("r@main:/f%02d", i), "--op-id", op)
-			cmd.Stdin = strings.NewReader(body)
-			var errs bytes.Buffer
-			cmd.Stderr = &errs
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			done := make(chan error, 1)
-			go func() { done <- cmd.Wait() }()
-			select {
-			case <-done:
-			case <-ctx.Done():
-				_ = cmd.Process.Kill()
-				<-done
-			}
-			return cmd.ProcessState.ExitCode(), errs.String()
-		}
+	killed, down, n := 0, 0, 0
+	for ; more(n); n++ {
+		args := []string{"put", "-", fmt.Sprintf("r@main:/f%05d", n), "--op-id", fmt.Sprintf("0190f5d0-7c00-7000-8000-%012x", n)}
+		body := fmt.Sprintf("%d %s", n, noise(100_000+n%1000))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(5+rand.IntN(120))*time.Millisecond)
-		if i%serverEvery == serverEvery-1 {
+		if n%serverEvery == serverEvery-1 {
 			restarted := make(chan struct{})
 			go func() {
 				defer close(restarted)
@@ -173,25 +174,44 @@ func TestS3Kills(t *testing.T) {
 				time.Sleep(50 * time.Millisecond)
 				s.start()
 			}()
-			code, _ := try(t.Context())
+			u.until(t.Context(), body, args...)
 			<-restarted
 			down++
-			if code == codeUnknown {
-				unknown++
-			}
-		} else if code, _ := try(ctx); code < 0 {
+		} else if code, _ := u.until(ctx, body, args...); code < 0 {
 			killed++
 		}
 		cancel()
-		if code, text := try(t.Context()); code != 0 {
-			t.Fatalf("put %d repeated: exit code %d: %s", i, code, text)
+		if code, text := u.until(t.Context(), body, args...); code != 0 {
+			t.Fatalf("put %d repeated: exit code %d: %s", n, code, text)
 		}
-		if got := u.dvx("cat", fmt.Sprintf("r@main:/f%02d", i)); got != body {
-			t.Fatalf("put %d: %d bytes are there, %d were put", i, len(got), len(body))
+		if got := u.dvx("cat", fmt.Sprintf("r@main:/f%05d", n)); got != body {
+			t.Fatalf("put %d: %d bytes are there, %d were put", n, len(got), len(body))
 		}
 	}
-	if log := u.history("r@main"); len(log) != rounds {
-		t.Errorf("%d versions of %d puts", len(log), rounds)
+	if log := u.history("r@main"); len(log) != n {
+		t.Errorf("%d versions of %d puts", len(log), n)
 	}
-	figure(t, "S3: %d puts, %d killed, %d with the server killed (%d of unknown outcome): each is there once", rounds, killed, down, unknown)
+	u.dvx("fsck", "--read-data")
+	figure(t, "S3: %d puts, %d killed, %d with the server killed: each is there once, fsck finds nothing", n, killed, down)
+}
+
+// until runs dvx and kills it when ctx ends. The code is negative if it was
+// killed.
+func (u *user) until(ctx context.Context, stdin string, args ...string) (code int, text string) {
+	u.t.Helper()
+	cmd := u.command(binary(u.t, "dvx"), args...)
+	var errs bytes.Buffer
+	cmd.Stdin, cmd.Stderr = strings.NewReader(stdin), &errs
+	if err := cmd.Start(); err != nil {
+		u.t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		_ = cmd.Process.Kill()
+		<-done
+	}
+	return cmd.ProcessState.ExitCode(), errs.String()
 }

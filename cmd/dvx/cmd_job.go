@@ -114,7 +114,7 @@ func (a *app) jobInspect(ctx context.Context, id string) error {
 }
 
 func cmdDatum(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "datum", Short: "List the datums of a job", Args: cobra.NoArgs, RunE: showHelp}
+	cmd := &cobra.Command{Use: "datum", Short: "List the datums of a job, or those that an input would have", Args: cobra.NoArgs, RunE: showHelp}
 	cmd.AddCommand(&cobra.Command{
 		Use:     "list JOB|PIPELINE",
 		Aliases: []string{"ls"},
@@ -124,6 +124,7 @@ func cmdDatum(a *app) *cobra.Command {
 		Args:    exactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.datumList(cmd.Context(), args[0]) },
 	})
+	cmd.AddCommand(cmdDatumPreview(a))
 	return cmd
 }
 

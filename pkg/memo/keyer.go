@@ -21,12 +21,35 @@ type Keyer struct {
 // Keyer returns the keyer of all works that are as w but for their Inputs.
 func (w Work) Keyer() *Keyer {
 	cs := w.components()
-	k := &Keyer{count: len(cs), parts: make([]Part, len(cs))}
-	for i, c := range cs {
+	k := &Keyer{count: len(cs)}
+	for _, c := range cs {
 		k.shared = append(k.shared, encode(c)...)
-		k.parts[i] = newPart(c.Name, c.Value)
+		k.parts = append(k.parts, newPart(c.Name, c.Value))
+		if c.Name == runtimeName {
+			k.parts = append(k.parts, w.Runtime.parts()...)
+		}
 	}
 	return k
+}
+
+// runtimeName is the component that has parts of its own.
+const runtimeName = "runtime"
+
+// parts returns the digests of what the runtime is made of. They are not in the
+// key by themselves: they say what about the runtime differs.
+func (r Runtime) parts() []Part {
+	var parts []Part
+	add := func(name, value string) {
+		if value != "" {
+			parts = append(parts, newPart(runtimeName+":"+name, appendBytes(nil, value)))
+		}
+	}
+	add("image", r.Image)
+	add("host", r.Host)
+	for _, e := range r.Execs {
+		add("exec:"+e.Path, e.Digest)
+	}
+	return parts
 }
 
 // Key returns the key of the work with these inputs.

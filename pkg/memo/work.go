@@ -3,6 +3,7 @@ package memo
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -14,7 +15,8 @@ import (
 func (w Work) Key() Key { return w.Keyer().Key(w.Inputs) }
 
 // Parts returns a short digest of each component of the key, in the order of
-// the key: abi, salt, platform, runtime, command, stdin, dir, user, code, then
+// the key: abi, salt, platform, runtime, what that is made of (runtime:image,
+// runtime:host, runtime:exec:PATH), command, stdin, dir, user, code, then
 // env:NAME, param:NAME and secret:NAME by name, then in order of the spec
 // input:NAME, with mode:NAME if it has a mode.
 func (w Work) Parts() []Part { return w.Keyer().Parts(w.Inputs) }
@@ -40,6 +42,9 @@ func Explain(a, b []Part) []string {
 	}
 	if len(lines) == 0 && !slices.Equal(a, b) {
 		lines = append(lines, "order of inputs changed")
+	}
+	if slices.ContainsFunc(lines, func(l string) bool { return strings.HasPrefix(l, runtimeName+":") }) {
+		lines = slices.DeleteFunc(lines, func(l string) bool { return l == runtimeName+" changed" }) // said more exactly
 	}
 	return lines
 }

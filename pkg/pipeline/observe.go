@@ -96,14 +96,34 @@ func (o *Observer) pipeline(ctx context.Context, view *repo.View, name, branch s
 	if p.Output, err = o.head(ctx, name, out.Commit, used); err != nil || p.Problem != "" {
 		return p, err
 	}
+	err = o.inputs(ctx, view, &p, used)
+	return p, err
+}
+
+// Head returns the head that a version would be on a branch if it were
+// registered. It has no spec commit.
+func (o *Observer) Head(ctx context.Context, view *repo.View, v engine.Version, branch string) (engine.PipelineHead, error) {
+	p := engine.PipelineHead{Name: v.Spec.Pipeline, Branch: branch, Version: v}
+	used := map[commit.ID]bool{}
+	var err error
+	if p.Output, err = o.head(ctx, p.Name, view.Repos[p.Name].Branches[branch].Commit, used); err != nil {
+		return p, err
+	}
+	err = o.inputs(ctx, view, &p, used)
+	return p, err
+}
+
+// inputs finds where the inputs of a pipeline are.
+func (o *Observer) inputs(ctx context.Context, view *repo.View, p *engine.PipelineHead, used map[commit.ID]bool) error {
+	var err error
 	for in := range p.Version.Spec.Input.Leaves() {
 		h := engine.InputHead{Name: cmp.Or(in.Name, in.Repo), Repo: in.Repo}
 		var problem string
-		if h.Branch, problem = resolve(view, p, in); problem != "" {
+		if h.Branch, problem = resolve(view, *p, in); problem != "" {
 			p.Problem = cmp.Or(p.Problem, problem)
 		} else {
 			if h.Head, err = o.head(ctx, in.Repo, view.Repos[in.Repo].Branches[h.Branch].Commit, used); err != nil {
-				return p, err
+				return err
 			}
 		}
 		p.Inputs = append(p.Inputs, h)
@@ -112,10 +132,10 @@ func (o *Observer) pipeline(ctx context.Context, view *repo.View, name, branch s
 		p.Problem = o.denied(ctx, view.Repos[name].Specs[branch].Owner, p)
 	}
 	if p.Problem != "" || len(p.Inputs) < 2 {
-		return p, nil
+		return nil
 	}
 	p.Inputs, p.Waits, err = engine.Align(p.Inputs, o.past(ctx, p.Inputs, used))
-	return p, err
+	return err
 }
 
 // denied says what the owner of a pipeline lacks the right to, "" if he lacks

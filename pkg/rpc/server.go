@@ -44,6 +44,7 @@ type ServerOptions struct {
 	Store      repo.Store       // what is served
 	Writer     *repo.Writer     // adds to open commits; nil: that is refused
 	Jobs       Jobs             // the engine's jobs; nil: there is no engine here
+	Explain    Explain          // answers about pipelines; nil: none are given
 	Keys       Authenticator    // who may come in
 	Authorizer auth.Authorizer  // what they may do
 	TLS        *tls.Config      // nil: in the clear; see [auth.PrincipalOf] for client certificates
@@ -92,6 +93,9 @@ func NewServer(o ServerOptions) *Server {
 		dvxv1.RegisterPipelineServiceServer(s.grpc, &pipelineService{s: s})
 		dvxv1.RegisterJobServiceServer(s.grpc, &jobService{s: s})
 		dvxv1.RegisterLogServiceServer(s.grpc, &logService{s: s})
+	}
+	if o.Explain != nil {
+		dvxv1.RegisterExplainServiceServer(s.grpc, &explainService{s: s})
 	}
 	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
 	return s

@@ -94,7 +94,7 @@ func Run(ctx context.Context, o Options, ready func(Info) error) error {
 	writer := repo.NewWriter(ctx, direct, repo.WriterOptions{})
 	defer func() { _ = writer.Close() }()
 	server := rpc.NewServer(rpc.ServerOptions{
-		Store: direct, Writer: writer, Jobs: eng.jobs(), Keys: door.ring, Authorizer: door.ring, TLS: door.tls, Audit: door.write,
+		Store: direct, Writer: writer, Jobs: eng.jobs(), Explain: eng.explain(), Keys: door.ring, Authorizer: door.ring, TLS: door.tls, Audit: door.write,
 		Log: o.Log, Now: time.Now,
 	})
 	lis, err := net.Listen("tcp", o.Listen)

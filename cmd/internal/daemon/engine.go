@@ -15,6 +15,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/journal"
 	"github.com/dvx-io/dvx/pkg/pipeline"
 	"github.com/dvx-io/dvx/pkg/pipeline/engine"
+	"github.com/dvx-io/dvx/pkg/pipeline/explain"
 	"github.com/dvx-io/dvx/pkg/pipeline/local"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/rpc"
@@ -129,4 +130,23 @@ func RemoveWork(dir string) error {
 		return err
 	})
 	return errors.Join(walkErr, os.RemoveAll(dir))
+}
+
+// explain returns what answers questions about the pipelines.
+func (e *runningEngine) explain() rpc.Explain {
+	jobs := pipeline.OpenJobs(e.store, local.Scope())
+	if e.controller != nil {
+		jobs = e.controller.Jobs()
+	}
+	return NewExplainer(e.store, jobs, e.runner)
+}
+
+// NewExplainer answers questions about a store's pipelines as those who run
+// them on this machine see them. Without a runner it makes no plans.
+func NewExplainer(store *repo.Direct, jobs *pipeline.Jobs, r *local.Runner) *explain.Explainer {
+	o := explain.Options{Store: store, Jobs: jobs, Scope: local.Scope(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	if r != nil {
+		o.Runner = r
+	}
+	return explain.New(o)
 }

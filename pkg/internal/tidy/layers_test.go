@@ -50,6 +50,9 @@ var layers = []layer{
 	{"L7 work", []string{
 		"pkg/worker",
 	}},
+	{"L6b what people ask of the domain", []string{
+		"pkg/pipeline/explain",
+	}},
 	{"L6a suites of the domain", []string{
 		"pkg/pipeline/runnertest",
 	}},

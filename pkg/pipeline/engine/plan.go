@@ -56,8 +56,8 @@ func firstRun(j history.Job) JobID {
 	return NewJobID(p, 0)
 }
 
-// current returns the one job that the pipeline's heads call for.
-func (l Ledger) current(p PipelineHead) JobSpec {
+// Current returns the one job that the pipeline's heads call for.
+func (l Ledger) Current(p PipelineHead) JobSpec {
 	first := NewJobID(p, 0)
 	n := l.Reruns[first]
 	if n == 0 {
@@ -76,7 +76,7 @@ func Plan(s Snapshot, l Ledger) []JobSpec {
 		if !p.Ready() {
 			continue
 		}
-		if j := l.current(p); p.Output.Job() != j.ID && !l.Ended[j.ID] {
+		if j := l.Current(p); p.Output.Job() != j.ID && !l.Ended[j.ID] {
 			wanted = append(wanted, j)
 		}
 	}

@@ -33,7 +33,7 @@ func testJob() JobSpec {
 	p := testHead("count", "main", "src")
 	p.Inputs[0].Head = headAt("src 1", 2)
 	p.Output = headAt("out 1", 3)
-	return Ledger{}.current(p)
+	return Ledger{}.Current(p)
 }
 
 func encodeCommit(t rapid.TB, c commit.Commit) string {
@@ -83,7 +83,7 @@ func TestJobIDCoversWhatIsEvaluated(t *testing.T) {
 
 func TestPlan(t *testing.T) {
 	p := testJob().Head
-	job := Ledger{}.current(p)
+	job := Ledger{}.Current(p)
 	for _, c := range []struct {
 		name   string
 		change func(*PipelineHead, *Ledger)
@@ -135,12 +135,12 @@ func TestSettle(t *testing.T) {
 	if pending("src") != 1 || pending("b") != 1 || pending("elsewhere") != 1 || pending("nowhere") != 0 {
 		t.Fatalf("before: %d %d %d %d", pending("src"), pending("b"), pending("elsewhere"), pending("nowhere"))
 	}
-	s.Pipelines[0].Output = made(l.current(s.Pipelines[0]))
+	s.Pipelines[0].Output = made(l.Current(s.Pipelines[0]))
 	s.Pipelines[1].Inputs[0].Head = s.Pipelines[0].Output
 	if pending("src") != 1 {
 		t.Fatal("settled before the second pipeline ran")
 	}
-	last := l.current(s.Pipelines[1])
+	last := l.Current(s.Pipelines[1])
 	l.Note(record(last, history.Failed, ""))
 	got := Settle(s, l, "src", "main")
 	if !got.Settled() || len(got.Failed) != 1 || got.Err() == nil {

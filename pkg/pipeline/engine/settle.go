@@ -23,7 +23,7 @@ func Settle(s Snapshot, l Ledger, repoName, branch string) Settlement {
 	related := relatives(s, ref{repoName, branch})
 	var out Settlement
 	for i, p := range s.Pipelines {
-		switch j := l.current(p); {
+		switch j := l.Current(p); {
 		case repoName != "" && !related[i]:
 		case p.Problem != "":
 			out.Problem = append(out.Problem, p)

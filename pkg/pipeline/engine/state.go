@@ -290,7 +290,7 @@ func (s *State) Datums(id JobID) []DatumStatus {
 // Current reports whether a job is over and of the newest heads.
 func (s *State) Current(id JobID) bool {
 	return s.jobs[id] == nil && slices.ContainsFunc(s.snap.Pipelines, func(p PipelineHead) bool {
-		return p.Ready() && s.ledger.current(p).ID == id
+		return p.Ready() && s.ledger.Current(p).ID == id
 	})
 }
 

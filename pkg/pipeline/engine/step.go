@@ -253,7 +253,7 @@ func (s *State) onRerun(of Rerun) {
 		return
 	}
 	for _, p := range s.snap.Pipelines {
-		if now := s.ledger.current(p); p.Ready() && now.ID == of.Job {
+		if now := s.ledger.Current(p); p.Ready() && now.ID == of.Job {
 			first := NewJobID(p, 0)
 			s.ledger.Reruns[first] = now.Rerun + 1
 		}

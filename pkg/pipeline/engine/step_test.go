@@ -144,7 +144,7 @@ func TestCancel(t *testing.T) {
 	r := newRig(t, Options{Slots: 9})
 	p := testJob().Head
 	started := r.begin(p, 2)
-	effects := r.feed(Cancel{Job: Ledger{}.current(p).ID, By: "somebody"})
+	effects := r.feed(Cancel{Job: Ledger{}.Current(p).ID, By: "somebody"})
 	if k := only[Kill](effects); len(k) != 2 {
 		t.Errorf("%d attempts are stopped, want 2", len(k))
 	}

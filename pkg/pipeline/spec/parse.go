@@ -68,6 +68,53 @@ func ParseAll(filename string, data []byte) ([]Spec, error) {
 	return specs, nil
 }
 
+// ParseInput reads an input in YAML or JSON, alone or in a spec of which only
+// the input counts, fills in the defaults and checks it, as [Parse] does.
+func ParseInput(filename string, data []byte) (Input, error) {
+	nodes, err := readNodes(filename, data)
+	if err != nil {
+		return Input{}, err
+	}
+	if len(nodes) != 1 {
+		return Input{}, &Error{File: filename, Reason: fmt.Sprintf("want one input, found %d documents", len(nodes))}
+	}
+	n := followAlias(nodes[0])
+	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == "input" {
+			n = followAlias(n.Content[i+1])
+			break
+		}
+	}
+	r := &reader{file: filename, at: map[string]*yaml.Node{"": n, "input": n}}
+	fields := r.object(n, "input", "input")
+	var s Spec
+	if len(r.wrong) == 0 {
+		b, err := json.Marshal(map[string]any{"input": fields})
+		if err == nil {
+			err = json.Unmarshal(b, &s)
+		}
+		if err != nil {
+			return Input{}, &Error{File: filename, Reason: err.Error()}
+		}
+		s = s.WithDefaults()
+		var c checker
+		c.input(s)
+		r.place(c)
+	}
+	return s.Input, joinErrors(r.wrong)
+}
+
+// place notes what is wrong, with where it is.
+func (r *reader) place(wrong []*Error) {
+	for _, e := range wrong {
+		e.File = r.file
+		if at := r.locate(e.Field); at != nil {
+			e.Line, e.Column = at.Line, at.Column
+		}
+		r.wrong = append(r.wrong, e)
+	}
+}
+
 // reader reads one spec from nodes and remembers where everything was.
 type reader struct {
 	file  string
@@ -102,13 +149,7 @@ func (r *reader) read(n *yaml.Node) Spec {
 		return s
 	}
 	s = s.WithDefaults()
-	for _, e := range s.problems() {
-		e.File = r.file
-		if at := r.locate(e.Field); at != nil {
-			e.Line, e.Column = at.Line, at.Column
-		}
-		r.wrong = append(r.wrong, e)
-	}
+	r.place(s.problems())
 	return s
 }
 

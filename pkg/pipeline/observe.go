@@ -129,7 +129,7 @@ func (o *Observer) inputs(ctx context.Context, view *repo.View, p *engine.Pipeli
 		p.Inputs = append(p.Inputs, h)
 	}
 	if p.Problem == "" {
-		p.Problem = o.denied(ctx, view.Repos[name].Specs[branch].Owner, p)
+		p.Problem = o.denied(ctx, view.Repos[p.Name].Specs[p.Branch].Owner, *p)
 	}
 	if p.Problem != "" || len(p.Inputs) < 2 {
 		return nil

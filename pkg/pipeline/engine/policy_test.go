@@ -126,7 +126,7 @@ func TestCancelCascades(t *testing.T) {
 		up, down := testHead("up", "main", "src"), testHead("down", "main", "up")
 		up.Inputs[0].Head, down.Inputs[0].Head = headAt("src 1", 1), headAt("up 1", 1)
 		r.observe(up, down)
-		effects := r.feed(Cancel{Job: Ledger{}.current(up).ID, By: "somebody", Reason: "wrong data", Cascade: cascade})
+		effects := r.feed(Cancel{Job: Ledger{}.Current(up).ID, By: "somebody", Reason: "wrong data", Cascade: cascade})
 		ended := 0
 		for _, x := range only[Record](effects) {
 			if j := x.Record.Job; j != nil && j.By == "somebody" && strings.Contains(j.Reason, "wrong data") {

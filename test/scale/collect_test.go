@@ -25,8 +25,8 @@ func TestMakeGarbage(t *testing.T) {
 		t.Skip("it is run by TestCollect")
 	}
 	d := newStore(t, dir)
-	keep := commitFiles(t, d, files, 1, 0)
-	drop := commitFiles(t, d, files, 100, 1)
+	keep := commitFiles(t, d, path, files, 1, 0)
+	drop := commitFiles(t, d, path, files, 100, 1)
 	op, err := d.NewOp()
 	if err == nil {
 		_, err = d.Move(asOwner(t), repo.Txn{Op: op, Ops: []repo.Op{

@@ -192,7 +192,7 @@ func (s *Session) reuse(ctx context.Context, kind chunk.Kind, id chunk.ID) (bool
 			return true, nil
 		}
 	}
-	for t := range base.inOrder() {
+	for _, t := range base.inOrder() {
 		if t.near() == nil && (kind.Meta() || !s.mayAsk()) {
 			break // the rest is distant too
 		}

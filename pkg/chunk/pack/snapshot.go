@@ -7,6 +7,7 @@ import (
 	"iter"
 	"runtime"
 	"slices"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
@@ -18,6 +19,7 @@ import (
 type Snapshot struct {
 	st   *Store
 	segs []table
+	hot  atomic.Int32 // number in segs of the one at hand that had the last chunk
 }
 
 var _ chunk.Reader = (*Snapshot)(nil)
@@ -88,17 +90,33 @@ func (s *Snapshot) Describe() []SegmentInfo {
 	return infos
 }
 
-// inOrder returns the segments as they are asked: those at hand first, then
-// those at a distance, of each the newest first.
-func (s *Snapshot) inOrder() iter.Seq[table] {
-	return func(yield func(table) bool) {
+// inOrder returns the segments, with their numbers, as they are asked: those at
+// hand first, then those at a distance, of each the newest first; but before
+// all others the one that had the last chunk, which is likely to have the next.
+func (s *Snapshot) inOrder() iter.Seq2[int, table] {
+	return func(yield func(int, table) bool) {
+		hot := int(s.hot.Load())
+		if hot < len(s.segs) && s.segs[hot].near() != nil {
+			if !yield(hot, s.segs[hot]) {
+				return
+			}
+		} else {
+			hot = -1
+		}
 		for _, near := range []bool{true, false} {
-			for _, t := range slices.Backward(s.segs) {
-				if (t.near() != nil) == near && !yield(t) {
+			for i, t := range slices.Backward(s.segs) {
+				if i != hot && (t.near() != nil) == near && !yield(i, t) {
 					return
 				}
 			}
 		}
+	}
+}
+
+// had notes that segment i had a chunk.
+func (s *Snapshot) had(i int) {
+	if s.hot.Load() != int32(i) {
+		s.hot.Store(int32(i))
 	}
 }
 
@@ -107,8 +125,9 @@ func (s *Snapshot) Has(ctx context.Context, kind chunk.Kind, id chunk.ID) (bool,
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	for t := range s.inOrder() {
+	for i, t := range s.inOrder() {
 		if all, err := t.locations(ctx, kind, &id); err != nil || len(all) > 0 {
+			s.had(i)
 			return err == nil, err
 		}
 	}
@@ -120,7 +139,7 @@ func (s *Snapshot) HasPack(ctx context.Context, key string) (bool, error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	for t := range s.inOrder() {
+	for _, t := range s.inOrder() {
 		if ok, err := t.hasPack(ctx, key); ok || err != nil {
 			return ok, err
 		}
@@ -237,7 +256,7 @@ func (s *Snapshot) Get(ctx context.Context, kind chunk.Kind, id chunk.ID) ([]byt
 // mayHave reports whether the segments name the chunk, as far as it can be
 // known without asking distant ones.
 func (s *Snapshot) mayHave(kind chunk.Kind, id *chunk.ID) bool {
-	for t := range s.inOrder() {
+	for _, t := range s.inOrder() {
 		near := t.near()
 		if near == nil {
 			return true
@@ -254,10 +273,11 @@ func (s *Snapshot) mayHave(kind chunk.Kind, id *chunk.ID) bool {
 func (s *Snapshot) try(ctx context.Context, kind chunk.Kind, id chunk.ID, use func(*Location) error) error {
 	for {
 		var errs []error
-		for t := range s.inOrder() {
+		for n, t := range s.inOrder() {
 			all, err := t.locations(ctx, kind, &id)
 			for i := 0; i < len(all) && err == nil; i++ {
 				if err = use(&all[i]); err == nil {
+					s.had(n)
 					return nil
 				}
 				if errors.Is(err, chunk.ErrCorrupt) {

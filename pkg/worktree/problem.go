@@ -160,3 +160,14 @@ func (f folded) add(name string, exact bool) error {
 	f[key] = name
 	return nil
 }
+
+// foldsToItself reports whether a name surely is its own tree.FoldKey, so that
+// it can only be taken for a name that is not.
+func foldsToItself(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; c >= 0x80 || c >= 'A' && c <= 'Z' {
+			return false
+		}
+	}
+	return true
+}

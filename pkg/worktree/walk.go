@@ -141,7 +141,10 @@ func (w *walker) list(ctx context.Context, f *folder, path string, rules *ignore
 			return nil, fmt.Errorf("%s: %w", path+IgnoreName, err)
 		}
 	}
-	names := folded{}
+	var names folded // none where no name can be taken for another
+	if slices.ContainsFunc(all, func(e diskEntry) bool { return !foldsToItself(e.name) }) {
+		names = folded{}
+	}
 	l.entries = all[:0] // what counts moves up
 	for i := range all {
 		e := &all[i]
@@ -150,8 +153,37 @@ func (w *walker) list(ctx context.Context, f *folder, path string, rules *ignore
 			l.entries = append(l.entries, *e)
 		}
 	}
-	slices.SortFunc(l.entries, func(a, b diskEntry) int { return strings.Compare(a.key, b.key) })
+	sortByKey(l.entries)
 	return l, nil
+}
+
+// sortByKey sorts entries by moving each only once.
+func sortByKey(entries []diskEntry) {
+	type place struct {
+		key string
+		at  int
+	}
+	order := make([]place, len(entries))
+	for i := range entries {
+		order[i] = place{entries[i].key, i}
+	}
+	slices.SortFunc(order, func(a, b place) int { return strings.Compare(a.key, b.key) })
+	for i := range order { // each cycle of the permutation in turn
+		if order[i].at < 0 {
+			continue
+		}
+		first := entries[i]
+		for to := i; ; {
+			from := order[to].at
+			order[to].at = -1
+			if from == i {
+				entries[to] = first
+				break
+			}
+			entries[to] = entries[from]
+			to = from
+		}
+	}
 }
 
 // admit notes what is wrong with an entry and reports whether it counts.
@@ -170,11 +202,11 @@ func (w *walker) admit(l *listing, path string, e *diskEntry, names folded) bool
 		return false
 	}
 	err := checkName(e.name, w.o.AllowNonportable)
-	if err == nil && !w.o.AllowNonportable {
+	if err == nil && !w.o.AllowNonportable && names != nil {
 		err = names.add(e.name, false)
 	}
-	if err == nil {
-		err = tree.CheckPath(full)
+	if err == nil && len(full) > tree.PathSizeMax {
+		err = tree.CheckPath(full) // each name of it was checked, and its depth
 	}
 	if err != nil {
 		l.problems.add(full, err)

@@ -1,9 +1,11 @@
 package pack
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"slices"
+	"sync/atomic"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -12,8 +14,10 @@ import (
 
 // codec turns chunks into stored bytes and back. It may be used concurrently.
 type codec struct {
-	enc *zstd.Encoder
-	dec *zstd.Decoder
+	fast   *zstd.Encoder
+	dense  *zstd.Encoder // for chunks of denseMin bytes and more
+	dec    *zstd.Decoder
+	misses atomic.Uint32 // chunks in a row that looked incompressible, and were if tried
 }
 
 // windowMax is the largest zstd window that is accepted, in bytes.
@@ -21,14 +25,9 @@ const windowMax = 8 << 20
 
 func newCodec() (*codec, error) {
 	n := runtime.GOMAXPROCS(0)
-	enc, err := zstd.NewWriter(nil,
-		zstd.WithEncoderLevel(zstd.SpeedFastest),
-		zstd.WithEncoderConcurrency(n),
-		zstd.WithEncoderCRC(false), // every chunk has its BLAKE3
-		zstd.WithWindowSize(4<<20),
-		zstd.WithLowerEncoderMem(true),
-		zstd.WithZeroFrames(true))
-	if err != nil {
+	fast, err1 := newEncoder(zstd.SpeedFastest, n)
+	dense, err2 := newEncoder(zstd.SpeedDefault, n)
+	if err := errors.Join(err1, err2); err != nil {
 		return nil, fmt.Errorf("open zstd encoder: %w", err)
 	}
 	dec, err := zstd.NewReader(nil,
@@ -40,11 +39,21 @@ func newCodec() (*codec, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open zstd decoder: %w", err)
 	}
-	return &codec{enc, dec}, nil
+	return &codec{fast: fast, dense: dense, dec: dec}, nil
+}
+
+func newEncoder(level zstd.EncoderLevel, n int) (*zstd.Encoder, error) {
+	return zstd.NewWriter(nil,
+		zstd.WithEncoderLevel(level),
+		zstd.WithEncoderConcurrency(n),
+		zstd.WithEncoderCRC(false), // every chunk has its BLAKE3
+		zstd.WithWindowSize(4<<20),
+		zstd.WithLowerEncoderMem(true),
+		zstd.WithZeroFrames(true))
 }
 
 func (c *codec) close() {
-	_ = c.enc.Close() // there is no stream to end
+	_, _ = c.fast.Close(), c.dense.Close() // there is no stream to end
 	c.dec.Close()
 }
 
@@ -52,25 +61,45 @@ func (c *codec) close() {
 // frame's header eats what it gains.
 const compressMin = 64
 
-// A chunk of at least probeMin bytes is compressed only if one of its probes,
-// probeSize bytes each, scattered evenly, gains something: a try at all of it
-// costs ten times as much.
+// denseMin is the length from which the slower of two levels is used, in bytes:
+// it gains 5 %, for a third more time; of shorter chunks there are too many.
+const denseMin = 32 << 10
+
+// A chunk of at least probeMin bytes of which no probe, of probeSize bytes
+// each, scattered evenly, can be compressed may still repeat itself over some
+// distance: archives do. So it is tried all the same, unless that has just been
+// in vain missesMax times in a row; then one in retryEach is.
 const (
 	probeMin  = 256 << 10
 	probeSize = 16 << 10
 	probes    = 4
+	missesMax = 32
+	retryEach = 4
 )
 
 // encode returns plain compressed, or itself where that gains less than 3 %.
 // The result may lie in scratch, which it grows.
 func (c *codec) encode(plain []byte, scratch *[]byte) ([]byte, Encoding) {
-	if len(plain) < compressMin || len(plain) >= probeMin && !c.probe(plain, scratch) {
+	if len(plain) < compressMin {
 		return plain, Raw
 	}
-	packed := c.enc.EncodeAll(plain, slices.Grow((*scratch)[:0], c.enc.MaxEncodedSize(len(plain))))
+	doubtful := len(plain) >= probeMin && !c.probe(plain, scratch)
+	if doubtful {
+		if n := c.misses.Add(1); n > missesMax && n%retryEach != 0 {
+			return plain, Raw
+		}
+	}
+	enc := c.fast
+	if len(plain) >= denseMin {
+		enc = c.dense
+	}
+	packed := enc.EncodeAll(plain, slices.Grow((*scratch)[:0], enc.MaxEncodedSize(len(plain))))
 	*scratch = packed
 	if !pays(len(packed), len(plain)) {
 		return plain, Raw
+	}
+	if doubtful {
+		c.misses.Store(0)
 	}
 	return packed, Zstd
 }
@@ -81,7 +110,7 @@ func pays(packed, plain int) bool { return packed*100 <= plain*97 }
 func (c *codec) probe(plain []byte, scratch *[]byte) bool {
 	for i := range probes {
 		part := plain[(len(plain)-probeSize)/(probes-1)*i:][:probeSize]
-		*scratch = c.enc.EncodeAll(part, slices.Grow((*scratch)[:0], c.enc.MaxEncodedSize(probeSize)))
+		*scratch = c.fast.EncodeAll(part, slices.Grow((*scratch)[:0], c.fast.MaxEncodedSize(probeSize)))
 		if pays(len(*scratch), probeSize) {
 			return true
 		}

@@ -115,7 +115,7 @@ func TestPackRejects(t *testing.T) {
 // refused without the memory being spent.
 func TestZstdIsBounded(t *testing.T) {
 	c := testCodec(t)
-	bomb := c.enc.EncodeAll(make([]byte, chunk.MetaSizeMax), nil)
+	bomb := c.fast.EncodeAll(make([]byte, chunk.MetaSizeMax), nil)
 	e := Entry{ID: chunk.Data.Sum(nil), Kind: chunk.Data, Encoding: Zstd, Offset: headerSize, Stored: uint32(len(bomb)), Plain: uint32(len(bomb)) + 1}
 	allocs := testing.AllocsPerRun(1, func() {
 		if _, err := c.decode(&e, bomb, nil); !errors.Is(err, chunk.ErrCorrupt) {

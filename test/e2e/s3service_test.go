@@ -205,8 +205,11 @@ func (u *user) until(ctx context.Context, stdin string, args ...string) (code in
 	if err := cmd.Start(); err != nil {
 		u.t.Fatal(err)
 	}
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = cmd.Wait() // the exit code tells
+	}()
 	select {
 	case <-done:
 	case <-ctx.Done():

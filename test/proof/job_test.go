@@ -121,9 +121,16 @@ func runJob(ctx context.Context, objects objstore.Store) error {
 		return err
 	case err = <-ended:
 		cancel()
-		<-settled
-		return err
+		return errors.Join(err, notCrashed(<-settled))
 	}
+}
+
+// notCrashed drops what only says that the end came while somebody waited.
+func notCrashed(err error) error {
+	if errors.Is(err, fault.ErrCrashed) || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
 }
 
 // upToDate waits until nothing is to be done.

@@ -125,7 +125,7 @@ func clientsRun(t testing.TB, objects *mem.Store, commits []commit.ID, seed uint
 			o := options(seed)
 			o.RetryFor = 3 * time.Second // of a clock that moves a second at each look: unknown outcomes stay so
 			var d *repo.Direct
-			for err := error(errTimeout); err != nil; {
+			for err := errTimeout; err != nil; {
 				if d, err = repo.OpenDirect(owner(t), f, o); errors.Is(err, fs.ErrNotExist) {
 					t.Error(err)
 					return

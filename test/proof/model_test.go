@@ -123,11 +123,27 @@ func (m *model) step() (string, error) {
 		name string
 		do   func() error
 	}{
-		{"put", m.put}, {"put", m.put}, {"put", m.put}, {"put the same", m.putSame}, {"remove", m.remove}, {"repeat", m.repeat},
-		{"stale put", m.stalePut}, {"overwrite", m.overwrite}, {"create branch", m.createBranch}, {"delete branch", m.deleteBranch},
-		{"set branch", m.setBranch}, {"stale set", m.staleSet}, {"create tag", m.createTag}, {"delete tag", m.deleteTag},
-		{"merge", m.merge}, {"two branches", m.twoBranches}, {"abandon", m.abandon}, {"settle", m.settle}, {"reopen", m.reopen},
-		{"collect", m.collect}, {"read old", m.readOld},
+		{"put", m.put},
+		{"put", m.put},
+		{"put", m.put},
+		{"put the same", m.putSame},
+		{"remove", m.remove},
+		{"repeat", m.repeat},
+		{"stale put", m.stalePut},
+		{"overwrite", m.overwrite},
+		{"create branch", m.createBranch},
+		{"delete branch", m.deleteBranch},
+		{"set branch", m.setBranch},
+		{"stale set", m.staleSet},
+		{"create tag", m.createTag},
+		{"delete tag", m.deleteTag},
+		{"merge", m.merge},
+		{"two branches", m.twoBranches},
+		{"abandon", m.abandon},
+		{"settle", m.settle},
+		{"reopen", m.reopen},
+		{"collect", m.collect},
+		{"read old", m.readOld},
 	}
 	k := kinds[m.rng.IntN(len(kinds))]
 	return k.name, k.do()

@@ -38,7 +38,6 @@ type queue struct {
 	mu      sync.Mutex
 	started uint64 // number of the last sync that began
 	done    uint64 // number of the last sync that ended
-	err     error  // how it ended
 	failed  uint64 // number of the last sync that failed
 	cause   error  // and why
 }

@@ -45,6 +45,7 @@ It works on a store directly. It fails with exit code 1 if a job failed.`,
 }
 
 func (a *app) runHere(ctx context.Context, args []string, slots int, log *slog.Logger) (err error) {
+	daemon.SpendMemory()
 	if err := a.locate(); err != nil {
 		return err
 	}

@@ -58,6 +58,7 @@ const stopTime = 5 * time.Second
 // Run serves until ctx ends, and calls ready once both edges listen. It returns
 // nil after a stop that ctx asked for.
 func Run(ctx context.Context, o Options, ready func(Info) error) error {
+	SpendMemory()
 	ctx = auth.With(ctx, auth.Owner)
 	if err := checkListen(o.S3Listen, o.Plaintext || o.S3Cert != ""); err != nil {
 		return err

@@ -9,7 +9,7 @@ func commands() []func(*app) *cobra.Command {
 		cmdLs, cmdCat, cmdPut, cmdSeal, cmdGet, cmdRm, cmdMirror,
 		cmdRepo, cmdBranch, cmdTag, cmdReflog, cmdUndo,
 		cmdPipeline, cmdJob, cmdDatum, cmdLogs, cmdWait, cmdRun, cmdPlan, cmdWhy, cmdLineage,
-		cmdGC, cmdFsck, cmdPurge,
+		cmdGC, cmdFsck, cmdPurge, cmdRebuildIndex, cmdHeal, cmdRepair, cmdRecover,
 		cmdServe, cmdAuth, cmdVersion,
 	}
 }

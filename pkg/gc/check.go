@@ -89,6 +89,8 @@ type checker struct {
 	inv  *pack.Inventory
 	m    *marker
 	bad  badChunks
+
+	failed map[int]bool // packs that are damaged, by number, if data was read
 }
 
 func (c *checker) run(ctx context.Context, ro repo.Options) error {

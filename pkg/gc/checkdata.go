@@ -35,6 +35,7 @@ func (o *CheckOptions) chosen(key string) bool {
 func (c *checker) checkData(ctx context.Context) error {
 	numbers := make(chan int)
 	failed := map[int]bool{}
+	c.failed = failed
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	for range min(c.o.Workers, readersMax) {

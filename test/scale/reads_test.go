@@ -3,6 +3,7 @@
 package scale
 
 import (
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,12 +43,26 @@ func run(t *testing.T, store string, args ...string) measured {
 	return measure(t, cmd)
 }
 
+// outputMax is how much of a process's output is kept. What this process holds
+// in memory when it starts another counts for that too.
+const outputMax = 1 << 20
+
 // measure runs a command to its end.
 func measure(t *testing.T, cmd *exec.Cmd) measured {
 	t.Helper()
+	file, err := os.CreateTemp(t.TempDir(), "output")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	cmd.Stdout, cmd.Stderr = file, file
 	start := time.Now()
-	out, err := cmd.CombinedOutput()
+	err = cmd.Run()
 	took := time.Since(start)
+	out, rerr := io.ReadAll(io.NewSectionReader(file, 0, outputMax))
+	if rerr != nil {
+		t.Fatal(rerr)
+	}
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", strings.Join(cmd.Args, " "), err, out)
 	}

@@ -37,6 +37,7 @@ Its spec is a YAML or JSON file; the folder of the spec is the program's code, u
 		cmdRegister(a, "update", "Change pipelines to what a spec file says", false, true),
 		cmdRegister(a, "apply", "Make or change pipelines, whichever is needed", false, false),
 		cmdPipelineCheck(a), cmdPipelineList(a), cmdPipelineInspect(a), cmdPipelineDelete(a))
+	cmd.AddCommand(specVersions(a)...)
 	return cmd
 }
 

@@ -92,6 +92,9 @@ func (o *Observer) pipeline(ctx context.Context, view *repo.View, name, branch s
 	if p.Version, p.Problem, err = o.version(ctx, name, at); err != nil {
 		return p, err
 	}
+	if by, paused := Paused(at.Commit); paused && p.Problem == "" {
+		p.Problem = fmt.Sprintf("paused by %s; dvx pipeline resume %s@%s lets it run", by, name, branch)
+	}
 	out := view.Repos[name].Branches[branch]
 	if p.Output, err = o.head(ctx, name, out.Commit, used); err != nil || p.Problem != "" {
 		return p, err

@@ -66,13 +66,7 @@ func (t tuple) datum() Datum {
 		d.Inputs = []task.Input{t.picks[0].leaf.input(task.Item(t.picks[0].Selected))}
 		return d
 	}
-	picks := slices.Clone(t.picks)
-	slices.SortStableFunc(picks, func(a, b pick) int {
-		return cmp.Or(cmp.Compare(a.leaf.index, b.leaf.index), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Entry.Kind, b.Entry.Kind))
-	})
-	picks = slices.CompactFunc(picks, func(a, b pick) bool {
-		return a.leaf == b.leaf && a.Path == b.Path && a.Entry.Kind == b.Entry.Kind
-	})
+	picks := inOrder(t.picks)
 	for i, p := range picks {
 		if i == 0 || p.leaf != picks[i-1].leaf {
 			d.Inputs = append(d.Inputs, p.leaf.input())
@@ -81,6 +75,18 @@ func (t tuple) datum() Datum {
 		in.Items = append(in.Items, task.Item(p.Selected))
 	}
 	return d
+}
+
+// inOrder returns picks by leaf, in order of the spec, each once and in order of
+// path.
+func inOrder(picks []pick) []pick {
+	picks = slices.Clone(picks)
+	slices.SortStableFunc(picks, func(a, b pick) int {
+		return cmp.Or(cmp.Compare(a.leaf.index, b.leaf.index), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Entry.Kind, b.Entry.Kind))
+	})
+	return slices.CompactFunc(picks, func(a, b pick) bool {
+		return a.leaf == b.leaf && a.Path == b.Path && a.Entry.Kind == b.Entry.Kind
+	})
 }
 
 // input returns what the program sees of the leaf.

@@ -105,7 +105,7 @@ func (m *match) combine(key string, parts [][]tuple) []tuple {
 				picks = append(picks, t.picks...)
 			}
 		}
-		return []tuple{{id, picks}}
+		return []tuple{{id, inOrder(picks)}}
 	}
 	var present [][]tuple
 	for _, part := range parts {

@@ -28,7 +28,7 @@ const (
 // in its one spelling: input.name is the repo, datum.tries 1, transform.code
 // the spec's folder, accept_return_code sorted and without 0.
 func (s Spec) WithDefaults() Spec {
-	s.Input = s.Input.withDefaults(s.Pipeline)
+	s.Input = s.Input.withDefaults()
 	if s.Datum.Tries == 0 {
 		s.Datum.Tries = 1
 	}

@@ -3,7 +3,6 @@ package spec
 import (
 	"fmt"
 	"maps"
-	"time"
 
 	"github.com/dvx-io/dvx/pkg/commit"
 )
@@ -39,7 +38,7 @@ func (k *inputCheck) part(at string, in Input, of combined, depth int) {
 		k.fail(at, "more than %d combinations in each other", InputDepthMax)
 		return
 	case in.kinds() > 1:
-		k.fail(at, "want one of repo, cron, cross, union, join and group, found %d of them", in.kinds())
+		k.fail(at, "want one of repo, cross, union, join and group, found %d of them", in.kinds())
 	case in.leafFields():
 		k.fail(at, "fields of a single repo have no meaning beside %s: they belong to its parts", kind)
 	}
@@ -78,7 +77,7 @@ func (in Input) hasKey(kind string) bool {
 // kinds counts what the input is.
 func (in Input) kinds() int {
 	n := 0
-	for _, is := range []bool{in.Repo != "" || in.Cron != nil, len(in.Cross) > 0, len(in.Union) > 0, len(in.Join) > 0, len(in.Group) > 0} {
+	for _, is := range []bool{in.Repo != "", len(in.Cross) > 0, len(in.Union) > 0, len(in.Join) > 0, len(in.Group) > 0} {
 		if is {
 			n++
 		}
@@ -92,15 +91,9 @@ func (in Input) leafFields() bool {
 
 func (k *inputCheck) leaf(at string, in Input, of combined) {
 	k.leaves++
-	if in.Cron != nil {
-		k.cron(at, in)
-	}
-	switch {
-	case in.Cron != nil && in.Name == "":
-		k.fail(at+".name", "is missing: name the folder of the times, below in/")
-	case in.Repo == "":
+	if in.Repo == "" {
 		k.fail(at+".repo", "is missing: name the repo to read")
-	default:
+	} else {
 		k.err(at+".repo", commit.CheckRepoName(in.Repo))
 		if in.Repo == k.pipeline {
 			k.fail(at+".repo", "a pipeline can't read its own output, %q", in.Repo)
@@ -145,20 +138,6 @@ func (k *inputCheck) key(at, text string, g *Glob, used bool, kind string) {
 	}
 	_, err := CompileTemplate(text, g.Groups())
 	k.err(at, err)
-}
-
-func (k *inputCheck) cron(at string, in Input) {
-	if in.Branch != "" {
-		k.fail(at+".branch", "has no meaning for cron: its times are on the pipeline's own branch")
-	}
-	if in.Cron.Start != "" {
-		if _, err := time.Parse(time.RFC3339, in.Cron.Start); err != nil {
-			k.fail(at+".cron.start", "want a time as in 2026-11-20T09:00:00Z, found %.40q", in.Cron.Start)
-		}
-	}
-	if _, err := in.Cron.Schedule(); err != nil {
-		k.fail(at+".cron", "%v", err)
-	}
 }
 
 // names checks that what one datum sees has names that can be told apart: only

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/commit"
 )
@@ -47,4 +49,35 @@ func Decode(b []byte) (Spec, error) {
 		return fail(fmt.Errorf("not in canonical form"))
 	}
 	return s, nil
+}
+
+// Format returns a spec as YAML for people, its defaults filled in.
+func Format(s Spec) ([]byte, error) {
+	b, err := Encode(s)
+	if err != nil {
+		return nil, err
+	}
+	var n yaml.Node
+	if err := yaml.Unmarshal(b, &n); err != nil {
+		return nil, fmt.Errorf("format spec of pipeline %q: %w", s.Pipeline, err)
+	}
+	blockStyle(&n)
+	out, err := yaml.Marshal(&n)
+	if err != nil {
+		return nil, fmt.Errorf("format spec of pipeline %q: %w", s.Pipeline, err)
+	}
+	return out, nil
+}
+
+// blockStyle takes JSON's look from objects and lists of objects.
+func blockStyle(n *yaml.Node) {
+	short := n.Kind == yaml.SequenceNode
+	for _, c := range n.Content {
+		blockStyle(c)
+		short = short && c.Kind == yaml.ScalarNode
+	}
+	n.Style = 0
+	if short {
+		n.Style = yaml.FlowStyle
+	}
 }

@@ -11,11 +11,11 @@ import (
 // Limits of an input.
 const (
 	InputDepthMax  = 8   // combinations in combinations
-	InputLeavesMax = 100 // repos and schedules that a pipeline reads
+	InputLeavesMax = 100 // repos that a pipeline reads
 )
 
 // Input says what a pipeline reads and which parts of it its datums are. It is
-// either a leaf, which reads a repo or a schedule, or one combination of others.
+// either a leaf, which reads a repo, or one combination of others.
 type Input struct {
 	Repo   string `json:"repo,omitempty"`
 	Name   string `json:"name,omitempty"`   // folder below in/; the repo's name by default
@@ -29,20 +29,10 @@ type Input struct {
 	EmptyFiles bool   `json:"empty_files,omitempty"` // files have names and no bytes
 	Reference  bool   `json:"reference,omitempty"`   // a change runs nothing again
 
-	Cron *Cron `json:"cron,omitempty"` // a leaf whose files are points in time
-
 	Cross []Input `json:"cross,omitempty"` // each with each
 	Union []Input `json:"union,omitempty"` // one or the other
 	Join  []Input `json:"join,omitempty"`  // those of one key, each with each
 	Group []Input `json:"group,omitempty"` // all of one key together
-}
-
-// Cron is a schedule: each time adds a file to the repo of the input.
-type Cron struct {
-	Spec      string `json:"spec"`                // five fields, or @daily and the like
-	TimeZone  string `json:"time_zone,omitempty"` // UTC by default
-	Start     string `json:"start,omitempty"`     // RFC 3339; not before the spec's own time by default
-	Overwrite bool   `json:"overwrite,omitempty"` // a time replaces the one before it
 }
 
 // IsLeaf reports whether the input reads something itself.
@@ -94,23 +84,15 @@ func (in Input) SameDatums(other Input) bool {
 	return reflect.DeepEqual(in, other)
 }
 
-// withDefaults fills in the defaults of an input of a pipeline.
-func (in Input) withDefaults(pipeline string) Input {
-	if in.Cron != nil {
-		if in.Repo == "" && in.Name != "" {
-			in.Repo = pipeline + "_" + in.Name
-		}
-		if in.Glob == "" {
-			in.Glob = "/*"
-		}
-	}
+// withDefaults fills in the defaults of an input.
+func (in Input) withDefaults() Input {
 	if in.Name == "" {
 		in.Name = in.Repo
 	}
 	for _, list := range []*[]Input{&in.Cross, &in.Union, &in.Join, &in.Group} {
 		*list = slices.Clone(*list)
 		for i, part := range *list {
-			(*list)[i] = part.withDefaults(pipeline)
+			(*list)[i] = part.withDefaults()
 		}
 	}
 	return in

@@ -4,10 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -27,7 +25,6 @@ func TestParseInputs(t *testing.T) {
 		{"{union: [{repo: a, name: x, glob: /*}, {cross: [{repo: b, name: x, glob: /}, {repo: c, glob: /}]}]}", []string{"x=a", "x=b", "c=c"}},
 		{`{join: [{repo: a, glob: "/(*)", join_on: $1, outer_join: true}, {repo: b, glob: "/(*)/(*)", join_on: "$2"}]}`, []string{"a=a", "b=b"}},
 		{`{group: [{join: [{repo: a, glob: "/(*)", join_on: $1, group_by: $1}, {repo: b, glob: "/(*)", join_on: $1}]}]}`, []string{"a=a", "b=b"}},
-		{`{cross: [{cron: {spec: "@daily", time_zone: Europe/Zurich}, name: day}, {repo: a, glob: /, lazy: true}]}`, []string{"day=p_day", "a=a"}},
 	}
 	for _, test := range tests {
 		s, err := withInput(test.input)
@@ -59,7 +56,7 @@ func TestInputsRefused(t *testing.T) {
 		{"{cross: [{repo: a-b, glob: /}, {repo: a_b, glob: /*}]}", `inputs "a-b" and "a_b" would both be DVX_INPUT_A_B_URL`},
 		{"{cross: [{union: [{repo: a, glob: /}, {repo: b, glob: /}]}, {repo: c, name: A, glob: /}]}", `would both be DVX_INPUT_A_URL`},
 		{"{group: [{union: [{repo: a, name: x, glob: (*), group_by: $1}, {repo: b, name: x, glob: (*), group_by: $1}]}]}", `two inputs of a datum are called "x"`},
-		{"{repo: a, glob: /, cross: [{repo: b, glob: /}]}", "want one of repo, cron, cross"},
+		{"{repo: a, glob: /, cross: [{repo: b, glob: /}]}", "want one of repo, cross"},
 		{"{name: x, cross: [{repo: b, glob: /}]}", "no meaning beside cross"},
 		{"{cross: [{repo: a, glob: /, join_on: $1}]}", "input.cross[0].join_on: has no meaning outside of a join"},
 		{"{join: [{repo: a, glob: (*), join_on: $1}, {repo: b, glob: (*)}]}", "input.join[1]: has no join_on"},
@@ -72,12 +69,6 @@ func TestInputsRefused(t *testing.T) {
 		{"{cross: a}", "input.cross: want a list"},
 		{"{cross: [{glob: /}]}", "input.cross[0].repo: is missing"},
 		{"{cross: []}", "input.repo: is missing"},
-		{"{cron: {spec: \"61 * * * *\"}, name: t}", "input.cron: schedule"},
-		{"{cron: {spec: \"TZ=UTC @daily\"}, name: t}", "say the zone in time_zone"},
-		{"{cron: {spec: \"0 0 31 2 *\"}, name: t}", "never comes due"},
-		{"{cron: {spec: \"@daily\", time_zone: Mars/Olympus}, name: t}", "time zone"},
-		{"{cron: {spec: \"@daily\", start: noon}, name: t}", "input.cron.start: want a time"},
-		{"{cron: {spec: \"@daily\"}}", "input.name: is missing"},
 		{deep, "combinations in each other"},
 		{"&a {cross: [*a]}", "combinations in each other"},
 		{"&a {cross: [*a, *a, *a, *a, *a, *a, *a, *a, *a]}", "more than"},
@@ -98,42 +89,5 @@ func TestSameDatums(t *testing.T) {
 	}
 	if (Input{Cross: []Input{a}}).SameDatums(Input{Cross: []Input{renamed}}) {
 		t.Error("identities of a combination may name repos")
-	}
-}
-
-func TestScheduleNext(t *testing.T) {
-	at := func(s string) time.Time {
-		v, err := time.Parse(time.RFC3339, s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return v
-	}
-	tests := []struct {
-		cron Cron
-		from string
-		want []string
-	}{
-		{Cron{Spec: "@daily"}, "2026-11-20T09:00:00Z", []string{"2026-11-21T00:00:00Z", "2026-11-22T00:00:00Z"}},
-		{Cron{Spec: "0 9 * * 1", TimeZone: "Europe/Zurich"}, "2026-11-20T09:00:00Z", []string{"2026-11-23T08:00:00Z"}},
-		{Cron{Spec: "@hourly", Start: "2026-11-25T00:00:00Z"}, "2026-11-20T09:00:00Z", []string{"2026-11-25T00:00:00Z", "2026-11-25T01:00:00Z"}},
-		// In autumn the wall clock shows 02:30 twice: once is enough.
-		{Cron{Spec: "30 2 * * *", TimeZone: "Europe/Zurich"}, "2026-10-24T12:00:00Z", []string{"2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"}},
-		// In spring it never does: the day is not left out.
-		{Cron{Spec: "30 2 * * *", TimeZone: "Europe/Zurich"}, "2026-03-28T12:00:00Z", []string{"2026-03-29T01:30:00Z", "2026-03-30T00:30:00Z"}},
-	}
-	for _, test := range tests {
-		s, err := test.cron.Schedule()
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got []string
-		for now := at(test.from); len(got) < len(test.want); {
-			now = s.Next(now)
-			got = append(got, now.Format(time.RFC3339))
-		}
-		if !slices.Equal(got, test.want) {
-			t.Errorf("%+v after %s: %v, want %v", test.cron, test.from, got, test.want)
-		}
 	}
 }

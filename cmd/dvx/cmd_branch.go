@@ -92,7 +92,7 @@ func cmdBranch(a *app) *cobra.Command {
 		Use: "delete REPO@BRANCH", Short: "Remove a branch", Example: "  dvx branch delete images@staging", Args: exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.branchDelete(cmd, args[0]) },
 	}
-	cmd.AddCommand(create, list, move, protect, unprotect, remove)
+	cmd.AddCommand(create, list, move, protect, unprotect, cmdSealing(a), remove)
 	return cmd
 }
 

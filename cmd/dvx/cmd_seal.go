@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -103,4 +104,36 @@ func (p *putter) putDirect(ctx context.Context, d *repo.Direct, o repo.OpenWrite
 	o.Edits = []repo.OpenEdit{{Path: p.path, Entry: &tree.Entry{Kind: tree.File, Exec: exec, Content: content}}}
 	_, err = u.Write(ctx, o)
 	return err
+}
+
+func cmdSealing(a *app) *cobra.Command {
+	var idle, age time.Duration
+	var s repo.Sealing
+	cmd := &cobra.Command{
+		Use:   "sealing REPO@BRANCH",
+		Short: "Say when a branch's open writes become a version by themselves",
+		Long: `Say when what was written to a branch's open commit becomes a version by itself; what is not said is left to the
+daemon. Without any flag all of it is. It holds for all daemons of the store.`,
+		Example: `  dvx branch sealing images@main --idle 10s --age 5m
+  dvx branch sealing images@main --marker DONE`,
+		Args: exactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name, branch, err := splitBranch(args[0])
+			if err != nil {
+				return err
+			}
+			s.Idle, s.Age = idle.Milliseconds(), age.Milliseconds()
+			op := repo.SetSealing{Repo: name, Branch: branch, Sealing: &s}
+			if s == (repo.Sealing{}) {
+				op.Sealing = nil
+			}
+			return a.done(a.move(cmd.Context(), op), "set", args[0])
+		},
+	}
+	f := cmd.Flags()
+	f.DurationVar(&idle, "idle", 0, "after this long without a write (default of daemons: 2s)")
+	f.DurationVar(&age, "age", 0, "this long after the first write (default of daemons: 1m)")
+	f.Int64Var(&s.Writes, "writes", 0, "after this many writes (default of daemons: 100,000)")
+	f.StringVar(&s.Marker, "marker", "", "when a file of this name is written (default of daemons: _SUCCESS); - for none")
+	return cmd
 }

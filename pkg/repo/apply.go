@@ -197,6 +197,8 @@ func (c *change) apply(op Op) error {
 		return c.moveSpec(op)
 	case Protect:
 		return c.protect(op)
+	case SetSealing:
+		return c.setSealing(op)
 	case appendOpen:
 		return c.appendOpen(op)
 	case foldOpen:

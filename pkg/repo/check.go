@@ -69,7 +69,7 @@ func (r Repo) check(gen uint64) error {
 		if err := s.check(gen); err != nil {
 			return fmt.Errorf("spec %s: %w", name, err)
 		}
-		if s.Commit.IsZero() || s.Fork != "" || s.Protect != nil {
+		if s.Commit.IsZero() || s.Fork != "" || s.Protect != nil || s.Seal != nil {
 			return invalid("spec %s: want a commit, and neither fork nor protection", name)
 		}
 	}
@@ -115,6 +115,9 @@ func (b Branch) check(gen uint64) error {
 		if err := CheckRefName(b.Fork); err != nil {
 			return fmt.Errorf("fork: %w", err)
 		}
+	}
+	if err := b.Seal.check(); err != nil {
+		return err
 	}
 	return checkProtect(b.Protect)
 }

@@ -135,11 +135,11 @@ func (o *OpenCommit) UnmarshalJSON(b []byte) error {
 
 // checkOpen holds the rules for open commits.
 func (r *Root) checkOpen() error {
-	if len(r.Open) == 0 {
-		return nil
-	}
 	if !slices.Contains(r.Features, openCommits) {
-		return invalid("open commits without the feature %s", openCommits)
+		if len(r.Open) > 0 || r.hasSealing() {
+			return invalid("open commits without the feature %s", openCommits)
+		}
+		return nil
 	}
 	if len(r.Open) > OpenMax {
 		return invalid("%d open commits exceed the limit of %d", len(r.Open), OpenMax)
@@ -150,6 +150,18 @@ func (r *Root) checkOpen() error {
 		}
 	}
 	return nil
+}
+
+// hasSealing reports whether a branch says when it is sealed.
+func (r *Root) hasSealing() bool {
+	for _, repo := range r.Repos {
+		for _, b := range repo.Branches {
+			if b.Seal != nil {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (r *Root) checkOneOpen(key string, o *OpenCommit) error {

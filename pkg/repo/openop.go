@@ -97,10 +97,7 @@ func (c *change) setOpen(key string, o *OpenCommit) {
 		c.root.Open = map[string]OpenCommit{}
 	}
 	c.root.Open[key] = *o
-	if !slices.Contains(c.root.Features, openCommits) {
-		c.root.Features = append(slices.Clone(c.root.Features), openCommits)
-		slices.Sort(c.root.Features)
-	}
+	c.feature(openCommits)
 }
 
 // branch returns a branch that is there.

@@ -25,6 +25,13 @@ type look struct {
 // revalidateTimeout bounds a look whose callers have gone.
 const revalidateTimeout = time.Minute
 
+// newest returns the newest root that was seen.
+func (d *Direct) newest() *loaded {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.last
+}
+
 // revalidate returns the root as it was at some time after the call.
 func (d *Direct) revalidate(ctx context.Context) (*loaded, error) {
 	v := &d.looks

@@ -81,6 +81,9 @@ func openRoot() *Root {
 	r.Features = []string{openCommits, "write:later"}
 	folded := dir(20)
 	r.Ops[1].Open = true
+	b := r.Repos["images"].Branches["staging/jo"]
+	b.Seal = &Sealing{Idle: 10_000, Writes: 7, Marker: "DONE"}
+	r.Repos["images"].Branches["staging/jo"] = b
 	r.Open = map[string]OpenCommit{
 		"images@main": {
 			Base: fill(1), Tree: &folded, Batches: []OpenBatch{{dir(30), 2}, {dir(40), 1}}, Writes: 5000,
@@ -212,6 +215,8 @@ func TestDecodeOpenRefuses(t *testing.T) {
 	}
 	for name, swap := range map[string][2]string{
 		"no feature":       {`["open-commits","write:later"]`, `["write:later"]`},
+		"sealing of years": {`"seal":{"idle":10000`, `"seal":{"idle":86400001`},
+		"a path to mark":   {`"marker":"DONE"`, `"marker":"a/DONE"`},
 		"no branch":        {`"images@main":`, `"images@maim":`},
 		"another base":     {`"images@main":{"base":"0101`, `"images@main":{"base":"0102`},
 		"no writes":        {`"writes":5000`, `"writes":0`},

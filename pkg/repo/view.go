@@ -31,6 +31,7 @@ type Branch struct {
 	Owner   string    `json:"owner,omitempty"`   // principal that made it
 	Fork    string    `json:"fork,omitempty"`    // branch it was forked from
 	Protect []string  `json:"protect,omitempty"` // principals that alone may move it; empty: everybody with the right to write
+	Seal    *Sealing  `json:"seal,omitempty"`    // when its writes become a version; nil: as the writers say
 }
 
 // Tag is a name that does not move.

@@ -171,7 +171,8 @@ func (u *Upload) Close() error {
 // Write makes the writes of t, whose content was stored through u or is
 // visible already. When it returns nil they are durable and visible. Errors are
 // those of a Check, fs.ErrInvalid for a path or entry that is not valid,
-// ErrRefNotFound, ErrProtected, and for ErrUnknown: they may be visible or
+// ErrRefNotFound, ErrProtected, objstore.ErrThrottled if the content must be
+// uploaded once more, and ErrUnknown: they may be visible or
 // become so; repeat the write.
 func (u *Upload) Write(ctx context.Context, t OpenWrite) (Written, error) {
 	p, err := u.w.prepare(ctx, u.s, t)

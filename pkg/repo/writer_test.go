@@ -318,16 +318,27 @@ func TestSealBesideWrites(t *testing.T) {
 
 // TestSealByItself lets time, numbers and a marker seal.
 func TestSealByItself(t *testing.T) {
+	of := map[string]*Sealing{
+		"the branch's idle": {Idle: 1}, "the branch's age": {Age: 1}, "the branch's writes": {Writes: 1}, "the branch's marker": {Marker: "f"},
+	}
 	for name, o := range map[string]WriterOptions{
 		"idle":   {SealIdle: time.Millisecond},
 		"age":    {SealIdle: time.Hour, SealAge: time.Millisecond},
 		"writes": {SealIdle: time.Hour, SealWrites: 1},
 		"marker": {SealIdle: time.Hour, Marker: "f"},
+
+		"the branch's idle":   {SealIdle: time.Hour},
+		"the branch's age":    {SealIdle: time.Hour},
+		"the branch's writes": {SealIdle: time.Hour},
+		"the branch's marker": {SealIdle: time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := replica(t, mem.New(mem.Options{}))
 			move(t, d, CreateRepo{Repo: "a"})
+			if s := of[name]; s != nil {
+				move(t, d, SetSealing{Repo: "a", Branch: "main", Sealing: s})
+			}
 			w := writer(t, d, o)
 			mustOpenPut(t, w, "dir/f", "1")
 			for after := uint64(0); ; {
@@ -394,6 +405,73 @@ func compare(t *testing.T, d *Direct, want map[string]bool) {
 		if there != got[p] {
 			t.Fatalf("%s: visible %v, want %v", p, got[p], there)
 		}
+	}
+}
+
+func TestSetSealing(t *testing.T) {
+	d := replica(t, mem.New(mem.Options{}))
+	move(t, d, CreateRepo{Repo: "a"})
+	set := func(branch string, s *Sealing) error {
+		op, _ := d.NewOp()
+		_, err := d.Move(ownerCtx(t), Txn{Op: op, Ops: []Op{SetSealing{Repo: "a", Branch: branch, Sealing: s}}})
+		return err
+	}
+	for name, c := range map[string]struct {
+		branch string
+		s      *Sealing
+		kind   error
+	}{
+		"no branch": {"x", &Sealing{Idle: 1}, ErrRefNotFound}, "nothing": {"main", &Sealing{}, fs.ErrInvalid},
+		"negative": {"main", &Sealing{Writes: -1}, fs.ErrInvalid}, "two days": {"main", &Sealing{Age: 48 * 3_600_000}, fs.ErrInvalid},
+		"a path": {"main", &Sealing{Marker: "a/b"}, fs.ErrInvalid}, "no name": {"main", &Sealing{Marker: ".."}, fs.ErrInvalid},
+	} {
+		if err := set(c.branch, c.s); !errors.Is(err, c.kind) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if r, _ := d.Root(ownerCtx(t)); len(r.Features) != 0 {
+		t.Errorf("features %v of a store that has none", r.Features)
+	}
+	if err := set("main", &Sealing{Marker: "-"}); err != nil {
+		t.Error(err)
+	}
+	if err := set("main", nil); err != nil {
+		t.Error(err)
+	}
+	if r, _ := d.Root(ownerCtx(t)); r.Repos["a"].Branches["main"].Seal != nil {
+		t.Error("it is still set")
+	}
+}
+
+// TestGroupLosesABranch writes to two branches at once, one of which goes: the
+// writes to the other are made.
+func TestGroupLosesABranch(t *testing.T) {
+	d := replica(t, mem.New(mem.Options{}))
+	move(t, d, CreateRepo{Repo: "a"}, CreateBranch{Repo: "a", Branch: "dev"})
+	w := writer(t, d, WriterOptions{Manual: true})
+	var wg sync.WaitGroup
+	for i := range 40 {
+		wg.Go(func() {
+			branch := []string{"main", "dev"}[i%2]
+			_, err := w.Write(ownerCtx(t), OpenWrite{Repo: "a", Branch: branch, Edits: []OpenEdit{{Path: fmt.Sprint(i), Entry: &tree.Entry{Kind: tree.File}}}})
+			if err != nil && (branch == "main" || !errors.Is(err, ErrRefNotFound)) {
+				t.Errorf("%s: %v", branch, err)
+			}
+			if i == 11 {
+				v, err := SealFirst(ownerCtx(t), d, fixedOp(9), "a", "dev")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				op, _ := d.NewOp()
+				// It may be written to meanwhile, and is there still then.
+				_, _ = d.Move(ownerCtx(t), Txn{Op: op, Ops: []Op{DeleteBranch{Repo: "a", Branch: "dev", Expect: v.Repos["a"].Branches["dev"].Commit}}})
+			}
+		})
+	}
+	wg.Wait()
+	if n := len(strings.Fields(seen(t, d))); n != 20 {
+		t.Errorf("%d files on main", n)
 	}
 }
 

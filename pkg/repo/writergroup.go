@@ -3,6 +3,7 @@ package repo
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/auth"
 	"github.com/dvx-io/dvx/pkg/commit"
+	"github.com/dvx-io/dvx/pkg/objstore"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -205,8 +207,10 @@ func (w *Writer) commitGroup(ctx context.Context, group []*pendingWrite) (marked
 		case errors.As(err, &failed):
 			failed.fail(live)
 			continue
-		case errors.Is(err, ErrConflict) && n < groupTriesMax:
-			continue
+		case n < groupTriesMax && (errors.Is(err, ErrConflict) || errors.Is(err, ErrRefNotFound) || errors.Is(err, ErrRepoNotFound) || errors.Is(err, ErrProtected)):
+			continue // built anew, the group tells which of its branches it is
+		case errors.Is(err, ErrDoomed):
+			err = fmt.Errorf("%w: %w", objstore.ErrThrottled, err) // nothing was changed: the next try has another session
 		}
 		s.mu.Lock()
 		s.swaps++
@@ -220,7 +224,7 @@ func (w *Writer) commitGroup(ctx context.Context, group []*pendingWrite) (marked
 		if err != nil {
 			return nil
 		}
-		return w.marked(live)
+		return w.marked(w.d.newest().root, live)
 	}
 }
 
@@ -245,11 +249,12 @@ func (e *branchError) fail(group []*pendingWrite) {
 }
 
 // marked returns the branches whose writes ask for a seal.
-func (w *Writer) marked(group []*pendingWrite) []string {
+func (w *Writer) marked(base *Root, group []*pendingWrite) []string {
 	var keys []string
 	for _, p := range group {
+		marker := w.o.of(base.Repos[p.Repo].Branches[p.Branch].Seal).Marker
 		for _, e := range p.Edits {
-			if e.Entry != nil && (e.Path == w.o.Marker || strings.HasSuffix(e.Path, "/"+w.o.Marker)) {
+			if e.Entry != nil && (e.Path == marker || strings.HasSuffix(e.Path, "/"+marker)) {
 				keys = append(keys, OpenKey(p.Repo, p.Branch))
 			}
 		}

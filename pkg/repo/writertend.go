@@ -54,7 +54,9 @@ func (w *Writer) due(ctx context.Context) []string {
 	now := w.d.o.Now()
 	var keys []string
 	for key, o := range l.root.Open {
-		if now.Sub(o.Last) >= w.o.SealIdle || now.Sub(o.Since) >= w.o.SealAge || o.Writes >= w.o.SealWrites {
+		repo, branch := splitOpenKey(key)
+		when := w.o.of(l.root.Repos[repo].Branches[branch].Seal)
+		if now.Sub(o.Last) >= when.SealIdle || now.Sub(o.Since) >= when.SealAge || o.Writes >= when.SealWrites {
 			keys = append(keys, key)
 		}
 	}

@@ -63,6 +63,7 @@ func branchesTo(bs map[string]repo.Branch) []*dvxv1.Branch {
 		b := bs[name]
 		out = append(out, &dvxv1.Branch{
 			Name: name, Commit: idBytes(b.Commit), Generation: b.Gen, Owner: b.Owner, Fork: b.Fork, Protect: b.Protect,
+			Sealing: sealingTo(b.Seal),
 		})
 	}
 	return out
@@ -112,6 +113,7 @@ func branchesFrom(ms []*dvxv1.Branch) (map[string]repo.Branch, error) {
 		}
 		out[m.GetName()] = repo.Branch{
 			Commit: id, Gen: m.GetGeneration(), Owner: m.GetOwner(), Fork: m.GetFork(), Protect: m.GetProtect(),
+			Seal: sealingFrom(m.GetSealing()),
 		}
 	}
 	return out, nil
@@ -150,6 +152,8 @@ func opTo(op repo.Op) (*dvxv1.Op, error) {
 		return &dvxv1.Op{Op: &dvxv1.Op_MoveSpec{MoveSpec: &dvxv1.MoveSpec{Repo: o.Repo, Branch: o.Branch, Expect: idBytes(o.Expect), To: idBytes(o.To)}}}, nil
 	case repo.Protect:
 		return &dvxv1.Op{Op: &dvxv1.Op_Protect{Protect: &dvxv1.Protect{Repo: o.Repo, Branch: o.Branch, Principals: o.Principals}}}, nil
+	case repo.SetSealing:
+		return &dvxv1.Op{Op: &dvxv1.Op_SetSealing{SetSealing: &dvxv1.SetSealing{Repo: o.Repo, Branch: o.Branch, Sealing: sealingTo(o.Sealing)}}}, nil
 	case repo.Seal:
 		return &dvxv1.Op{Op: &dvxv1.Op_Seal{Seal: &dvxv1.Seal{Repo: o.Repo, Branch: o.Branch}}}, nil
 	default:
@@ -213,6 +217,9 @@ func opFrom(m *dvxv1.Op) (repo.Op, error) {
 	case *dvxv1.Op_Protect:
 		v := o.Protect
 		op = repo.Protect{Repo: v.GetRepo(), Branch: v.GetBranch(), Principals: v.GetPrincipals()}
+	case *dvxv1.Op_SetSealing:
+		v := o.SetSealing
+		op = repo.SetSealing{Repo: v.GetRepo(), Branch: v.GetBranch(), Sealing: sealingFrom(v.GetSealing())}
 	case *dvxv1.Op_Seal:
 		op = repo.Seal{Repo: o.Seal.GetRepo(), Branch: o.Seal.GetBranch()}
 	default:
@@ -245,6 +252,8 @@ func rightsOf(op repo.Op) (repoName, branch string, admin bool) {
 		return o.Repo, o.Branch, true
 	case repo.Seal:
 		return o.Repo, o.Branch, false
+	case repo.SetSealing:
+		return o.Repo, o.Branch, true
 	default:
 		return "", "", true
 	}

@@ -158,3 +158,17 @@ func (c *commitService) visible(ctx context.Context, expr string) (*tree.Tree, c
 	}
 	return v.Tree(), v.Chunks, res, nil
 }
+
+func sealingTo(s *repo.Sealing) *dvxv1.Sealing {
+	if s == nil {
+		return nil
+	}
+	return &dvxv1.Sealing{IdleMs: s.Idle, AgeMs: s.Age, Writes: s.Writes, Marker: s.Marker}
+}
+
+func sealingFrom(m *dvxv1.Sealing) *repo.Sealing {
+	if m == nil {
+		return nil
+	}
+	return &repo.Sealing{Idle: m.GetIdleMs(), Age: m.GetAgeMs(), Writes: m.GetWrites(), Marker: m.GetMarker()}
+}

@@ -880,7 +880,9 @@ type Branch struct {
 	Fork       string   `protobuf:"bytes,5,opt,name=fork,proto3" json:"fork,omitempty"`
 	Protect    []string `protobuf:"bytes,6,rep,name=protect,proto3" json:"protect,omitempty"`
 	// Writes that are not a version yet, if there are any.
-	Open          *OpenCommit `protobuf:"bytes,7,opt,name=open,proto3" json:"open,omitempty"`
+	Open *OpenCommit `protobuf:"bytes,7,opt,name=open,proto3" json:"open,omitempty"`
+	// Absent: as the writers say.
+	Sealing       *Sealing `protobuf:"bytes,8,opt,name=sealing,proto3" json:"sealing,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -964,6 +966,84 @@ func (x *Branch) GetOpen() *OpenCommit {
 	return nil
 }
 
+func (x *Branch) GetSealing() *Sealing {
+	if x != nil {
+		return x.Sealing
+	}
+	return nil
+}
+
+// Sealing says when writes become a version by themselves. Zero and empty
+// fields leave it to the writers.
+type Sealing struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	IdleMs int64                  `protobuf:"varint,1,opt,name=idle_ms,json=idleMs,proto3" json:"idle_ms,omitempty"`
+	AgeMs  int64                  `protobuf:"varint,2,opt,name=age_ms,json=ageMs,proto3" json:"age_ms,omitempty"`
+	Writes int64                  `protobuf:"varint,3,opt,name=writes,proto3" json:"writes,omitempty"`
+	// Name of a file whose writing seals; "-" for none.
+	Marker        string `protobuf:"bytes,4,opt,name=marker,proto3" json:"marker,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Sealing) Reset() {
+	*x = Sealing{}
+	mi := &file_dvx_v1_refs_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Sealing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Sealing) ProtoMessage() {}
+
+func (x *Sealing) ProtoReflect() protoreflect.Message {
+	mi := &file_dvx_v1_refs_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Sealing.ProtoReflect.Descriptor instead.
+func (*Sealing) Descriptor() ([]byte, []int) {
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Sealing) GetIdleMs() int64 {
+	if x != nil {
+		return x.IdleMs
+	}
+	return 0
+}
+
+func (x *Sealing) GetAgeMs() int64 {
+	if x != nil {
+		return x.AgeMs
+	}
+	return 0
+}
+
+func (x *Sealing) GetWrites() int64 {
+	if x != nil {
+		return x.Writes
+	}
+	return 0
+}
+
+func (x *Sealing) GetMarker() string {
+	if x != nil {
+		return x.Marker
+	}
+	return ""
+}
+
 // OpenCommit is the growing end of a branch.
 type OpenCommit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -980,7 +1060,7 @@ type OpenCommit struct {
 
 func (x *OpenCommit) Reset() {
 	*x = OpenCommit{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[17]
+	mi := &file_dvx_v1_refs_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -992,7 +1072,7 @@ func (x *OpenCommit) String() string {
 func (*OpenCommit) ProtoMessage() {}
 
 func (x *OpenCommit) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[17]
+	mi := &file_dvx_v1_refs_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1005,7 +1085,7 @@ func (x *OpenCommit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenCommit.ProtoReflect.Descriptor instead.
 func (*OpenCommit) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{17}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *OpenCommit) GetWrites() int64 {
@@ -1057,7 +1137,7 @@ type Tag struct {
 
 func (x *Tag) Reset() {
 	*x = Tag{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[18]
+	mi := &file_dvx_v1_refs_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1069,7 +1149,7 @@ func (x *Tag) String() string {
 func (*Tag) ProtoMessage() {}
 
 func (x *Tag) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[18]
+	mi := &file_dvx_v1_refs_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1082,7 +1162,7 @@ func (x *Tag) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tag.ProtoReflect.Descriptor instead.
 func (*Tag) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{18}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Tag) GetName() string {
@@ -1133,7 +1213,7 @@ type Txn struct {
 
 func (x *Txn) Reset() {
 	*x = Txn{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[19]
+	mi := &file_dvx_v1_refs_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1145,7 +1225,7 @@ func (x *Txn) String() string {
 func (*Txn) ProtoMessage() {}
 
 func (x *Txn) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[19]
+	mi := &file_dvx_v1_refs_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1158,7 +1238,7 @@ func (x *Txn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Txn.ProtoReflect.Descriptor instead.
 func (*Txn) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{19}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Txn) GetOpId() []byte {
@@ -1186,7 +1266,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[20]
+	mi := &file_dvx_v1_refs_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1198,7 +1278,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[20]
+	mi := &file_dvx_v1_refs_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1211,7 +1291,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{20}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Result) GetGeneration() uint64 {
@@ -1243,6 +1323,7 @@ type Op struct {
 	//	*Op_MoveSpec
 	//	*Op_Protect
 	//	*Op_Seal
+	//	*Op_SetSealing
 	Op            isOp_Op `protobuf_oneof:"op"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1250,7 +1331,7 @@ type Op struct {
 
 func (x *Op) Reset() {
 	*x = Op{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[21]
+	mi := &file_dvx_v1_refs_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1262,7 +1343,7 @@ func (x *Op) String() string {
 func (*Op) ProtoMessage() {}
 
 func (x *Op) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[21]
+	mi := &file_dvx_v1_refs_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1275,7 +1356,7 @@ func (x *Op) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Op.ProtoReflect.Descriptor instead.
 func (*Op) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{21}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Op) GetOp() isOp_Op {
@@ -1375,6 +1456,15 @@ func (x *Op) GetSeal() *Seal {
 	return nil
 }
 
+func (x *Op) GetSetSealing() *SetSealing {
+	if x != nil {
+		if x, ok := x.Op.(*Op_SetSealing); ok {
+			return x.SetSealing
+		}
+	}
+	return nil
+}
+
 type isOp_Op interface {
 	isOp_Op()
 }
@@ -1419,6 +1509,10 @@ type Op_Seal struct {
 	Seal *Seal `protobuf:"bytes,10,opt,name=seal,proto3,oneof"`
 }
 
+type Op_SetSealing struct {
+	SetSealing *SetSealing `protobuf:"bytes,11,opt,name=set_sealing,json=setSealing,proto3,oneof"`
+}
+
 func (*Op_CreateRepo) isOp_Op() {}
 
 func (*Op_DeleteRepo) isOp_Op() {}
@@ -1439,6 +1533,8 @@ func (*Op_Protect) isOp_Op() {}
 
 func (*Op_Seal) isOp_Op() {}
 
+func (*Op_SetSealing) isOp_Op() {}
+
 // CreateRepo makes a repo with an empty branch.
 type CreateRepo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1451,7 +1547,7 @@ type CreateRepo struct {
 
 func (x *CreateRepo) Reset() {
 	*x = CreateRepo{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[22]
+	mi := &file_dvx_v1_refs_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1463,7 +1559,7 @@ func (x *CreateRepo) String() string {
 func (*CreateRepo) ProtoMessage() {}
 
 func (x *CreateRepo) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[22]
+	mi := &file_dvx_v1_refs_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1476,7 +1572,7 @@ func (x *CreateRepo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRepo.ProtoReflect.Descriptor instead.
 func (*CreateRepo) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{22}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CreateRepo) GetRepo() string {
@@ -1510,7 +1606,7 @@ type DeleteRepo struct {
 
 func (x *DeleteRepo) Reset() {
 	*x = DeleteRepo{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[23]
+	mi := &file_dvx_v1_refs_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1522,7 +1618,7 @@ func (x *DeleteRepo) String() string {
 func (*DeleteRepo) ProtoMessage() {}
 
 func (x *DeleteRepo) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[23]
+	mi := &file_dvx_v1_refs_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1535,7 +1631,7 @@ func (x *DeleteRepo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRepo.ProtoReflect.Descriptor instead.
 func (*DeleteRepo) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{23}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *DeleteRepo) GetRepo() string {
@@ -1558,7 +1654,7 @@ type CreateBranch struct {
 
 func (x *CreateBranch) Reset() {
 	*x = CreateBranch{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[24]
+	mi := &file_dvx_v1_refs_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1570,7 +1666,7 @@ func (x *CreateBranch) String() string {
 func (*CreateBranch) ProtoMessage() {}
 
 func (x *CreateBranch) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[24]
+	mi := &file_dvx_v1_refs_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1583,7 +1679,7 @@ func (x *CreateBranch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateBranch.ProtoReflect.Descriptor instead.
 func (*CreateBranch) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{24}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CreateBranch) GetRepo() string {
@@ -1628,7 +1724,7 @@ type MoveBranch struct {
 
 func (x *MoveBranch) Reset() {
 	*x = MoveBranch{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[25]
+	mi := &file_dvx_v1_refs_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1640,7 +1736,7 @@ func (x *MoveBranch) String() string {
 func (*MoveBranch) ProtoMessage() {}
 
 func (x *MoveBranch) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[25]
+	mi := &file_dvx_v1_refs_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1653,7 +1749,7 @@ func (x *MoveBranch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveBranch.ProtoReflect.Descriptor instead.
 func (*MoveBranch) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{25}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *MoveBranch) GetRepo() string {
@@ -1703,7 +1799,7 @@ type DeleteBranch struct {
 
 func (x *DeleteBranch) Reset() {
 	*x = DeleteBranch{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[26]
+	mi := &file_dvx_v1_refs_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1715,7 +1811,7 @@ func (x *DeleteBranch) String() string {
 func (*DeleteBranch) ProtoMessage() {}
 
 func (x *DeleteBranch) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[26]
+	mi := &file_dvx_v1_refs_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1728,7 +1824,7 @@ func (x *DeleteBranch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteBranch.ProtoReflect.Descriptor instead.
 func (*DeleteBranch) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{26}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DeleteBranch) GetRepo() string {
@@ -1764,7 +1860,7 @@ type CreateTag struct {
 
 func (x *CreateTag) Reset() {
 	*x = CreateTag{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[27]
+	mi := &file_dvx_v1_refs_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1776,7 +1872,7 @@ func (x *CreateTag) String() string {
 func (*CreateTag) ProtoMessage() {}
 
 func (x *CreateTag) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[27]
+	mi := &file_dvx_v1_refs_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1789,7 +1885,7 @@ func (x *CreateTag) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTag.ProtoReflect.Descriptor instead.
 func (*CreateTag) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{27}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *CreateTag) GetRepo() string {
@@ -1824,7 +1920,7 @@ type DeleteTag struct {
 
 func (x *DeleteTag) Reset() {
 	*x = DeleteTag{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[28]
+	mi := &file_dvx_v1_refs_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1836,7 +1932,7 @@ func (x *DeleteTag) String() string {
 func (*DeleteTag) ProtoMessage() {}
 
 func (x *DeleteTag) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[28]
+	mi := &file_dvx_v1_refs_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1849,7 +1945,7 @@ func (x *DeleteTag) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTag.ProtoReflect.Descriptor instead.
 func (*DeleteTag) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{28}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DeleteTag) GetRepo() string {
@@ -1879,7 +1975,7 @@ type MoveSpec struct {
 
 func (x *MoveSpec) Reset() {
 	*x = MoveSpec{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[29]
+	mi := &file_dvx_v1_refs_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1891,7 +1987,7 @@ func (x *MoveSpec) String() string {
 func (*MoveSpec) ProtoMessage() {}
 
 func (x *MoveSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[29]
+	mi := &file_dvx_v1_refs_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1904,7 +2000,7 @@ func (x *MoveSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveSpec.ProtoReflect.Descriptor instead.
 func (*MoveSpec) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{29}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *MoveSpec) GetRepo() string {
@@ -1947,7 +2043,7 @@ type Protect struct {
 
 func (x *Protect) Reset() {
 	*x = Protect{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[30]
+	mi := &file_dvx_v1_refs_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1959,7 +2055,7 @@ func (x *Protect) String() string {
 func (*Protect) ProtoMessage() {}
 
 func (x *Protect) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[30]
+	mi := &file_dvx_v1_refs_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1972,7 +2068,7 @@ func (x *Protect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Protect.ProtoReflect.Descriptor instead.
 func (*Protect) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{30}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Protect) GetRepo() string {
@@ -2008,7 +2104,7 @@ type Seal struct {
 
 func (x *Seal) Reset() {
 	*x = Seal{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[31]
+	mi := &file_dvx_v1_refs_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2020,7 +2116,7 @@ func (x *Seal) String() string {
 func (*Seal) ProtoMessage() {}
 
 func (x *Seal) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[31]
+	mi := &file_dvx_v1_refs_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2033,7 +2129,7 @@ func (x *Seal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seal.ProtoReflect.Descriptor instead.
 func (*Seal) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{31}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Seal) GetRepo() string {
@@ -2048,6 +2144,68 @@ func (x *Seal) GetBranch() string {
 		return x.Branch
 	}
 	return ""
+}
+
+// SetSealing says when a branch is sealed by itself.
+type SetSealing struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Repo   string                 `protobuf:"bytes,1,opt,name=repo,proto3" json:"repo,omitempty"`
+	Branch string                 `protobuf:"bytes,2,opt,name=branch,proto3" json:"branch,omitempty"`
+	// Absent: the defaults.
+	Sealing       *Sealing `protobuf:"bytes,3,opt,name=sealing,proto3" json:"sealing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetSealing) Reset() {
+	*x = SetSealing{}
+	mi := &file_dvx_v1_refs_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetSealing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetSealing) ProtoMessage() {}
+
+func (x *SetSealing) ProtoReflect() protoreflect.Message {
+	mi := &file_dvx_v1_refs_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetSealing.ProtoReflect.Descriptor instead.
+func (*SetSealing) Descriptor() ([]byte, []int) {
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *SetSealing) GetRepo() string {
+	if x != nil {
+		return x.Repo
+	}
+	return ""
+}
+
+func (x *SetSealing) GetBranch() string {
+	if x != nil {
+		return x.Branch
+	}
+	return ""
+}
+
+func (x *SetSealing) GetSealing() *Sealing {
+	if x != nil {
+		return x.Sealing
+	}
+	return nil
 }
 
 var File_dvx_v1_refs_proto protoreflect.FileDescriptor
@@ -2110,7 +2268,7 @@ const file_dvx_v1_refs_proto_rawDesc = "" +
 	"\x0edefault_branch\x18\x04 \x01(\tR\rdefaultBranch\x12*\n" +
 	"\bbranches\x18\x05 \x03(\v2\x0e.dvx.v1.BranchR\bbranches\x12\x1f\n" +
 	"\x04tags\x18\x06 \x03(\v2\v.dvx.v1.TagR\x04tags\x12$\n" +
-	"\x05specs\x18\a \x03(\v2\x0e.dvx.v1.BranchR\x05specs\"\xc0\x01\n" +
+	"\x05specs\x18\a \x03(\v2\x0e.dvx.v1.BranchR\x05specs\"\xeb\x01\n" +
 	"\x06Branch\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06commit\x18\x02 \x01(\fR\x06commit\x12\x1e\n" +
@@ -2120,7 +2278,13 @@ const file_dvx_v1_refs_proto_rawDesc = "" +
 	"\x05owner\x18\x04 \x01(\tR\x05owner\x12\x12\n" +
 	"\x04fork\x18\x05 \x01(\tR\x04fork\x12\x18\n" +
 	"\aprotect\x18\x06 \x03(\tR\aprotect\x12&\n" +
-	"\x04open\x18\a \x01(\v2\x12.dvx.v1.OpenCommitR\x04open\"\xb6\x01\n" +
+	"\x04open\x18\a \x01(\v2\x12.dvx.v1.OpenCommitR\x04open\x12)\n" +
+	"\asealing\x18\b \x01(\v2\x0f.dvx.v1.SealingR\asealing\"i\n" +
+	"\aSealing\x12\x17\n" +
+	"\aidle_ms\x18\x01 \x01(\x03R\x06idleMs\x12\x15\n" +
+	"\x06age_ms\x18\x02 \x01(\x03R\x05ageMs\x12\x16\n" +
+	"\x06writes\x18\x03 \x01(\x03R\x06writes\x12\x16\n" +
+	"\x06marker\x18\x04 \x01(\tR\x06marker\"\xb6\x01\n" +
 	"\n" +
 	"OpenCommit\x12\x16\n" +
 	"\x06writes\x18\x01 \x01(\x03R\x06writes\x120\n" +
@@ -2146,7 +2310,7 @@ const file_dvx_v1_refs_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
 	"generation\x12\x16\n" +
-	"\x06replay\x18\x02 \x01(\bR\x06replay\"\x93\x04\n" +
+	"\x06replay\x18\x02 \x01(\bR\x06replay\"\xca\x04\n" +
 	"\x02Op\x125\n" +
 	"\vcreate_repo\x18\x01 \x01(\v2\x12.dvx.v1.CreateRepoH\x00R\n" +
 	"createRepo\x125\n" +
@@ -2163,7 +2327,9 @@ const file_dvx_v1_refs_proto_rawDesc = "" +
 	"\tmove_spec\x18\b \x01(\v2\x10.dvx.v1.MoveSpecH\x00R\bmoveSpec\x12+\n" +
 	"\aprotect\x18\t \x01(\v2\x0f.dvx.v1.ProtectH\x00R\aprotect\x12\"\n" +
 	"\x04seal\x18\n" +
-	" \x01(\v2\f.dvx.v1.SealH\x00R\x04sealB\x04\n" +
+	" \x01(\v2\f.dvx.v1.SealH\x00R\x04seal\x125\n" +
+	"\vset_sealing\x18\v \x01(\v2\x12.dvx.v1.SetSealingH\x00R\n" +
+	"setSealingB\x04\n" +
 	"\x02op\"Z\n" +
 	"\n" +
 	"CreateRepo\x12\x12\n" +
@@ -2209,7 +2375,12 @@ const file_dvx_v1_refs_proto_rawDesc = "" +
 	"principals\"2\n" +
 	"\x04Seal\x12\x12\n" +
 	"\x04repo\x18\x01 \x01(\tR\x04repo\x12\x16\n" +
-	"\x06branch\x18\x02 \x01(\tR\x06branch2\xfe\x02\n" +
+	"\x06branch\x18\x02 \x01(\tR\x06branch\"c\n" +
+	"\n" +
+	"SetSealing\x12\x12\n" +
+	"\x04repo\x18\x01 \x01(\tR\x04repo\x12\x16\n" +
+	"\x06branch\x18\x02 \x01(\tR\x06branch\x12)\n" +
+	"\asealing\x18\x03 \x01(\v2\x0f.dvx.v1.SealingR\asealing2\xfe\x02\n" +
 	"\n" +
 	"RefService\x12@\n" +
 	"\tGetConfig\x12\x18.dvx.v1.GetConfigRequest\x1a\x19.dvx.v1.GetConfigResponse\x12:\n" +
@@ -2231,7 +2402,7 @@ func file_dvx_v1_refs_proto_rawDescGZIP() []byte {
 	return file_dvx_v1_refs_proto_rawDescData
 }
 
-var file_dvx_v1_refs_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_dvx_v1_refs_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_dvx_v1_refs_proto_goTypes = []any{
 	(*GetConfigRequest)(nil),      // 0: dvx.v1.GetConfigRequest
 	(*GetConfigResponse)(nil),     // 1: dvx.v1.GetConfigResponse
@@ -2250,66 +2421,71 @@ var file_dvx_v1_refs_proto_goTypes = []any{
 	(*View)(nil),                  // 14: dvx.v1.View
 	(*Repo)(nil),                  // 15: dvx.v1.Repo
 	(*Branch)(nil),                // 16: dvx.v1.Branch
-	(*OpenCommit)(nil),            // 17: dvx.v1.OpenCommit
-	(*Tag)(nil),                   // 18: dvx.v1.Tag
-	(*Txn)(nil),                   // 19: dvx.v1.Txn
-	(*Result)(nil),                // 20: dvx.v1.Result
-	(*Op)(nil),                    // 21: dvx.v1.Op
-	(*CreateRepo)(nil),            // 22: dvx.v1.CreateRepo
-	(*DeleteRepo)(nil),            // 23: dvx.v1.DeleteRepo
-	(*CreateBranch)(nil),          // 24: dvx.v1.CreateBranch
-	(*MoveBranch)(nil),            // 25: dvx.v1.MoveBranch
-	(*DeleteBranch)(nil),          // 26: dvx.v1.DeleteBranch
-	(*CreateTag)(nil),             // 27: dvx.v1.CreateTag
-	(*DeleteTag)(nil),             // 28: dvx.v1.DeleteTag
-	(*MoveSpec)(nil),              // 29: dvx.v1.MoveSpec
-	(*Protect)(nil),               // 30: dvx.v1.Protect
-	(*Seal)(nil),                  // 31: dvx.v1.Seal
-	(*timestamppb.Timestamp)(nil), // 32: google.protobuf.Timestamp
+	(*Sealing)(nil),               // 17: dvx.v1.Sealing
+	(*OpenCommit)(nil),            // 18: dvx.v1.OpenCommit
+	(*Tag)(nil),                   // 19: dvx.v1.Tag
+	(*Txn)(nil),                   // 20: dvx.v1.Txn
+	(*Result)(nil),                // 21: dvx.v1.Result
+	(*Op)(nil),                    // 22: dvx.v1.Op
+	(*CreateRepo)(nil),            // 23: dvx.v1.CreateRepo
+	(*DeleteRepo)(nil),            // 24: dvx.v1.DeleteRepo
+	(*CreateBranch)(nil),          // 25: dvx.v1.CreateBranch
+	(*MoveBranch)(nil),            // 26: dvx.v1.MoveBranch
+	(*DeleteBranch)(nil),          // 27: dvx.v1.DeleteBranch
+	(*CreateTag)(nil),             // 28: dvx.v1.CreateTag
+	(*DeleteTag)(nil),             // 29: dvx.v1.DeleteTag
+	(*MoveSpec)(nil),              // 30: dvx.v1.MoveSpec
+	(*Protect)(nil),               // 31: dvx.v1.Protect
+	(*Seal)(nil),                  // 32: dvx.v1.Seal
+	(*SetSealing)(nil),            // 33: dvx.v1.SetSealing
+	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
 }
 var file_dvx_v1_refs_proto_depIdxs = []int32{
 	14, // 0: dvx.v1.GetViewResponse.view:type_name -> dvx.v1.View
-	19, // 1: dvx.v1.MoveRequest.txn:type_name -> dvx.v1.Txn
-	20, // 2: dvx.v1.MoveResponse.result:type_name -> dvx.v1.Result
+	20, // 1: dvx.v1.MoveRequest.txn:type_name -> dvx.v1.Txn
+	21, // 2: dvx.v1.MoveResponse.result:type_name -> dvx.v1.Result
 	10, // 3: dvx.v1.SettleResponse.moved:type_name -> dvx.v1.Moved
 	13, // 4: dvx.v1.ListMovesResponse.move:type_name -> dvx.v1.RefMove
-	32, // 5: dvx.v1.RefMove.time:type_name -> google.protobuf.Timestamp
+	34, // 5: dvx.v1.RefMove.time:type_name -> google.protobuf.Timestamp
 	15, // 6: dvx.v1.View.repos:type_name -> dvx.v1.Repo
-	32, // 7: dvx.v1.Repo.created:type_name -> google.protobuf.Timestamp
+	34, // 7: dvx.v1.Repo.created:type_name -> google.protobuf.Timestamp
 	16, // 8: dvx.v1.Repo.branches:type_name -> dvx.v1.Branch
-	18, // 9: dvx.v1.Repo.tags:type_name -> dvx.v1.Tag
+	19, // 9: dvx.v1.Repo.tags:type_name -> dvx.v1.Tag
 	16, // 10: dvx.v1.Repo.specs:type_name -> dvx.v1.Branch
-	17, // 11: dvx.v1.Branch.open:type_name -> dvx.v1.OpenCommit
-	32, // 12: dvx.v1.OpenCommit.since:type_name -> google.protobuf.Timestamp
-	32, // 13: dvx.v1.OpenCommit.last:type_name -> google.protobuf.Timestamp
-	21, // 14: dvx.v1.Txn.ops:type_name -> dvx.v1.Op
-	22, // 15: dvx.v1.Op.create_repo:type_name -> dvx.v1.CreateRepo
-	23, // 16: dvx.v1.Op.delete_repo:type_name -> dvx.v1.DeleteRepo
-	24, // 17: dvx.v1.Op.create_branch:type_name -> dvx.v1.CreateBranch
-	25, // 18: dvx.v1.Op.move_branch:type_name -> dvx.v1.MoveBranch
-	26, // 19: dvx.v1.Op.delete_branch:type_name -> dvx.v1.DeleteBranch
-	27, // 20: dvx.v1.Op.create_tag:type_name -> dvx.v1.CreateTag
-	28, // 21: dvx.v1.Op.delete_tag:type_name -> dvx.v1.DeleteTag
-	29, // 22: dvx.v1.Op.move_spec:type_name -> dvx.v1.MoveSpec
-	30, // 23: dvx.v1.Op.protect:type_name -> dvx.v1.Protect
-	31, // 24: dvx.v1.Op.seal:type_name -> dvx.v1.Seal
-	0,  // 25: dvx.v1.RefService.GetConfig:input_type -> dvx.v1.GetConfigRequest
-	2,  // 26: dvx.v1.RefService.GetView:input_type -> dvx.v1.GetViewRequest
-	4,  // 27: dvx.v1.RefService.WatchView:input_type -> dvx.v1.WatchViewRequest
-	6,  // 28: dvx.v1.RefService.Move:input_type -> dvx.v1.MoveRequest
-	8,  // 29: dvx.v1.RefService.Settle:input_type -> dvx.v1.SettleRequest
-	11, // 30: dvx.v1.RefService.ListMoves:input_type -> dvx.v1.ListMovesRequest
-	1,  // 31: dvx.v1.RefService.GetConfig:output_type -> dvx.v1.GetConfigResponse
-	3,  // 32: dvx.v1.RefService.GetView:output_type -> dvx.v1.GetViewResponse
-	5,  // 33: dvx.v1.RefService.WatchView:output_type -> dvx.v1.WatchViewResponse
-	7,  // 34: dvx.v1.RefService.Move:output_type -> dvx.v1.MoveResponse
-	9,  // 35: dvx.v1.RefService.Settle:output_type -> dvx.v1.SettleResponse
-	12, // 36: dvx.v1.RefService.ListMoves:output_type -> dvx.v1.ListMovesResponse
-	31, // [31:37] is the sub-list for method output_type
-	25, // [25:31] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	18, // 11: dvx.v1.Branch.open:type_name -> dvx.v1.OpenCommit
+	17, // 12: dvx.v1.Branch.sealing:type_name -> dvx.v1.Sealing
+	34, // 13: dvx.v1.OpenCommit.since:type_name -> google.protobuf.Timestamp
+	34, // 14: dvx.v1.OpenCommit.last:type_name -> google.protobuf.Timestamp
+	22, // 15: dvx.v1.Txn.ops:type_name -> dvx.v1.Op
+	23, // 16: dvx.v1.Op.create_repo:type_name -> dvx.v1.CreateRepo
+	24, // 17: dvx.v1.Op.delete_repo:type_name -> dvx.v1.DeleteRepo
+	25, // 18: dvx.v1.Op.create_branch:type_name -> dvx.v1.CreateBranch
+	26, // 19: dvx.v1.Op.move_branch:type_name -> dvx.v1.MoveBranch
+	27, // 20: dvx.v1.Op.delete_branch:type_name -> dvx.v1.DeleteBranch
+	28, // 21: dvx.v1.Op.create_tag:type_name -> dvx.v1.CreateTag
+	29, // 22: dvx.v1.Op.delete_tag:type_name -> dvx.v1.DeleteTag
+	30, // 23: dvx.v1.Op.move_spec:type_name -> dvx.v1.MoveSpec
+	31, // 24: dvx.v1.Op.protect:type_name -> dvx.v1.Protect
+	32, // 25: dvx.v1.Op.seal:type_name -> dvx.v1.Seal
+	33, // 26: dvx.v1.Op.set_sealing:type_name -> dvx.v1.SetSealing
+	17, // 27: dvx.v1.SetSealing.sealing:type_name -> dvx.v1.Sealing
+	0,  // 28: dvx.v1.RefService.GetConfig:input_type -> dvx.v1.GetConfigRequest
+	2,  // 29: dvx.v1.RefService.GetView:input_type -> dvx.v1.GetViewRequest
+	4,  // 30: dvx.v1.RefService.WatchView:input_type -> dvx.v1.WatchViewRequest
+	6,  // 31: dvx.v1.RefService.Move:input_type -> dvx.v1.MoveRequest
+	8,  // 32: dvx.v1.RefService.Settle:input_type -> dvx.v1.SettleRequest
+	11, // 33: dvx.v1.RefService.ListMoves:input_type -> dvx.v1.ListMovesRequest
+	1,  // 34: dvx.v1.RefService.GetConfig:output_type -> dvx.v1.GetConfigResponse
+	3,  // 35: dvx.v1.RefService.GetView:output_type -> dvx.v1.GetViewResponse
+	5,  // 36: dvx.v1.RefService.WatchView:output_type -> dvx.v1.WatchViewResponse
+	7,  // 37: dvx.v1.RefService.Move:output_type -> dvx.v1.MoveResponse
+	9,  // 38: dvx.v1.RefService.Settle:output_type -> dvx.v1.SettleResponse
+	12, // 39: dvx.v1.RefService.ListMoves:output_type -> dvx.v1.ListMovesResponse
+	34, // [34:40] is the sub-list for method output_type
+	28, // [28:34] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_dvx_v1_refs_proto_init() }
@@ -2317,7 +2493,7 @@ func file_dvx_v1_refs_proto_init() {
 	if File_dvx_v1_refs_proto != nil {
 		return
 	}
-	file_dvx_v1_refs_proto_msgTypes[21].OneofWrappers = []any{
+	file_dvx_v1_refs_proto_msgTypes[22].OneofWrappers = []any{
 		(*Op_CreateRepo)(nil),
 		(*Op_DeleteRepo)(nil),
 		(*Op_CreateBranch)(nil),
@@ -2328,6 +2504,7 @@ func file_dvx_v1_refs_proto_init() {
 		(*Op_MoveSpec)(nil),
 		(*Op_Protect)(nil),
 		(*Op_Seal)(nil),
+		(*Op_SetSealing)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2335,7 +2512,7 @@ func file_dvx_v1_refs_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dvx_v1_refs_proto_rawDesc), len(file_dvx_v1_refs_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   32,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -283,5 +284,55 @@ func TestIndexWithoutClock(t *testing.T) {
 	_, stats := status(t, s, base, Options{Dir: dir, Index: index})
 	if stats.ReadFiles != 0 || index.Len() != 1 {
 		t.Errorf("read %d files, the index knows %d", stats.ReadFiles, index.Len())
+	}
+}
+
+// TestSortByKey: whatever the order was, the entries are sorted and all there.
+func TestSortByKey(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		names := rapid.SliceOfNDistinct(rapid.StringMatching(`[a-c.]{1,4}`), 0, 20, rapid.ID).Draw(t, "names")
+		var entries []diskEntry
+		for i, name := range names {
+			e := diskEntry{name: name, key: name, stat: Stat{Inode: uint64(i)}}
+			if i%3 == 0 {
+				e.key += "/"
+			}
+			entries = append(entries, e)
+		}
+		want := slices.SortedFunc(slices.Values(entries), func(a, b diskEntry) int { return strings.Compare(a.key, b.key) })
+		if sortByKey(entries); !slices.Equal(entries, want) {
+			t.Fatalf("sorted to %v", entries)
+		}
+	})
+}
+
+// TestIndexUnchanged: an update that tells nothing new has nothing saved.
+func TestIndexUnchanged(t *testing.T) {
+	dir, x := workingCopy(t)
+	e := sampleIndex().entries[1]
+	other := e
+	other.path = "a/c"
+	all := func(string) bool { return true }
+	stamp := e.stat.Mtime + 1
+	x.updateAll(stamp, []indexEntry{e, other}, all)
+	must(t, x.Save())
+	for name, tt := range map[string]struct {
+		seen    []indexEntry
+		changed bool
+	}{
+		"the same":   {[]indexEntry{e, other}, false},
+		"one less":   {[]indexEntry{e}, true},
+		"first less": {[]indexEntry{other}, true},
+		"one more":   {[]indexEntry{e, other, {path: "z", stat: Stat{Mtime: 1}}}, true},
+		"none":       {nil, true},
+	} {
+		x := openIndex(t, dir)
+		x.updateAll(stamp+1, tt.seen, all)
+		if x.changed != tt.changed {
+			t.Errorf("%s: changed %v", name, x.changed)
+		}
+		if x.Len() != len(tt.seen) {
+			t.Errorf("%s: %d entries", name, x.Len())
+		}
 	}
 }

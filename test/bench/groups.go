@@ -61,7 +61,7 @@ func (a *arena) checkout() contest {
 				}
 				filled = true
 			}
-			return os.RemoveAll(to)
+			return a.setAside(to)
 		},
 		command: func() *exec.Cmd {
 			return a.b.command(a.dir, "dvx", "checkout", "--store", a.store("dvx"), "src@main", to)
@@ -69,7 +69,7 @@ func (a *arena) checkout() contest {
 	}
 	cp := side{
 		peer:    "cp",
-		prepare: func() error { return os.RemoveAll(to) },
+		prepare: func() error { return a.setAside(to) },
 		command: func() *exec.Cmd { return a.b.command(a.dir, "cp", "-r", a.src, to) },
 	}
 	return contest{"checkout", []side{dvx, cp}}
@@ -96,7 +96,7 @@ func editedFile(b *bench, dir string) ([]contest, error) {
 			round++
 			return edited(first, name, round, front, n)
 		})
-		return contest{fmt.Sprintf("%d bytes in front, %d places changed", btoi(front), n), []side{dvx, a.again("restic", func() error { return nil })}}
+		return contest{fmt.Sprintf("%d byte in front, %d places changed", btoi(front), n), []side{dvx, a.again("restic", func() error { return nil })}}
 	}
 	return []contest{change(true, 0), change(false, 64)}, nil
 }
@@ -182,7 +182,7 @@ func millionFiles(b *bench, dir string) ([]contest, error) {
 	if err := manyFiles(a.src, count, 16); err != nil {
 		return nil, err
 	}
-	cold := contest{"commit, empty store", []side{a.cold("dvx"), a.cold("cp")}}
+	cold := contest{"commit, empty store", []side{a.cold("dvx")}}
 	unchanged, err := a.unchanged("dvx", "find")
 	if err != nil {
 		return nil, err

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +14,7 @@ type arena struct {
 	b   *bench
 	dir string
 	src string
+	old int // folders that were set aside
 }
 
 func (b *bench) arena(dir string) (*arena, error) {
@@ -29,7 +32,29 @@ func (a *arena) forget(peer string) error {
 			return err
 		}
 	}
-	return os.RemoveAll(a.store(peer))
+	return a.setAside(a.store(peer))
+}
+
+// manyEntries is how many files a folder has that is set aside: ext4 takes its
+// time to reuse the inodes of files that were just removed, and whoever makes
+// files then pays for it.
+const manyEntries = 1000
+
+// setAside removes a folder, or moves it away, to be removed at the group's
+// end, if many files are in it.
+func (a *arena) setAside(name string) error {
+	count := 0
+	err := filepath.WalkDir(name, func(string, fs.DirEntry, error) error {
+		if count++; count > manyEntries {
+			return filepath.SkipAll
+		}
+		return nil
+	})
+	if err != nil || count <= manyEntries {
+		return errors.Join(err, os.RemoveAll(name))
+	}
+	a.old++
+	return os.Rename(name, filepath.Join(a.dir, fmt.Sprintf("old-%d", a.old)))
 }
 
 // fresh makes a peer's empty store.

@@ -376,7 +376,11 @@ func (c *committer) outcome(ctx context.Context, res Result, id commit.ID, v com
 		if err != nil {
 			return CommitResult{}, err
 		}
-		if v, err = commit.Load(ctx, r, m.Commit); err != nil {
+		v, err = commit.Load(ctx, r, m.Commit)
+		if errors.Is(err, chunk.ErrNotFound) { // no name reached it any more
+			return CommitResult{}, fmt.Errorf("operation %v made commit %v, which was collected since: %w", c.o.Op, m.Commit.Short(), fs.ErrNotExist)
+		}
+		if err != nil {
 			return CommitResult{}, err
 		}
 		return CommitResult{ID: m.Commit, Commit: v, Branch: c.o.Branch, Replay: true}, nil

@@ -120,6 +120,40 @@ func TestSegmentFindCost(t *testing.T) {
 	}
 }
 
+// TestManyFinds: a segment that is asked often finds the same with two reads a
+// hit, and none for what it lacks; keys of one prefix are told apart.
+func TestManyFinds(t *testing.T) {
+	records := make([]Record, 3000)
+	for i := range records {
+		binary.BigEndian.PutUint32(records[i].Key[:], uint32(i/3+1)<<8)
+		records[i].Key[20] = byte(i % 3)
+	}
+	b := segmentOf(t, records...)
+	c := &countReader{ReaderAt: bytes.NewReader(b)}
+	s, err := OpenSegment(c, int64(len(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range records {
+		got, err := s.Find(r.Key)
+		if err != nil || len(got) != 1 || got[0].Key != r.Key {
+			t.Fatalf("record %d: %v, %v", i, got, err)
+		}
+	}
+	for _, change := range []func(*Key){func(k *Key) { k[20] = 9 }, func(k *Key) { k[3]++ }, func(k *Key) { k[0] = 0xff }} {
+		key := records[7].Key
+		change(&key)
+		c.reads = 0
+		if got, err := s.Find(key); err != nil || len(got) != 0 || c.reads > 2 {
+			t.Errorf("a key that is not there: %v, %v, %d reads", got, err, c.reads)
+		}
+	}
+	c.reads = 0
+	if _, err := s.Find(records[1500].Key); err != nil || c.reads > 4 {
+		t.Errorf("%d reads (%v)", c.reads, err)
+	}
+}
+
 func TestEncodeSegmentRefuses(t *testing.T) {
 	for name, records := range map[string][]Record{
 		"one key twice": {record(1, "s"), record(2, "s"), record(1, "s")},

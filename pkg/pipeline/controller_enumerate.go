@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"slices"
 
 	"github.com/dvx-io/dvx/pkg/memo"
 	"github.com/dvx-io/dvx/pkg/pipeline/datum"
 	"github.com/dvx-io/dvx/pkg/pipeline/engine"
+	"github.com/dvx-io/dvx/pkg/pipeline/history"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/pipeline/task"
 )
@@ -63,6 +65,10 @@ func (c *Controller) lister() *Lister {
 // listing: after a restart they have results, and are the job's own all the
 // same.
 func (c *Controller) ownResults(ctx context.Context, id engine.JobID) (map[memo.Key]bool, error) {
+	jobs, err := c.log.Jobs(ctx)
+	if err != nil || !slices.ContainsFunc(jobs, func(j history.Job) bool { return j.ID == id }) {
+		return nil, err // it never ran anything
+	}
 	attempts, err := c.log.Attempts(ctx, id)
 	if err != nil {
 		return nil, err

@@ -37,7 +37,7 @@ type indexed struct {
 	size   int
 	jobs   []Job
 	events []Event
-	has    map[JobID]bool // jobs with attempts here
+	has    map[JobID]bool // jobs with attempts here; nil: nobody asked yet
 }
 
 // NewLog returns the history that source holds; a nil source holds none.
@@ -134,10 +134,10 @@ func (l *Log) Attempts(ctx context.Context, id JobID) ([]Attempt, error) {
 	}
 	var all []Attempt
 	for _, s := range segments {
-		if !s.has[id] {
+		if has := l.has(s); has != nil && !has[id] {
 			continue
 		}
-		if err := l.attempts(ctx, s.name, id, &all); err != nil {
+		if err := l.attempts(ctx, s, id, &all); err != nil {
 			return nil, err
 		}
 	}
@@ -153,7 +153,18 @@ func (l *Log) Attempts(ctx context.Context, id JobID) ([]Attempt, error) {
 	return slices.CompactFunc(all, func(a, b Attempt) bool { return a == b }), nil
 }
 
-func (l *Log) attempts(ctx context.Context, name string, id JobID, all *[]Attempt) error {
+// has returns the jobs of which a segment holds attempts, nil if nobody asked
+// before.
+func (l *Log) has(s named) map[JobID]bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return s.indexed.has
+}
+
+// attempts reads those of a job from a segment, and notes of which jobs it holds
+// any.
+func (l *Log) attempts(ctx context.Context, n named, id JobID, all *[]Attempt) error {
+	name, has := n.name, map[JobID]bool{}
 	b, err := l.source.Load(ctx, name)
 	if err != nil {
 		return fmt.Errorf("read history segment %s: %w", name, err)
@@ -163,6 +174,7 @@ func (l *Log) attempts(ctx context.Context, name string, id JobID, all *[]Attemp
 		return fmt.Errorf("history segment %s: %w", name, err)
 	}
 	err = s.Attempts(func(a Attempt) error {
+		has[a.Job] = true
 		if a.Job == id {
 			*all = append(*all, a)
 		}
@@ -171,6 +183,9 @@ func (l *Log) attempts(ctx context.Context, name string, id JobID, all *[]Attemp
 	if err != nil {
 		return fmt.Errorf("history segment %s: %w", name, err)
 	}
+	l.mu.Lock()
+	n.indexed.has = has
+	l.mu.Unlock()
 	return nil
 }
 
@@ -240,10 +255,7 @@ func (l *Log) segment(ctx context.Context, name string) (*indexed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("history segment %s: %w", name, err)
 	}
-	s = &indexed{size: len(b), jobs: d.Jobs, events: d.Events, has: map[JobID]bool{}}
-	if err := d.Attempts(func(a Attempt) error { s.has[a.Job] = true; return nil }); err != nil {
-		return nil, fmt.Errorf("history segment %s: %w", name, err)
-	}
+	s = &indexed{size: len(b), jobs: d.Jobs, events: d.Events}
 	l.mu.Lock()
 	l.segments[name] = s
 	l.mu.Unlock()

@@ -5,20 +5,28 @@ import (
 	"time"
 )
 
-// tendEvery is how often a Writer looks for branches that are to be sealed.
-const tendEvery = 500 * time.Millisecond
+// tendEvery is how often a Writer looks for branches that are to be sealed, as
+// long as it knows of one with open writes; without any, only each tendRarely-th
+// time, for those that a process left which is gone.
+const (
+	tendEvery  = 500 * time.Millisecond
+	tendRarely = 10
+)
 
 // tend seals what is due until ctx ends, and lets go of a session that nobody
 // uses: a session that is there holds back collection.
 func (w *Writer) tend(ctx context.Context) {
 	defer close(w.tended)
-	for {
+	for n := 0; ; n++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-w.d.o.After(tendEvery):
 		}
 		w.idle()
+		if len(w.d.newest().root.Open) == 0 && n%tendRarely > 0 {
+			continue
+		}
 		for _, key := range w.due(ctx) {
 			repo, branch := splitOpenKey(key)
 			_, _ = w.Seal(ctx, repo, branch) // else it is due the next time too

@@ -75,7 +75,7 @@ cross: ## build for every platform, without cgo
 	@CGO_ENABLED=0 GOOS=windows GOARCH=amd64 $(GO) build -trimpath -o $(DIST)/windows/amd64/ ./cmd/dvx
 
 e2e: build $(BIN)/versitygw ## run the binaries end to end; installs what is missing if root
-	.ci/install awscli python3 strace zstd
+	.ci/install awscli curl python3 python3-boto3 rclone restic s3cmd strace zstd
 	DVX_BIN=$(BIN) $(GO) test -tags e2e -count=1 -timeout 20m -v ./test/e2e/...
 
 # BENCH holds flags of test/bench, such as "-only big -runs 3".

@@ -140,8 +140,8 @@ func s3Refusals(t *testing.T, u *user, d *daemon) {
 		}
 	}
 	u.write(map[string]string{"up": "up\n"})
-	if r := aws(c, "s3", "cp", u.path("up"), "s3://images/main/up"); r.code == 0 {
-		t.Errorf("%s succeeded: S3 is read-only yet", r.line)
+	if r := aws(c, "s3", "cp", u.path("up"), "s3://images/v1/up"); r.code == 0 || !strings.Contains(r.err, "MethodNotAllowed") {
+		t.Errorf("%s: exit code %d, want a tag to be refused: %s", r.line, r.code, r.err)
 	}
 }
 

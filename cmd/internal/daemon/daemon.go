@@ -18,6 +18,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/auth"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/rpc"
+	"github.com/dvx-io/dvx/pkg/s3proxy/s3repo"
 )
 
 // Options configures a daemon. Zero fields take the defaults of the serve
@@ -102,7 +103,8 @@ func Run(ctx context.Context, o Options, ready func(Info) error) error {
 	if err != nil {
 		return fmt.Errorf("listen for gRPC: %w", err)
 	}
-	web, s3lis, err := s3Edge(direct, writer, door, o)
+	backend := s3repo.NewWriting(direct, writer, door.ring)
+	web, s3lis, err := s3Edge(backend, door, o)
 	if err != nil {
 		return errors.Join(err, lis.Close())
 	}
@@ -117,6 +119,10 @@ func Run(ctx context.Context, o Options, ready func(Info) error) error {
 	g.Go(func() error { return server.GRPC().Serve(lis) })
 	if s3lis != nil {
 		g.Go(func() error { return ignoreClosed(web.Serve(s3lis)) })
+		g.Go(func() error {
+			expireUploads(ctx, backend, o.Log)
+			return nil
+		})
 	}
 	g.Go(func() error { return eng.run(ctx) })
 	g.Go(func() error {

@@ -152,11 +152,10 @@ func checkListen(at string, safe bool) error {
 }
 
 // s3Edge makes the S3 server and its listener; both nil if there shall be none.
-func s3Edge(s s3repo.Store, w *repo.Writer, d *door, o Options) (*http.Server, net.Listener, error) {
+func s3Edge(backend *s3repo.Writing, d *door, o Options) (*http.Server, net.Listener, error) {
 	if o.S3Listen == "" {
 		return nil, nil, nil
 	}
-	backend := s3repo.NewWriting(s, w, d.ring)
 	handler, err := s3proxy.New(backend, s3repo.KeyLookup(d.ring), s3proxy.Options{
 		Now: time.Now, Domain: o.S3Domain, Authorize: backend.Authorize, Log: o.Log,
 		Anonymous: &s3proxy.Credential{Principal: auth.Anonymous}, Audit: d.writeS3,

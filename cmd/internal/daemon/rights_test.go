@@ -20,6 +20,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/objstore/mem"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/s3proxy"
+	"github.com/dvx-io/dvx/pkg/s3proxy/s3repo"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -70,7 +71,7 @@ func newGuarded(t *testing.T) *guarded {
 	t.Cleanup(func() { _ = g.door.close() })
 	writer := repo.NewWriter(ctx, d, repo.WriterOptions{})
 	t.Cleanup(func() { _ = writer.Close() })
-	web, lis, err := s3Edge(d, writer, g.door, o)
+	web, lis, err := s3Edge(s3repo.NewWriting(d, writer, g.door.ring), g.door, o)
 	g.must(err)
 	go func() { _ = web.Serve(lis) }()
 	t.Cleanup(func() { _ = web.Shutdown(context.WithoutCancel(ctx)) })

@@ -8,6 +8,7 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/auth"
 	"github.com/dvx-io/dvx/pkg/chunk"
+	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/s3proxy"
 	"github.com/dvx-io/dvx/pkg/tree"
@@ -171,13 +172,13 @@ func (w *Writing) keepUnsealed(ctx context.Context, at place, next *chunk.Conten
 	if err != nil {
 		return seal(err)
 	}
-	sealed, err := at.k.version(ctx, &mount{ref: repo.Ref{Repo: at.repo, Name: v.Head.String()}})
-	if err != nil && !isAbsent(err) {
-		return seal(err)
-	}
 	var before *tree.Entry
-	if err == nil {
-		if before, err = sealed.tree.Find(ctx, at.path); err != nil {
+	if !v.Head.IsZero() {
+		c, err := commit.Load(ctx, v.Chunks, v.Head)
+		if err != nil {
+			return seal(err)
+		}
+		if before, err = tree.Open(v.Chunks, c.Tree).Find(ctx, at.path); err != nil {
 			return seal(err)
 		}
 	}

@@ -268,12 +268,11 @@ func (c *Claim) checkHeaders(r *Request) error {
 	return nil
 }
 
-// mustSign tells whether a header, if present, has to be signed. A presigned
-// URL is handed to browsers, which add a Content-Type of their own that the
-// signer could not know, so there only S3's own headers count.
+// mustSign tells whether a header, if present, has to be signed. Content-Type
+// is not among them, as it is not for S3: minio-go left it out for years, so
+// restic and others do, and browsers add their own to a presigned URL.
 func (c *Claim) mustSign(lower string) bool {
-	return strings.HasPrefix(lower, "x-amz-") ||
-		!c.Presigned && (lower == "content-type" || lower == "content-md5")
+	return strings.HasPrefix(lower, "x-amz-") || !c.Presigned && lower == "content-md5"
 }
 
 func (c *Claim) signs(lower string) bool {

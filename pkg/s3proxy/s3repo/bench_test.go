@@ -1,8 +1,10 @@
 package s3repo_test
 
 import (
+	"fmt"
 	"io"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
@@ -73,4 +75,16 @@ func BenchmarkList(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkPut puts small objects from 16 writers into one open branch.
+func BenchmarkPut(b *testing.B) {
+	w := newWriting(b, "zoo")
+	b.SetParallelism(16)
+	var n atomic.Int64
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			w.put("main.zoo", fmt.Sprintf("d/%06d", n.Add(1)), "content")
+		}
+	})
 }

@@ -119,10 +119,7 @@ func Run(ctx context.Context, o Options, ready func(Info) error) error {
 	g.Go(func() error { return server.GRPC().Serve(lis) })
 	if s3lis != nil {
 		g.Go(func() error { return ignoreClosed(web.Serve(s3lis)) })
-		g.Go(func() error {
-			expireUploads(ctx, backend, o.Log)
-			return nil
-		})
+		g.Go(func() error { return expireUploads(ctx, backend, o.Log) })
 	}
 	g.Go(func() error { return eng.run(ctx) })
 	g.Go(func() error {

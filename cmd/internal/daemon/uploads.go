@@ -17,7 +17,7 @@ const (
 )
 
 // expireUploads ends uploads that nobody will complete, until ctx ends.
-func expireUploads(ctx context.Context, b *s3repo.Writing, log *slog.Logger) {
+func expireUploads(ctx context.Context, b *s3repo.Writing, log *slog.Logger) error {
 	tick := time.NewTicker(uploadsEvery)
 	defer tick.Stop()
 	for {
@@ -26,7 +26,7 @@ func expireUploads(ctx context.Context, b *s3repo.Writing, log *slog.Logger) {
 		}
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-tick.C:
 		}
 	}

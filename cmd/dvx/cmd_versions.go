@@ -28,7 +28,7 @@ func specVersions(a *app) []*cobra.Command {
 		cmdSpecLog(a), cmdSpecDiff(a), cmdSpecRollback(a), cmdSpecEdit(a),
 		cmdSpecPause(a, "pause", "Start no more jobs of a pipeline until it is resumed", true),
 		cmdSpecPause(a, "resume", "Let a paused pipeline run again", false),
-		cmdSpecSchema(a),
+		cmdSpecSchema(a), cmdPipelineImport(a),
 	}
 }
 

@@ -6,7 +6,7 @@ import "github.com/spf13/cobra"
 func commands() []func(*app) *cobra.Command {
 	return []func(*app) *cobra.Command{
 		cmdDemo, cmdInit, cmdStatus, cmdCommit, cmdLog, cmdShow, cmdDiff, cmdCheckout,
-		cmdLs, cmdCat, cmdPut, cmdSeal, cmdGet, cmdRm, cmdMirror,
+		cmdLs, cmdCat, cmdPut, cmdSeal, cmdGet, cmdRm, cmdMirror, cmdImport,
 		cmdRepo, cmdBranch, cmdTag, cmdReflog, cmdUndo,
 		cmdPipeline, cmdJob, cmdDatum, cmdLogs, cmdWait, cmdRun, cmdPlan, cmdWhy, cmdLineage,
 		cmdGC, cmdFsck, cmdPurge, cmdRebuildIndex, cmdHeal, cmdRepair, cmdRecover,

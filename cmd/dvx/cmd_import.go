@@ -1,0 +1,104 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dvx-io/dvx/pkg/interop"
+	"github.com/dvx-io/dvx/pkg/pipeline/spec"
+)
+
+func cmdImport(a *app) *cobra.Command {
+	var data, dir string
+	cmd := &cobra.Command{
+		Use:   "import DVC.YAML",
+		Short: "Make pipeline specs of the stages of a dvc.yaml",
+		Long: `Make a pipeline spec of each stage of a dvc.yaml and say what does not carry over. The specs go to standard output, or
+with -o to a file each; register them with dvx pipeline apply, beside the project's code.`,
+		Example: "  dvx import dvc.yaml -o . && dvx pipeline apply -f train.yaml",
+		Args:    exactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			b, err := os.ReadFile(args[0])
+			if err != nil {
+				return err
+			}
+			got, err := interop.DVC(b, data)
+			if err != nil {
+				return err
+			}
+			return a.imported(got, dir)
+		},
+	}
+	cmd.Flags().StringVar(&data, "repo", "data", "the repo with the files that no stage makes")
+	cmd.Flags().StringVarP(&dir, "output", "o", "", "write each spec to NAME.yaml in this folder")
+	return cmd
+}
+
+func cmdPipelineImport(a *app) *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{Use: "import", Short: "Make specs of another system's pipelines", Args: exactArgs(0), RunE: showHelp}
+	pachyderm := &cobra.Command{
+		Use:   "pachyderm FILE.json",
+		Short: "Make specs of Pachyderm's pipeline specs, and say what does not carry over",
+		Long: `Make specs of Pachyderm's pipeline specs (JSON) and say field by field what does not carry over. The specs go to
+standard output, or with -o to a file each.`,
+		Example: "  dvx pipeline import pachyderm edges.json -o .",
+		Args:    exactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			b, err := os.ReadFile(args[0])
+			if err != nil {
+				return err
+			}
+			got, err := interop.Pachyderm(b)
+			if err != nil {
+				return err
+			}
+			return a.imported(got, dir)
+		},
+	}
+	pachyderm.Flags().StringVarP(&dir, "output", "o", "", "write each spec to NAME.yaml in this folder")
+	cmd.AddCommand(pachyderm)
+	return cmd
+}
+
+// imported writes specs, and to the error stream what did not carry over.
+func (a *app) imported(got interop.Import, dir string) error {
+	if a.json {
+		return a.print(got, nil)
+	}
+	for i, s := range got.Specs {
+		b, err := spec.Format(s)
+		if err != nil {
+			return err
+		}
+		if dir != "" {
+			file := filepath.Join(dir, s.Pipeline+".yaml")
+			f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // as other files of the project
+			if err != nil {
+				return err
+			}
+			if _, err = f.Write(b); err == nil {
+				err = f.Close()
+			}
+			if err != nil {
+				return err
+			}
+			b = fmt.Appendf(nil, "wrote %s\n", file)
+		} else if i > 0 {
+			b = append([]byte("---\n"), b...)
+		}
+		if _, err := a.out.Write(b); err != nil {
+			return err
+		}
+	}
+	for _, n := range got.Notes {
+		if _, err := io.WriteString(a.err, printable(fmt.Sprintf("%s: %s: %s", n.Pipeline, n.Field, n.Text))+"\n"); err != nil {
+			return err
+		}
+	}
+	return nil
+}

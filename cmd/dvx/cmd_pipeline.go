@@ -326,8 +326,10 @@ func printPipeline(w io.Writer, p pipelineInfo) error {
 }
 
 func cmdPipelineDelete(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "delete PIPELINE[@BRANCH]", Short: "Remove a pipeline; its outputs stay", Example: "  dvx pipeline delete wordcount@staging", Args: exactArgs(1),
+	var outputs bool
+	cmd := &cobra.Command{
+		Use: "delete PIPELINE[@BRANCH]", Short: "Remove a pipeline; its outputs stay unless asked otherwise", Args: exactArgs(1),
+		Example: "  dvx pipeline delete wordcount@staging --outputs",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, branch := splitPipeline(args[0])
 			s, ctx, err := a.open(cmd.Context())
@@ -338,7 +340,9 @@ func cmdPipelineDelete(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.done(pipeline.Unregister(ctx, s, name, branch, op), "deleted pipeline", name+"@"+branch)
+			return a.done(pipeline.Unregister(ctx, s, name, branch, outputs, op), "deleted pipeline", name+"@"+branch)
 		},
 	}
+	cmd.Flags().BoolVar(&outputs, "outputs", false, "remove the branch with its outputs too")
+	return cmd
 }

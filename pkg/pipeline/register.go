@@ -70,6 +70,13 @@ func Register(ctx context.Context, s repo.Store, g Registration) (id commit.ID, 
 		if err != nil {
 			return id, false, fmt.Errorf("read the present version of %s: %w", name, err)
 		}
+		if by, paused := Paused(parent); paused { // a new version does not end a pause
+			c.Labels = maps.Clone(c.Labels)
+			if c.Labels == nil {
+				c.Labels = map[string]string{}
+			}
+			c.Labels[pausedLabel] = by
+		}
 		if parent.Tree.Content == c.Tree.Content && maps.Equal(parent.Labels, c.Labels) {
 			return now.Commit, true, nil
 		}
@@ -150,9 +157,9 @@ func checkOutputRepo(ctx context.Context, s repo.Store, view *repo.View, name, b
 	return nil
 }
 
-// Unregister removes a pipeline from a branch. Its outputs stay. It fails with
-// fs.ErrNotExist if there is none.
-func Unregister(ctx context.Context, s repo.Store, name, branch string, op repo.OpID) error {
+// Unregister removes a pipeline from a branch, and if asked to the branch with
+// its outputs. It fails with fs.ErrNotExist if there is no such pipeline.
+func Unregister(ctx context.Context, s repo.Store, name, branch string, outputs bool, op repo.OpID) error {
 	view, err := s.View(ctx)
 	if err != nil {
 		return err
@@ -161,6 +168,16 @@ func Unregister(ctx context.Context, s repo.Store, name, branch string, op repo.
 	if !ok {
 		return fmt.Errorf("no pipeline %s on branch %s: %w", name, branch, fs.ErrNotExist)
 	}
-	_, err = s.Move(ctx, repo.Txn{Op: op, Ops: []repo.Op{repo.MoveSpec{Repo: name, Branch: branch, Expect: now.Commit}}})
+	ops := []repo.Op{repo.MoveSpec{Repo: name, Branch: branch, Expect: now.Commit}}
+	r := view.Repos[name]
+	out, ok := r.Branches[branch]
+	switch {
+	case !outputs || !ok:
+	case len(r.Branches) == 1 && len(r.Specs) == 1 && len(r.Tags) == 0: // nothing else is there
+		ops = append(ops, repo.DeleteRepo{Repo: name})
+	default:
+		ops = append(ops, repo.DeleteBranch{Repo: name, Branch: branch, Expect: out.Commit})
+	}
+	_, err = s.Move(ctx, repo.Txn{Op: op, Ops: ops})
 	return err
 }

@@ -38,7 +38,7 @@ func TestSameWorkRunsOnce(t *testing.T) {
 	b.wantRuns(3)
 	want := b.files("up@main")
 
-	if err := pipeline.Unregister(b.ctx, b.store, "up", "main", b.op()); err != nil {
+	if err := pipeline.Unregister(b.ctx, b.store, "up", "main", false, b.op()); err != nil {
 		t.Fatal(err)
 	}
 	b.register("up", "src", "main", nil)

@@ -93,8 +93,12 @@ func TestCombinations(t *testing.T) {
 		count int
 		has   []string
 	}{
-		{"cross of 5 and 5", spec.Input{Cross: []spec.Input{leafOf("readings", "/*/*"), leafOf("parameters", "/*/*")}}, 25,
-			[]string{"readings:/ID1234/file1.txt;parameters:/ID1234/file5.txt"}},
+		{
+			"cross of 5 and 5",
+			spec.Input{Cross: []spec.Input{leafOf("readings", "/*/*"), leafOf("parameters", "/*/*")}},
+			25,
+			[]string{"readings:/ID1234/file1.txt;parameters:/ID1234/file5.txt"},
+		},
 		{"cross with an empty side", spec.Input{Cross: []spec.Input{leafOf("readings", "/*/*"), leafOf("empty", "/*")}}, 0, nil},
 		{"cross with an empty first side", spec.Input{Cross: []spec.Input{leafOf("empty", "/*"), leafOf("readings", "/*/*")}}, 0, nil},
 		{"join of 5 and 5", spec.Input{Join: []spec.Input{
@@ -107,8 +111,12 @@ func TestCombinations(t *testing.T) {
 		{"group by patient", patients, 4, []string{"labs=1", "labs=4"}},
 		{"group by clinic", spec.Input{Group: []spec.Input{grouped("labs", "/*-*-PATID(*)-CLIA(*).txt", "$2")}}, 2, []string{"labs=24D9871327"}},
 		{"group by both", spec.Input{Group: []spec.Input{grouped("labs", "/*-*-PATID(*)-CLIA(*).txt", "$2-$1")}}, 5, nil},
-		{"group of joins", spec.Input{Group: []spec.Input{{Join: []spec.Input{both("returns"), both("purchases")}}}}, 2,
-			[]string{"returns+purchases=1", "returns+purchases=2"}},
+		{
+			"group of joins",
+			spec.Input{Group: []spec.Input{{Join: []spec.Input{both("returns"), both("purchases")}}}},
+			2,
+			[]string{"returns+purchases=1", "returns+purchases=2"},
+		},
 		{"union", spec.Input{Union: []spec.Input{leafOf("stores", "/*"), leafOf("purchases", "/*")}}, 8, nil},
 		{"union with a group", spec.Input{Union: []spec.Input{leafOf("stores", "/*"), patients}}, 8, []string{"stores:/STOREID1.txt", "labs=1"}},
 		{"union of overlapping globs", spec.Input{Union: []spec.Input{leafOf("stores", "/*"), leafOf("stores", "/STOREID1*")}}, 4, nil},

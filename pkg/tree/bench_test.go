@@ -42,7 +42,10 @@ func BenchmarkApply(b *testing.B) {
 	base := benchTree(b, s)
 	for _, step := range []int{1, 10, 1000} {
 		var edits []Edit
-		for e := range benchEdits(step, at(2)) {
+		for e, err := range benchEdits(step, at(2)) {
+			if err != nil {
+				b.Fatal(err)
+			}
 			edits = append(edits, e)
 		}
 		b.Run(fmt.Sprintf("%d of 100000", 100_000/step), func(b *testing.B) {

@@ -235,11 +235,3 @@ func (p *parser) end() error {
 
 // errTooMany reports totals that no int64 holds.
 var errTooMany = errors.New("totals overflow")
-
-// add returns a+b for non-negative numbers, or errTooMany.
-func add(a, b int64) (int64, error) {
-	if a > math.MaxInt64-b {
-		return 0, errTooMany
-	}
-	return a + b, nil
-}

@@ -45,8 +45,8 @@ func TestEachEdit(t *testing.T) {
 		want error
 	}{
 		"a consumer that fails": {func(edits iter.Seq2[tree.Edit, error]) error {
-			for range edits {
-				return broken
+			for _, err := range edits {
+				return errors.Join(broken, err)
 			}
 			return nil
 		}, broken},

@@ -239,7 +239,7 @@ func (s *scanner) entry(ctx context.Context, p *pair, ahead *lookahead, d *diskE
 	case d == nil && place == inside:
 		return s.add(tree.Change{Kind: tree.Removed, Path: path, Old: *old})
 	case isDir:
-		return s.sub(ctx, p, ahead, d, old, path)
+		return s.sub(ctx, ahead, d, old, path)
 	case d.kind == tree.Symlink:
 		return s.link(ctx, p, d, old, path)
 	default:
@@ -248,7 +248,7 @@ func (s *scanner) entry(ctx context.Context, p *pair, ahead *lookahead, d *diskE
 }
 
 // sub compares a directory of a pair.
-func (s *scanner) sub(ctx context.Context, p *pair, ahead *lookahead, d *diskEntry, old *tree.Entry, path string) error {
+func (s *scanner) sub(ctx context.Context, ahead *lookahead, d *diskEntry, old *tree.Entry, path string) error {
 	next := &pair{path: path, rules: ahead.rules}
 	if old != nil {
 		next.base = old.Dir

@@ -142,6 +142,7 @@ func TestHeaderSignature(t *testing.T) {
 		{"signed key escaped again", attempt{after: func(r *http.Request) { r.URL.Path, r.URL.RawPath = "/bkt/hello%2etxt", "/bkt/hello%252etxt" }}, 403, "SignatureDoesNotMatch"},
 		{"host changed", attempt{after: func(r *http.Request) { r.Host = "evil.test" }}, 403, "SignatureDoesNotMatch"},
 		{"query added", attempt{after: addQuery("x-id=GetObject")}, 403, "SignatureDoesNotMatch"},
+		{"query without a name added", attempt{after: addQuery("=x")}, 403, "SignatureDoesNotMatch"},
 		{"query removed", attempt{target: helloTarget + "?x-id=GetObject", after: func(r *http.Request) { r.URL.RawQuery = "" }}, 403, "SignatureDoesNotMatch"},
 		{"query value changed", attempt{target: helloTarget + "?x-id=GetObject", after: func(r *http.Request) { r.URL.RawQuery = "x-id=PutObject" }}, 403, "SignatureDoesNotMatch"},
 		{"override added", attempt{after: addQuery("response-content-type=text/html")}, 403, "SignatureDoesNotMatch"},

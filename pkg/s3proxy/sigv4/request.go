@@ -160,11 +160,12 @@ func (q Query) Duplicate() string {
 	return ""
 }
 
-// canonical returns the query as SigV4 hashes it, without the parameter skip.
+// canonical returns the query as SigV4 hashes it, without the parameter skip
+// unless that is "".
 func (q Query) canonical(skip string) string {
 	pairs := make([][2]string, 0, len(q))
 	for _, p := range q {
-		if p.Name != skip {
+		if skip == "" || p.Name != skip {
 			pairs = append(pairs, [2]string{Escape(p.Name), Escape(p.Value)})
 		}
 	}

@@ -91,6 +91,7 @@ func (f *findings) add(x Finding) {
 		f.rep.Damaged++
 	case Unknown:
 		f.rep.Unreadable++
+	case Notice: // listed, not counted
 	}
 	if len(f.rep.Findings) < FindingsMax {
 		f.rep.Findings = append(f.rep.Findings, x)

@@ -79,7 +79,7 @@ func (h *healer) run(ctx context.Context, objects objstore.Store, ro repo.Option
 	if err != nil {
 		return err
 	}
-	defer d.Close()
+	defer func() { _ = d.Close() }()
 	h.ck.d = d
 	if err := h.ck.levels(ctx); err != nil {
 		return err

@@ -19,10 +19,10 @@ const (
 
 // use says how much of a pack is live.
 type use struct {
-	chunks, live         int
-	storedBytes, liveB   int64
-	session              uint64 // generation at which its session began
-	unknown, kept, small bool   // unknown: its name is not one of a session
+	chunks, live       int
+	storedBytes, liveB int64
+	session            uint64 // generation at which its session began
+	kept, small        bool
 }
 
 // plan says which packs leave the index; what is live in them is copied first.

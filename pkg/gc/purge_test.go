@@ -49,9 +49,9 @@ func secretWorld(t *testing.T, copies bool) (w *world, secrets []string) {
 
 func TestPurge(t *testing.T) {
 	for _, c := range []struct {
-		name              string
-		path              string
-		copies, everwhere bool
+		name               string
+		path               string
+		copies, everywhere bool
 	}{
 		{"file", "dir/secret", false, false},
 		{"directory", "dir/", false, false},
@@ -61,7 +61,7 @@ func TestPurge(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w, secrets := secretWorld(t, c.copies)
 			d := w.open(nil)
-			o := PurgeOptions{Now: w.clock.Now, Repo: "a", Paths: []string{c.path}, Everywhere: c.everwhere, DryRun: true}
+			o := PurgeOptions{Now: w.clock.Now, Repo: "a", Paths: []string{c.path}, Everywhere: c.everywhere, DryRun: true}
 			before, err := d.Root(w.ctx())
 			if err != nil {
 				t.Fatal(err)
@@ -81,7 +81,7 @@ func TestPurge(t *testing.T) {
 			if r.Contents != 3 || r.Versions < 4 || len(r.Refs) < 3 || r.Memo != 1 || r.Versions != plan.Versions || len(r.Refs) != len(plan.Refs) {
 				t.Errorf("report %+v, planned %+v", r, plan)
 			}
-			if held := c.copies && !c.everwhere; held != (len(r.Else) > 0) {
+			if held := c.copies && !c.everywhere; held != (len(r.Else) > 0) {
 				t.Errorf("elsewhere: %+v", r.Else)
 			}
 			w.collect(d, Options{Force: true, Immediate: true})
@@ -89,7 +89,7 @@ func TestPurge(t *testing.T) {
 				t.Errorf("damage %+v", found[0])
 			}
 			for i, s := range secrets {
-				if want := i == 1 && c.copies && !c.everwhere; w.holds(s[:500]) != want || w.holds(s[len(s)-500:]) != want {
+				if want := i == 1 && c.copies && !c.everywhere; w.holds(s[:500]) != want || w.holds(s[len(s)-500:]) != want {
 					t.Errorf("secret %d is stored: %v", i, !want)
 				}
 			}

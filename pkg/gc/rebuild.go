@@ -236,7 +236,7 @@ func (b *rebuild) publish(ctx context.Context, keep, copies []string) error {
 	if err != nil {
 		return err
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	for _, key := range copies {
 		err := c.d.Packs().ReadChunks(ctx, key,
 			func(e *pack.Entry) (bool, error) {

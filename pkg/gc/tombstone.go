@@ -82,7 +82,7 @@ func (c *checker) repair(ctx context.Context, r *Repaired, head commit.ID, dryRu
 	if err != nil {
 		return err
 	}
-	defer s.Close()
+	defer func() { _ = s.Close() }()
 	op, err := c.d.NewOp()
 	if err != nil {
 		return err

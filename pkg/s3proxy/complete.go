@@ -177,8 +177,10 @@ func complete(u Upload, has []Part, wanted []completedPart, h http.Header) (Comp
 		if p.Size < minPartBytes && i < len(wanted)-1 {
 			f := fail(codeEntityTooSmall)
 			f.fields = []field{
-				{"ProposedSize", strconv.FormatInt(p.Size, 10)}, {"MinSizeAllowed", strconv.Itoa(minPartBytes)},
-				{"PartNumber", strconv.Itoa(p.Number)}, {"ETag", p.ETag},
+				{"ProposedSize", strconv.FormatInt(p.Size, 10)},
+				{"MinSizeAllowed", strconv.Itoa(minPartBytes)},
+				{"PartNumber", strconv.Itoa(p.Number)},
+				{"ETag", p.ETag},
 			}
 			return c, f
 		}

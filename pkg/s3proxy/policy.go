@@ -3,7 +3,6 @@ package s3proxy
 import (
 	"bytes"
 	"encoding/json"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -147,7 +146,7 @@ func (x *exchange) fieldOf(f *form, name string) string {
 	case "key":
 		return x.key
 	}
-	return f.fields.Get(http.CanonicalHeaderKey(name))
+	return f.fields.Get(name)
 }
 
 // holds tells whether a field's value is what the condition wants. A list of

@@ -45,14 +45,14 @@ func (b *bench) contest(c contest) error {
 			if err != nil {
 				return fmt.Errorf("%s: %w", s.name(), err)
 			}
-			fmt.Fprintf(b.log, "%s, round %d: %s %.3f s\n", c.name, round+1, s.name(), got.wall.Seconds())
+			_, _ = fmt.Fprintf(b.log, "%s, round %d: %s %.3f s\n", c.name, round+1, s.name(), got.wall.Seconds())
 			samples[i] = append(samples[i], got)
 		}
 	}
 	first := median(samples[0])
 	for i, s := range sides {
 		m := median(samples[i])
-		fmt.Fprintf(b.out, "| %s | %s | %s | %s | %s | %d MiB | %s |\n", c.name, s.name(), seconds(m.wall), seconds(m.cpu),
+		_, _ = fmt.Fprintf(b.out, "| %s | %s | %s | %s | %s | %d MiB | %s |\n", c.name, s.name(), seconds(m.wall), seconds(m.cpu),
 			ratio(i, first.wall, m.wall), m.rss>>20, m.note)
 	}
 	return nil

@@ -82,7 +82,7 @@ func edited(name, to string, round int, front bool, n int) error {
 	if err != nil {
 		return err
 	}
-	defer src.Close()
+	defer func() { _ = src.Close() }()
 	info, err := src.Stat()
 	if err != nil {
 		return err
@@ -122,7 +122,7 @@ func warm(dir string) error {
 		if err != nil {
 			return err
 		}
-		defer f.Close()
+		defer func() { _ = f.Close() }()
 		_, err = io.Copy(io.Discard, f)
 		return err
 	})

@@ -59,12 +59,12 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	b := &bench{ctx: ctx, o: o, dvx: dvx, dir: dir, out: out, log: log}
 	b.findPeers()
-	fmt.Fprintf(out, "%d runs each, in turns, medians; %d cores, %s/%s; %s\n", o.runs, runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, strings.Join(b.versions(), ", "))
+	_, _ = fmt.Fprintf(out, "%d runs each, in turns, medians; %d cores, %s/%s; %s\n", o.runs, runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, strings.Join(b.versions(), ", "))
 	if len(b.missing) > 0 {
-		fmt.Fprintf(out, "Left out, not installed: %s.\n", strings.Join(b.missing, ", "))
+		_, _ = fmt.Fprintf(out, "Left out, not installed: %s.\n", strings.Join(b.missing, ", "))
 	}
 	for _, g := range groups() {
 		if o.only != "" && !slices.Contains(strings.Split(o.only, ","), g.name) {

@@ -4,6 +4,7 @@ package scale
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -13,8 +14,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"crypto/rand"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/chunk/pack"

@@ -22,9 +22,6 @@ const (
 // attributes are small. An upload with more is an object of unknown parts.
 const partRunsMax = 32
 
-// contentHeaders are the headers that are kept as they are.
-var contentHeaders = []string{"cache-control", "content-disposition", "content-encoding", "content-language", "expires"}
-
 // encodeAttributes returns what is kept with an object in its directory.
 func encodeAttributes(a s3proxy.Attributes, sum s3proxy.Checksum, parts []s3proxy.Part) tree.Attrs {
 	h := map[string]string{

@@ -129,12 +129,21 @@ func TestWritesRefused(t *testing.T) {
 		bucket, key string
 		want        error
 	}{
-		{"zoo", "v1/f", s3proxy.ErrReadOnly}, {"v1.zoo", "f", s3proxy.ErrReadOnly},
-		{"zoo", id.String() + "/f", s3proxy.ErrReadOnly}, {id.String() + ".zoo", "f", s3proxy.ErrReadOnly},
-		{"zoo", "main~1/f", s3proxy.ErrReadOnly}, {"zoo", "main{2026-11-20T09:00Z}/f", s3proxy.ErrReadOnly},
-		{"zoo", "f", fs.ErrInvalid}, {"zoo", "none/f", fs.ErrInvalid}, {"zoo", "main/", fs.ErrInvalid},
-		{"main.zoo", "a//b", fs.ErrInvalid}, {"main.zoo", "../f", fs.ErrInvalid}, {"main.zoo", "/f", fs.ErrInvalid},
-		{"zoo", "safe/f", repo.ErrProtected}, {"none", "f", s3proxy.ErrNoSuchBucket}, {"none.zoo", "f", s3proxy.ErrNoSuchBucket},
+		{"zoo", "v1/f", s3proxy.ErrReadOnly},
+		{"v1.zoo", "f", s3proxy.ErrReadOnly},
+		{"zoo", id.String() + "/f", s3proxy.ErrReadOnly},
+		{id.String() + ".zoo", "f", s3proxy.ErrReadOnly},
+		{"zoo", "main~1/f", s3proxy.ErrReadOnly},
+		{"zoo", "main{2026-11-20T09:00Z}/f", s3proxy.ErrReadOnly},
+		{"zoo", "f", fs.ErrInvalid},
+		{"zoo", "none/f", fs.ErrInvalid},
+		{"zoo", "main/", fs.ErrInvalid},
+		{"main.zoo", "a//b", fs.ErrInvalid},
+		{"main.zoo", "../f", fs.ErrInvalid},
+		{"main.zoo", "/f", fs.ErrInvalid},
+		{"zoo", "safe/f", repo.ErrProtected},
+		{"none", "f", s3proxy.ErrNoSuchBucket},
+		{"none.zoo", "f", s3proxy.ErrNoSuchBucket},
 		{"dvx-s3", "settings/f", s3proxy.ErrNoSuchBucket},
 	} {
 		_, err := w.Put(w.ctx, name(tt.bucket, tt.key), contentOf("x"), s3proxy.PutOptions{})

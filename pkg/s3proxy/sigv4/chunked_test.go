@@ -54,7 +54,8 @@ func TestPublishedChunkedExample(t *testing.T) {
 		{
 			"signed", chunkSeed, StreamingSigned, signedBody(chunkFirst, chunkSecond, chunkLast, ""),
 			"content-encoding;content-length;host;x-amz-content-sha256;x-amz-date;x-amz-decoded-content-length;x-amz-storage-class",
-			[]string{"Content-Length: 66824", "X-Amz-Decoded-Content-Length: 66560"}, ChunkOptions{Size: 66560},
+			[]string{"Content-Length: 66824", "X-Amz-Decoded-Content-Length: 66560"},
+			ChunkOptions{Size: 66560},
 		},
 		{
 			"with trailer", trailSeed, StreamingSignedTrailer,

@@ -146,10 +146,11 @@ type work struct {
 	crashes  int           // attempts that the infrastructure lost
 	recovers bool          // the reported attempt failed, and its error command succeeded
 	after    time.Time
-	pipeline ref     // that wanted it first
-	identity string  // of the datum, there
-	job      JobID   // that started the newest attempt
-	owners   []owner // who waits for it, or has its result
+	pipeline ref              // that wanted it first
+	identity string           // of the datum, there
+	job      JobID            // that started the newest attempt
+	owners   []owner          // who waits for it, or has its result
+	record   *history.Attempt // of the reported attempt, if nobody waited for it
 }
 
 // owner is an item that waits for a datum, or has its result.
@@ -163,7 +164,7 @@ type owner struct {
 func NewState(o Options, l Ledger, open []history.Job) *State {
 	s := &State{
 		opts: o.Defaulted(), jobsM: jobEdges().without("job", o.Without), datumM: datumEdges().without("datum", o.Without), ledger: l.Clone(),
-		open: map[JobID]history.Job{}, jobs: map[JobID]*job{}, work: map[memo.Key]*work{}, busy: map[ref]int{}, ahead: ahead{limits: map[ref]int{}},
+		open: map[JobID]history.Job{}, jobs: map[JobID]*job{}, work: map[memo.Key]*work{}, busy: map[ref]int{}, ahead: ahead{limits: map[ref]int{}, ran: map[memo.Key]ranAhead{}},
 	}
 	if s.ledger.Ended == nil {
 		s.ledger = NewLedger(nil)

@@ -1,9 +1,11 @@
 package engine
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/dvx-io/dvx/pkg/memo"
+	"github.com/dvx-io/dvx/pkg/pipeline/history"
 	"github.com/dvx-io/dvx/pkg/pipeline/output"
 )
 
@@ -24,6 +26,37 @@ type ahead struct {
 	ready  []memo.Key // planned datums
 	asked  int        // Foresees under way
 	limits map[ref]int
+	ran    map[memo.Key]ranAhead // results that no job has claimed yet
+}
+
+// ranAhead is an attempt that nobody waited for.
+type ranAhead struct {
+	pipeline ref
+	attempt  history.Attempt
+}
+
+// claimMax bounds the results that wait for their job; what is beyond counts as
+// a hit there.
+const claimMax = 10_000
+
+// keepAhead remembers an attempt that nobody waited for.
+func (s *State) keepAhead(w *work) {
+	if w.record != nil && len(s.ahead.ran) < claimMax {
+		s.ahead.ran[w.key] = ranAhead{w.pipeline, *w.record}
+	}
+}
+
+// claim makes an attempt that ran ahead of a job one of the job's own, and
+// reports whether there is one.
+func (s *State) claim(j *job, it Item) bool {
+	r, ok := s.ahead.ran[it.Key]
+	if !ok || r.pipeline != j.output() {
+		return false
+	}
+	delete(s.ahead.ran, it.Key)
+	r.attempt.Job, r.attempt.Identity = j.spec.ID, it.Identity
+	s.note(history.Record{Attempt: &r.attempt})
+	return true
 }
 
 // fresh is the output of a datum whose job is not complete.
@@ -83,10 +116,11 @@ func (s *State) lookAhead() {
 	s.emit(e)
 }
 
-// forgetAhead drops what was not looked at of a pipeline whose job is over: what
-// follows is planned by now.
+// forgetAhead drops what was not looked at of a pipeline whose job is over, for
+// what follows is planned by now, and what the job did not claim.
 func (s *State) forgetAhead(of ref) {
 	s.ahead.fresh = slices.DeleteFunc(s.ahead.fresh, func(f fresh) bool { return f.pipeline == of })
+	maps.DeleteFunc(s.ahead.ran, func(_ memo.Key, r ranAhead) bool { return r.pipeline == of })
 }
 
 // onForeseen plans the datums that follow from outputs, as far as nobody wants

@@ -35,7 +35,7 @@ func (s *State) onEnumerated(of Enumerated) {
 	own := int64(0)
 	for i, it := range of.Items {
 		s.want(j, i, it)
-		if it.Hit && it.Own {
+		if it.Hit && (it.Own || s.claim(j, it)) {
 			own++
 		}
 	}
@@ -254,7 +254,11 @@ func (s *State) report(w *work, of Finished) {
 	w.recovers = of.Result.Outcome == task.Recovered
 	s.persists++
 	w.persist = s.persists
-	s.emit(Persist{Seq: w.persist, Attempt: s.attemptRecord(w, of), Output: w.output})
+	record := s.attemptRecord(w, of)
+	if len(w.owners) == 0 {
+		w.record = &record
+	}
+	s.emit(Persist{Seq: w.persist, Attempt: record, Output: w.output})
 }
 
 // onPersisted lets a durable result count.
@@ -330,6 +334,9 @@ func (s *State) accept(w *work, output tree.Root) {
 		s.countDown(j)
 	}
 	if len(w.owners) == 0 && s.work[w.key] == w {
+		if !known {
+			s.keepAhead(w)
+		}
 		s.dropWork(w)
 	}
 }

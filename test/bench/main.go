@@ -121,10 +121,10 @@ func (b *bench) group(g group) error {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
-	fmt.Fprintf(b.log, "%s: making the input\n", g.name)
+	_, _ = fmt.Fprintf(b.log, "%s: making the input\n", g.name)
 	contests, err := g.make(b, dir)
 	if err == nil {
-		fmt.Fprintf(b.out, "\n## %s\n\n%s\n", g.title, tableHead)
+		_, _ = fmt.Fprintf(b.out, "\n## %s\n\n%s\n", g.title, tableHead)
 		for _, c := range contests {
 			if err = b.contest(c); err != nil {
 				err = fmt.Errorf("%s: %w", c.name, err)

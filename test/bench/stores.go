@@ -135,7 +135,7 @@ func (a *arena) fill(peers ...string) error {
 		if !a.b.peers[p] {
 			continue
 		}
-		fmt.Fprintf(a.b.log, "%s stores the source\n", p)
+		_, _ = fmt.Fprintf(a.b.log, "%s stores the source\n", p)
 		if err := a.fresh(p); err != nil {
 			return err
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dvx-io/dvx/cmd/internal/daemon"
+	"github.com/dvx-io/dvx/cmd/internal/place"
 	"github.com/dvx-io/dvx/pkg/auth"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
 	"github.com/dvx-io/dvx/pkg/s3proxy/sigv4"
@@ -99,6 +100,7 @@ func (d *demo) dvx(ctx context.Context, dir string, args ...string) (string, err
 	d.print("%s$ dvx %s\n", in, strings.Join(shown, " "))
 	var buf bytes.Buffer
 	a := newApp(strings.NewReader(""), &buf, &buf)
+	a.place.Forget = true
 	defer a.close()
 	root := a.root()
 	full := append([]string{"-C", filepath.Join(d.dir, dir)}, args...)
@@ -152,6 +154,7 @@ func (d *demo) serve(ctx context.Context) (<-chan error, error) {
 		stopped <- daemon.Run(ctx, daemon.Options{
 			Store: filepath.Join(d.dir, "weather", ".dvx", "store"), Listen: "127.0.0.1:0", S3Listen: "127.0.0.1:0",
 			State: filepath.Join(d.dir, "state"), KeyFile: filepath.Join(d.dir, "owner.key"), Log: slog.New(slog.DiscardHandler),
+			Place: place.Options{Forget: true}, // the store is gone in the end
 		}, func(i daemon.Info) error { ready <- i; return nil })
 	}()
 	select {

@@ -43,7 +43,7 @@ func (a *app) explainer(ctx context.Context) (e rpc.Explain, here *explain.Expla
 		return nil, nil, release, errors.Join(err, os.RemoveAll(dir))
 	}
 	release = func() error { return errors.Join(runner.Close(), daemon.RemoveWork(dir)) }
-	here = daemon.NewExplainer(a.direct, pipeline.OpenJobs(a.direct, local.Scope()), runner)
+	here = daemon.NewExplainer(a.direct, pipeline.OpenJobs(a.direct, local.Scope()), runner, nil)
 	return here, here, release, nil
 }
 

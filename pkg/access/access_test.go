@@ -91,7 +91,7 @@ func TestKeyLife(t *testing.T) {
 	if _, err := r.Authenticate(k.Token()); !errors.Is(err, auth.ErrUnauthenticated) {
 		t.Errorf("the ring knows a key that it has not seen yet: %v", err)
 	}
-	must(t, r.refresh(ctx))
+	must(t, r.Refresh(ctx))
 	p, err := r.Authenticate(k.Token())
 	if err != nil || p.Name != "ann" || p.Key != k.Access {
 		t.Fatalf("ann comes in as %+v, %v", p, err)
@@ -233,7 +233,7 @@ func TestDamagedPolicyShutsOut(t *testing.T) {
 	_, err = repo.PutFile(ctx, f.store, repo.CommitOptions{Repo: auth.AccessRepo, Branch: auth.AccessBranch, Op: op, Time: f.clock()},
 		auth.AccessFile, tree.Entry{}, strings.NewReader("{}"))
 	must(t, err)
-	must(t, r.refresh(ctx))
+	must(t, r.Refresh(ctx))
 	if err := r.Authorize(ctx, ann, auth.Read, images); !errors.Is(err, auth.ErrDenied) {
 		t.Errorf("ann, under a damaged policy: %v", err)
 	}

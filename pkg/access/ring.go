@@ -34,7 +34,10 @@ type Ring struct {
 	now    atomic.Pointer[state]
 }
 
-var _ auth.Authorizer = (*Ring)(nil)
+var (
+	_ auth.Authorizer = (*Ring)(nil)
+	_ auth.Refresher  = (*Ring)(nil)
+)
 
 // state is a policy with the secrets that were opened so far.
 type state struct {
@@ -55,7 +58,7 @@ func Open(ctx context.Context, o Options) (*Ring, error) {
 	}
 	r := &Ring{o: o, sealer: sealer}
 	r.now.Store(&state{policy: auth.Policy{}.Clone()})
-	if err := r.refresh(auth.With(ctx, auth.Owner)); err != nil {
+	if err := r.Refresh(auth.With(ctx, auth.Owner)); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -68,7 +71,7 @@ func (r *Ring) Follow(ctx context.Context) {
 	for ctx.Err() == nil {
 		seen, err := r.o.Store.Watch(ctx, gen)
 		if err == nil {
-			err = r.refresh(ctx)
+			err = r.Refresh(ctx)
 			gen = seen
 		}
 		if err == nil || ctx.Err() != nil {
@@ -82,9 +85,10 @@ func (r *Ring) Follow(ctx context.Context) {
 	}
 }
 
-// refresh loads the policy if it changed. One that is damaged leaves the owner
+// Refresh implements [auth.Refresher]: it loads the policy if it changed. One that is damaged leaves the owner
 // alone with rights: a policy that can't be read may have taken them away.
-func (r *Ring) refresh(ctx context.Context) error {
+func (r *Ring) Refresh(ctx context.Context) error {
+	ctx = auth.With(ctx, auth.Owner)
 	v, err := r.o.Store.View(ctx)
 	if err != nil {
 		return fmt.Errorf("access policy: %w", err)

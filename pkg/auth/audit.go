@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 	"sync"
 	"time"
 
@@ -50,8 +51,15 @@ func NewAudit(w io.Writer, owner Key, last []byte) *Audit {
 	return a
 }
 
+// resourceMax bounds what a line says of what was asked for, in bytes: callers
+// choose it.
+const resourceMax = 2048
+
 // Append writes an event.
 func (a *Audit) Append(e Event) error {
+	if n := len(e.Resource) - resourceMax; n > 0 {
+		e.Resource = fmt.Sprintf("%s… and %d bytes more", strings.ToValidUTF8(e.Resource[:resourceMax], ""), n)
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	b, err := json.Marshal(line{Event: e, Prev: a.prev})

@@ -25,6 +25,7 @@ var Anonymous = Principal{Name: "anonymous"}
 // AccessRepo is the repo that holds a store's policy, in the file AccessFile of
 // the branch AccessBranch: who changed it when is its history.
 const (
+	SystemPrefix = "dvx-" // of the names of repos that dvx keeps for itself
 	AccessRepo   = "dvx-access"
 	AccessBranch = "main"
 	AccessFile   = "policy.json"
@@ -67,6 +68,14 @@ type Authorizer interface {
 	// Authorize returns nil, or an error that wraps ErrDenied and names
 	// principal, action and resource.
 	Authorize(ctx context.Context, p Principal, a Action, r Resource) error
+}
+
+// Refresher is an Authorizer that follows a policy, and can be told to look at
+// it now.
+type Refresher interface {
+	// Refresh returns once the Authorizer knows a policy that is at least as new
+	// as the call.
+	Refresh(ctx context.Context) error
 }
 
 // Viewer is an Authorizer that knows more about what a principal may see.

@@ -169,14 +169,18 @@ func DecodePolicy(b []byte) (Policy, error) {
 	return p, nil
 }
 
+// isSystem reports whether a repo is dvx's own: those whose names start with
+// "dvx-" hold the policy, uploads under way, and what else may come.
+func isSystem(repo string) bool { return strings.HasPrefix(repo, SystemPrefix) }
+
 // May reports whether a principal may do a on r, as of now. The owner may do
-// all. Nobody else may touch the repo that holds the policy, unless he
-// administers all repos.
+// all. Nobody else may touch a repo of the system, unless he administers all
+// repos.
 func (p Policy) May(who Principal, a Action, r Resource, now time.Time) bool {
 	if who.IsOwner() {
 		return true
 	}
-	if r.Repo == AccessRepo {
+	if isSystem(r.Repo) {
 		a, r = Admin, Resource{}
 	}
 	grants, scope, ok := p.held(who, now)
@@ -196,7 +200,7 @@ func (p Policy) Sees(who Principal, repo string, now time.Time) bool {
 	if who.IsOwner() {
 		return true
 	}
-	if repo == AccessRepo {
+	if isSystem(repo) {
 		return p.May(who, Admin, Resource{}, now)
 	}
 	grants, scope, ok := p.held(who, now)

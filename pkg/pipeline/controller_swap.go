@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
@@ -102,6 +103,9 @@ func (c *Controller) swap(ctx context.Context, t repo.Txn, last *history.Job) (r
 		}
 	}
 	res, err := c.o.Store.PublishWith(ctx, c.session, t, a)
+	if err == nil && res.Replay && !moves(res, t) {
+		return res, fmt.Errorf("operation %v was used for something else: %w", t.Op, repo.ErrConflict)
+	}
 	if err == nil && res.Replay {
 		// Another transaction has moved the branch, without these records.
 		if t.Op, err = c.o.Store.NewOp(); err == nil {
@@ -113,6 +117,18 @@ func (c *Controller) swap(ctx context.Context, t repo.Txn, last *history.Job) (r
 	}
 	c.settle(ctx, len(carried), mark)
 	return res, nil
+}
+
+// moves reports whether the outcome is that of the transaction: whoever knows a
+// job can guess the operation of its publication, and use it before.
+func moves(res repo.Result, t repo.Txn) bool {
+	for _, op := range t.Ops {
+		m, ok := op.(repo.MoveBranch)
+		if ok && !slices.Contains(res.Moved, repo.Moved{Repo: m.Repo, Branch: m.Branch, Commit: m.To}) {
+			return false
+		}
+	}
+	return true
 }
 
 // attachments stores the memo records and the history that wait.

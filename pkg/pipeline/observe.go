@@ -51,6 +51,11 @@ func (o *Observer) Judge(a auth.Authorizer) { o.rights = a }
 // Observe returns the pipelines as of the newest root. A spec that can't be
 // read is a Problem of its pipeline, not an error.
 func (o *Observer) Observe(ctx context.Context) (engine.Snapshot, error) {
+	if r, ok := o.rights.(auth.Refresher); ok { // a policy at least as new as the view below
+		if err := r.Refresh(ctx); err != nil {
+			return engine.Snapshot{}, fmt.Errorf("observe pipelines: %w", err)
+		}
+	}
 	view, err := o.store.View(ctx)
 	if err != nil {
 		return engine.Snapshot{}, fmt.Errorf("observe pipelines: %w", err)
@@ -151,6 +156,11 @@ func (o *Observer) denied(ctx context.Context, owner string, p engine.PipelineHe
 	who := auth.Principal{Name: owner}
 	if err := o.rights.Authorize(ctx, who, auth.WritePipeline, auth.Resource{Repo: p.Name, Branch: p.Branch}); err != nil {
 		return fmt.Sprintf("%v: who registered it last answers for it: grant the right, or delete the pipeline and create it again", err)
+	}
+	if by := p.Output.Commit.Prov; !p.Output.ID.IsZero() && (by == nil || by.Pipeline != p.Name) { // data that people put there
+		if err := o.rights.Authorize(ctx, who, auth.Write, auth.Resource{Repo: p.Name, Branch: p.Branch}); err != nil {
+			return fmt.Sprintf("its output holds data that it did not make: %v", err)
+		}
 	}
 	for _, in := range p.Inputs {
 		if err := o.rights.Authorize(ctx, who, auth.Read, auth.Resource{Repo: in.Repo, Branch: in.Branch}); err != nil {

@@ -53,10 +53,10 @@ func (d *Direct) revalidate(ctx context.Context) (*loaded, error) {
 
 func (v *revalidation) run(ctx context.Context, d *Direct, at *look) {
 	defer close(at.done)
-	ctx, cancel := context.WithTimeout(ctx, revalidateTimeout)
-	defer cancel()
 	v.ends.Lock()
 	defer v.ends.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, revalidateTimeout)
+	defer cancel()
 	v.mu.Lock()
 	v.next = nil
 	v.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"strings"
 	"sync"
 	"time"
@@ -256,8 +257,8 @@ func (w *Writer) prepare(ctx context.Context, s *sharedSession, t OpenWrite) (*p
 
 // validate checks the form of an edit.
 func (e *OpenEdit) validate() error {
-	path, isMarker := strings.CutSuffix(e.Path, "/")
-	if err := tree.CheckPath(path); err != nil {
+	name, isMarker := strings.CutSuffix(e.Path, "/")
+	if err := tree.CheckPath(name); err != nil {
 		return err
 	}
 	if len(e.Path) > tree.PathSizeMax-len(batchPut)-1 || strings.Count(e.Path, "/") > tree.PathDepthMax-3 {
@@ -269,25 +270,41 @@ func (e *OpenEdit) validate() error {
 	if isMarker != (e.Entry.Marker != nil) || !isMarker && e.Entry.Kind != tree.File && e.Entry.Kind != tree.Symlink {
 		return invalid("path %.200q: want a file or link, or a marker at a path that ends in /", e.Path)
 	}
-	return nil
+	return e.checkAttrs()
+}
+
+// checkAttrs refuses attributes that no entry can have, before others share
+// the fate of the write.
+func (e *OpenEdit) checkAttrs() error {
+	as := *e.Entry
+	as.Name = path.Base(e.Path)
+	most := time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC) // no stamp is longer
+	if as.Marker != nil {
+		m := *as.Marker
+		stamp(&m.Attrs, most, OpID{0xff})
+		as = tree.Entry{Name: as.Name, Kind: tree.File, Content: m.Content, Attrs: m.Attrs}
+	} else {
+		stamp(&as.Attrs, most, OpID{0xff})
+	}
+	return tree.CheckEntry(as)
 }
 
 // edit returns the tree's edit, stamped.
 func (e *OpenEdit) edit(at time.Time, op OpID) tree.Edit {
-	path, isMarker := strings.CutSuffix(e.Path, "/")
+	name, isMarker := strings.CutSuffix(e.Path, "/")
 	switch {
 	case isMarker && e.Entry == nil:
-		return tree.Edit{Op: tree.Mark, Path: path}
+		return tree.Edit{Op: tree.Mark, Path: name}
 	case isMarker:
 		m := *e.Entry.Marker
 		stamp(&m.Attrs, at, op)
-		return tree.Edit{Op: tree.Mark, Path: path, Marker: &m, SetAttrs: true}
+		return tree.Edit{Op: tree.Mark, Path: name, Marker: &m, SetAttrs: true}
 	case e.Entry == nil:
-		return tree.Edit{Op: tree.Delete, Path: path}
+		return tree.Edit{Op: tree.Delete, Path: name}
 	default:
 		put := *e.Entry
 		stamp(&put.Attrs, at, op)
-		return tree.Edit{Op: tree.Put, Path: path, Entry: put, SetAttrs: true}
+		return tree.Edit{Op: tree.Put, Path: name, Entry: put, SetAttrs: true}
 	}
 }
 

@@ -59,7 +59,7 @@ func (s *sharedSession) release() error {
 func (s *sharedSession) spent(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.doom || s.swaps >= sharedSwapsMax || now.Sub(s.begun) >= sharedAgeMax
+	return s.doom || s.Doomed() || s.swaps >= sharedSwapsMax || now.Sub(s.begun) >= sharedAgeMax
 }
 
 // acquire returns the session for a new upload.
@@ -127,11 +127,15 @@ func (w *Writer) run(ctx context.Context) {
 			_ = p.session.release()
 		}
 		if w.d.o.Yield {
-			<-w.d.o.After(2 * time.Duration(w.d.swapTook.Load()))
+			<-w.d.o.After(min(2*time.Duration(w.d.swapTook.Load()), yieldMax))
 		}
 		w.gather(len(group), w.d.o.Now().Sub(began)/gatherShare)
 	}
 }
+
+// yieldMax bounds the pause after a group: a swap that hung says nothing about
+// how long others need.
+const yieldMax = time.Second
 
 // gatherShare is the part of a group's time for which those who were in it are
 // awaited, and gatherMax the most. Without, they would miss the next group and

@@ -48,7 +48,7 @@ func (d *dataService) OpenReader(ctx context.Context, req *dvxv1.OpenReaderReque
 		if sc.session != nil || sc.what.Repo != what.Repo {
 			return nil, fmt.Errorf("the open scope is not a reader of %s: %w", what.Repo, ErrScope)
 		}
-		return &dvxv1.OpenReaderResponse{Handle: handle}, sc.name(chunk.ID(what.Commit))
+		return &dvxv1.OpenReaderResponse{Handle: handle}, sc.name(commitRef(what.Commit))
 	}
 	r, err := d.s.opts.Store.Reader(ctx, what)
 	if err != nil {
@@ -59,7 +59,7 @@ func (d *dataService) OpenReader(ctx context.Context, req *dvxv1.OpenReaderReque
 	if err != nil {
 		return nil, err
 	}
-	return &dvxv1.OpenReaderResponse{Handle: handle}, sc.name(chunk.ID(what.Commit))
+	return &dvxv1.OpenReaderResponse{Handle: handle}, sc.name(commitRef(what.Commit))
 }
 
 // OpenSession implements dvxv1.DataServiceServer. A session reads what it
@@ -154,7 +154,7 @@ func (d *dataService) read(ctx context.Context, sc *scope, ref *dvxv1.ChunkRef) 
 	if !kind.Valid() || uint32(kind) != ref.GetKind() {
 		return nil, fmt.Errorf("chunk kind %d: %w", ref.GetKind(), fs.ErrInvalid)
 	}
-	if !sc.allows(chunk.ID(id)) {
+	if !sc.allows(chunk.Ref{Kind: kind, ID: chunk.ID(id)}) {
 		// A session may always begin at any commit of its repo.
 		if kind != chunk.Commit || sc.session == nil || d.s.histories.check(ctx, sc.what.Repo, id) != nil {
 			return nil, fmt.Errorf("%v %s: nothing read in this scope names it: %w", kind, id.Short(), ErrScope)
@@ -171,40 +171,36 @@ func (d *dataService) read(ctx context.Context, sc *scope, ref *dvxv1.ChunkRef) 
 	return b, sc.name(names...)
 }
 
+func commitRef(id commit.ID) chunk.Ref { return chunk.Ref{Kind: chunk.Commit, ID: chunk.ID(id)} }
+
+func nodeRef(id chunk.ID) chunk.Ref { return chunk.Ref{Kind: chunk.Node, ID: id} }
+
 // named lists the chunks that a chunk names.
-func named(kind chunk.Kind, b []byte) ([]chunk.ID, error) {
+func named(kind chunk.Kind, b []byte) ([]chunk.Ref, error) {
 	switch kind {
 	case chunk.Commit:
 		c, err := commit.Decode(b)
 		if err != nil {
 			return nil, err
 		}
-		ids := []chunk.ID{chunk.ID(c.Tree.ID)}
+		refs := []chunk.Ref{nodeRef(chunk.ID(c.Tree.ID))}
 		for _, p := range c.Parents {
-			ids = append(ids, chunk.ID(p))
+			refs = append(refs, commitRef(p))
 		}
 		if c.Prov != nil {
-			ids = append(ids, chunk.ID(c.Prov.Spec))
+			refs = append(refs, commitRef(c.Prov.Spec))
 			if c.Prov.Datums != nil {
-				ids = append(ids, chunk.ID(c.Prov.Datums.ID))
+				refs = append(refs, nodeRef(chunk.ID(c.Prov.Datums.ID)))
 			}
 		}
-		return ids, nil
+		return refs, nil
 	case chunk.Node:
-		return idsOf(tree.NodeRefs(b))
+		return tree.NodeRefs(b)
 	case chunk.List:
-		return idsOf(chunk.ListRefs(b))
+		return chunk.ListRefs(b)
 	default:
 		return nil, nil
 	}
-}
-
-func idsOf(refs []chunk.Ref, err error) ([]chunk.ID, error) {
-	ids := make([]chunk.ID, len(refs))
-	for i, r := range refs {
-		ids[i] = r.ID
-	}
-	return ids, err
 }
 
 // sendPieces sends one chunk in pieces that fit a message.
@@ -280,14 +276,14 @@ func (d *dataService) write(ctx context.Context, sc *scope, kind chunk.Kind, b [
 	if err != nil {
 		return chunk.ID{}, fmt.Errorf("refuse %v: %w", kind, err)
 	}
-	for _, id := range names {
-		if id.IsZero() || sc.allows(id) {
+	for _, ref := range names {
+		if ref.ID.IsZero() || sc.allows(ref) {
 			continue
 		}
-		if kind == chunk.Commit && d.s.histories.check(ctx, sc.what.Repo, commit.ID(id)) == nil {
+		if kind == chunk.Commit && d.s.histories.check(ctx, sc.what.Repo, commit.ID(ref.ID)) == nil {
 			continue // a parent, or the spec
 		}
-		return chunk.ID{}, fmt.Errorf("a %v names %s, which was neither written nor read in this scope: %w", kind, id.Short(), ErrScope)
+		return chunk.ID{}, fmt.Errorf("a %v names %v %s, which was neither written nor read in this scope: %w", kind, ref.Kind, ref.ID.Short(), ErrScope)
 	}
 	if err := d.mayState(ctx, sc, kind, b); err != nil {
 		return chunk.ID{}, err
@@ -296,7 +292,7 @@ func (d *dataService) write(ctx context.Context, sc *scope, kind chunk.Kind, b [
 	if err != nil {
 		return id, err
 	}
-	return id, sc.name(id)
+	return id, sc.name(chunk.Ref{Kind: kind, ID: id})
 }
 
 // mayState refuses a commit that says what it was made of to whoever may not
@@ -306,7 +302,7 @@ func (d *dataService) mayState(ctx context.Context, sc *scope, kind chunk.Kind, 
 		return nil
 	}
 	c, err := commit.Decode(b)
-	if err != nil || c.Prov == nil {
+	if err != nil || c.Prov == nil && c.Run == "" && len(c.Origins) == 0 {
 		return err
 	}
 	if err := d.s.allow(ctx, auth.WritePipeline, auth.Resource{Repo: sc.what.Repo}); err != nil {

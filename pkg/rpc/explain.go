@@ -130,12 +130,8 @@ func (e *explainService) PreviewDatums(req *dvxv1.PreviewDatumsRequest, stream g
 	if branch == "" {
 		branch = "main"
 	}
-	for leaf := range in.Leaves() {
-		at := leaf.Branch
-		if at == "" {
-			at = branch
-		}
-		if err := e.s.allow(ctx, auth.Read, auth.Resource{Repo: leaf.Repo, Branch: at}); err != nil {
+	for leaf := range in.Leaves() { // all of the repo: which branch it falls back to is not known yet
+		if err := e.s.allow(ctx, auth.Read, auth.Resource{Repo: leaf.Repo}); err != nil {
 			return err
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/repo"
 )
@@ -151,7 +150,7 @@ func (s *Server) reachable(ctx context.Context, t repo.Txn) error {
 func (s *Server) publishable(ctx context.Context, sc *scope, t repo.Txn) error {
 	for _, op := range t.Ops {
 		name, id := commitOf(op)
-		if name == sc.what.Repo && sc.allows(chunk.ID(id)) {
+		if name == sc.what.Repo && sc.allows(commitRef(id)) {
 			continue
 		}
 		if err := s.histories.check(ctx, name, id); err != nil {

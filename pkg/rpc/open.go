@@ -38,7 +38,7 @@ func (d *dataService) Look(ctx context.Context, req *dvxv1.LookRequest) (*dvxv1.
 	if v.Root != (tree.Root{}) {
 		resp.Root = &dvxv1.Directory{Id: v.Root.ID[:], Content: v.Root.Content[:], Files: v.Root.Files, Bytes: v.Root.Bytes}
 	}
-	return resp, sc.name(chunk.ID(v.Root.ID), chunk.ID(v.Head))
+	return resp, sc.name(nodeRef(chunk.ID(v.Root.ID)), commitRef(v.Head))
 }
 
 func openTo(o repo.OpenCommit) *dvxv1.OpenCommit {

@@ -39,37 +39,37 @@ type scope struct {
 
 	all   *atomic.Int64 // chunks named in all scopes
 	mu    sync.Mutex
-	named map[chunk.ID]struct{} // chunks that may be read; nil once the scope has ended
+	named map[chunk.Ref]struct{} // chunks that may be read; nil once the scope has ended
 	used  time.Time
 	calls int // under way
 }
 
 // name allows chunks to be read.
-func (s *scope) name(ids ...chunk.ID) error {
+func (s *scope) name(refs ...chunk.Ref) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.named == nil {
 		return fmt.Errorf("the scope has ended: %w", ErrScope)
 	}
-	if len(s.named)+len(ids) > namedMax {
+	if len(s.named)+len(refs) > namedMax {
 		return fmt.Errorf("a scope names at most %d chunks; open another for the rest: %w", namedMax, ErrScope)
 	}
-	if s.all.Load()+int64(len(ids)) > namedAllMax {
+	if s.all.Load()+int64(len(refs)) > namedAllMax {
 		return fmt.Errorf("all scopes together name %d chunks already; try again when some have ended: %w", s.all.Load(), objstore.ErrThrottled)
 	}
 	before := len(s.named)
-	for _, id := range ids {
-		s.named[id] = struct{}{}
+	for _, r := range refs {
+		s.named[r] = struct{}{}
 	}
 	s.all.Add(int64(len(s.named) - before))
 	return nil
 }
 
 // allows reports whether a chunk may be read.
-func (s *scope) allows(id chunk.ID) bool {
+func (s *scope) allows(r chunk.Ref) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, ok := s.named[id]
+	_, ok := s.named[r]
 	return ok
 }
 
@@ -103,7 +103,7 @@ func (t *scopes) add(s *scope) (string, error) {
 		return "", err
 	}
 	s.used = t.now()
-	s.named, s.all = map[chunk.ID]struct{}{}, &t.named
+	s.named, s.all = map[chunk.Ref]struct{}{}, &t.named
 	t.open[handle] = s
 	return handle, nil
 }

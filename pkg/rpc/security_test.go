@@ -341,3 +341,40 @@ func TestJobsOfOthersAreNotShown(t *testing.T) {
 		}
 	}
 }
+
+// TestNamedByKind: that a directory was written does not make its ID one of a
+// file's content, of which there are no bytes.
+func TestNamedByKind(t *testing.T) {
+	f := newFixture(t, auth.OwnerOnly{})
+	ctx := auth.With(t.Context(), auth.Owner)
+	c := f.client(t, f.owner)
+	if _, err := c.Move(ctx, repo.Txn{Op: testOp(t), Ops: []repo.Op{repo.CreateRepo{Repo: "images"}}}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Session(ctx, repo.Scope{Repo: "images", Branch: "main"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	dir, err := tree.Empty(ctx, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := new(chunk.Mem)
+	root, err := tree.Apply(ctx, forged, tree.Root{}, []tree.Edit{
+		{Op: tree.Put, Path: "spec.json", Entry: tree.Entry{Kind: tree.File, Content: chunk.Content{ID: chunk.ID(dir.ID), Size: 5}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := forged.Get(ctx, chunk.Node, chunk.ID(root.ID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err = s.Put(ctx, chunk.Node, b); err == nil {
+		err = s.Flush(ctx)
+	}
+	if !errors.Is(err, ErrScope) {
+		t.Errorf("a file whose content is a directory: %v, want ErrScope", err)
+	}
+}

@@ -73,6 +73,11 @@ func (j *jobService) CancelJob(ctx context.Context, req *dvxv1.CancelJobRequest)
 	if err != nil {
 		return nil, err
 	}
+	if req.GetCascade() { // whose pipelines follow is the engine's to know
+		if err := j.s.allow(ctx, auth.WritePipeline, auth.Resource{}); err != nil {
+			return nil, fmt.Errorf("cancel what follows too: %w", err)
+		}
+	}
 	return &dvxv1.CancelJobResponse{}, s.Cancel(ctx, id, req.GetReason(), req.GetCascade())
 }
 

@@ -22,6 +22,9 @@ const (
 	maxFormFields = 100
 )
 
+// postObject is the one operation that a form can ask for.
+const postObject Operation = "PostObject"
+
 // form is what a browser posts to a bucket: fields, and then a file.
 type form struct {
 	fields   http.Header // by canonical names, each once

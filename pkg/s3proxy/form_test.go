@@ -60,7 +60,7 @@ func (r rig) post(policy, file string, fields map[string]*string) *httptest.Resp
 	if err := m.Close(); err != nil {
 		r.t.Fatal(err)
 	}
-	req := httptest.NewRequest("POST", "/bkt", &body)
+	req := httptest.NewRequest("POST", or(r.to, "/bkt"), &body)
 	req.Host = "s3.test"
 	req.Header.Set("Content-Type", m.FormDataContentType())
 	return serve(r.h, req)
@@ -150,7 +150,7 @@ func TestPostObject(t *testing.T) {
 func TestAnonymousForm(t *testing.T) {
 	s := newMem(t)
 	h := newHandler(t, s, s3proxy.Options{Anonymous: &s3proxy.Credential{Principal: "anyone"}})
-	r := rig{t, h, s}
+	r := rig{t: t, h: h, s: s}
 	w := r.post("", "picture", map[string]*string{"policy": nil, "x-amz-signature": nil, "x-amz-credential": nil, "x-amz-date": nil, "x-amz-algorithm": nil})
 	if w.Code != 204 {
 		t.Errorf("%d %s", w.Code, w.Body)
@@ -259,4 +259,17 @@ func TestPutACL(t *testing.T) {
 		r.refused(400, "MissingSecurityHeader", "PUT", target, "")
 	}
 	r.refused(404, "NoSuchKey", "PUT", "/bkt/none?acl", "", "X-Amz-Acl: private")
+}
+
+// TestFormIsAnObjectOnly: whoever holds a signed policy may post an object, and
+// nothing else that a POST to a bucket can ask for.
+func TestFormIsAnObjectOnly(t *testing.T) {
+	r := newRig(t)
+	for _, op := range s3proxy.Operations() {
+		if op.Method != "POST" || !op.OnBucket || op.Operation == "PostObject" {
+			continue
+		}
+		r.to = "/bkt?" + op.Query
+		want(t, r.post(goodPolicy, "<Delete><Object><Key>hello.txt</Key></Object></Delete>", nil), 400, "InvalidRequest")
+	}
 }

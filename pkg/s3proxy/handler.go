@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -191,6 +192,9 @@ func (x *exchange) serve() error {
 		return err
 	}
 	if x.form != nil {
+		if x.route.operation != postObject {
+			return failf(codeInvalidRequest, "A form can only be posted to a bucket, as an object.") // its policy allows nothing else
+		}
 		x.key = x.form.key()
 		if err := x.checkFormKey(); err != nil {
 			return err
@@ -239,7 +243,7 @@ func (x *exchange) checkFormKey() error {
 
 func (x *exchange) authorize() error {
 	key := x.key
-	if key == "" {
+	if key == "" && strings.HasPrefix(string(x.route.operation), "List") {
 		key = x.req.Query.Get("prefix")
 	}
 	x.access = Access{

@@ -95,7 +95,7 @@ func TestMultipartRefusals(t *testing.T) {
 		{"other checksum", "InvalidPart", strings.Replace(numbered(e1), "</Part>", "<ChecksumCRC64NVME>"+sumOf("crc64nvme", "z")+"</ChecksumCRC64NVME></Part>", 1)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			rig{t, r.h, r.s}.refused(400, tt.code, "POST", up, tt.doc)
+			rig{t: t, h: r.h, s: r.s}.refused(400, tt.code, "POST", up, tt.doc)
 		})
 	}
 	r.refused(400, "InvalidRequest", "POST", up, numbered(e1), "X-Amz-Mp-Object-Size: 7")

@@ -109,7 +109,7 @@ var operations = []route{
 	{"DeletePublicAccessBlock", Admin, onBucket, "DELETE", "publicAccessBlock", (*exchange).nothingToDelete},
 	{"DeleteBucketOwnershipControls", Admin, onBucket, "DELETE", "ownershipControls", (*exchange).nothingToDelete},
 	{"DeleteObjects", Write, onBucket, "POST", "delete", (*exchange).deleteObjects},
-	{"PostObject", Write, onBucket, "POST", "", (*exchange).postObject},
+	{postObject, Write, onBucket, "POST", "", (*exchange).postObject},
 
 	{"HeadObject", Read, onObject, "HEAD", "", (*exchange).headObject},
 	{"GetObject", Read, onObject, "GET", "", (*exchange).getObject},

@@ -139,7 +139,7 @@ func TestPutChecksItsBody(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			rig{t, r.h, r.s}.refused(tt.status, tt.code, "PUT", "/bkt/bad", "content", tt.headers...)
+			rig{t: t, h: r.h, s: r.s}.refused(tt.status, tt.code, "PUT", "/bkt/bad", "content", tt.headers...)
 			r.holds("/bkt/bad", "-")
 		})
 	}

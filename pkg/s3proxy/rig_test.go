@@ -17,12 +17,14 @@ type rig struct {
 	t testing.TB
 	h *s3proxy.Handler
 	s *s3mem.Store
+
+	to string // where forms are posted; "" is the bucket
 }
 
 func newRig(t testing.TB) rig {
 	t.Helper()
 	s := newMem(t)
-	return rig{t, newHandler(t, s, s3proxy.Options{}), s}
+	return rig{t: t, h: newHandler(t, s, s3proxy.Options{}), s: s}
 }
 
 // send sends a well-signed request; headers are "Name: value".

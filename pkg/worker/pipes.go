@@ -7,12 +7,13 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 )
 
-// lazyMax bounds the named pipes of a task: each takes a thread while nobody
-// has opened it.
+// lazyMax bounds the named pipes of a task: each takes a look now and then while
+// nobody has opened it.
 const lazyMax = 1000
 
 // pipes fill the named pipes of lazy inputs: each once, when the program opens
@@ -40,7 +41,9 @@ func (p *pipes) serve(ctx context.Context, path string, c chunk.Content, r chunk
 	if err := makePipe(path); err != nil {
 		return fmt.Errorf("make pipe: %w", err)
 	}
+	p.mu.Lock()
 	p.paths = append(p.paths, path)
+	p.mu.Unlock()
 	p.writers.Add(1)
 	go func() {
 		defer p.writers.Done()
@@ -56,10 +59,11 @@ func (p *pipes) serve(ctx context.Context, path string, c chunk.Content, r chunk
 }
 
 // fill waits until somebody opens the pipe and writes the content to it. That
-// the reader has enough early is no error.
+// the reader has enough early is no error, nor that the program removed the
+// pipe or put something else in its place.
 func (p *pipes) fill(ctx context.Context, path string, c chunk.Content, r chunk.Reader) (n int64, err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
+	f, err := p.open(path)
+	if f == nil || err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
@@ -84,24 +88,46 @@ func (p *pipes) fill(ctx context.Context, path string, c chunk.Content, r chunk.
 	return n, err
 }
 
-// close ends the pipes that nobody opened, after the program has ended. It
-// returns how many bytes were read of the others.
+// lookEvery is how often it is looked whether a pipe was opened: a look is a
+// system call, and each pipe has its own.
+const lookEvery = 2 * time.Millisecond
+
+// open opens the pipe once a reader has; nil if none did before the end of the
+// program. It does not wait inside of a system call: nothing could end that
+// once the program has removed the pipe.
+func (p *pipes) open(path string) (*os.File, error) {
+	for {
+		f, err := os.OpenFile(path, os.O_WRONLY|nonblock, 0)
+		switch {
+		case err == nil:
+			if info, err := f.Stat(); err != nil || info.Mode().Type() != os.ModeNamedPipe {
+				return nil, errors.Join(err, f.Close())
+			}
+			return f, nil
+		case errors.Is(err, os.ErrNotExist):
+			return nil, nil //nolint:nilnil // as documented
+		case !errors.Is(err, syscall.ENXIO):
+			return nil, err
+		}
+		p.mu.Lock()
+		over, pause := p.over, lookEvery*time.Duration(1+len(p.paths)/32)
+		p.mu.Unlock()
+		if over {
+			return nil, nil //nolint:nilnil // as documented
+		}
+		<-time.After(pause)
+	}
+}
+
+// close ends the pipes that nobody opened, after the program has ended, and
+// removes all. It returns how many bytes were read of the others.
 func (p *pipes) close() (int64, error) {
 	p.mu.Lock()
 	p.over = true
 	p.mu.Unlock()
-	var readers []*os.File
-	for _, path := range p.paths {
-		if p.opened[path] { // nobody writes to the map any more; its reader has gone with the program
-			continue
-		}
-		if f, err := os.OpenFile(path, os.O_RDONLY|nonblock, 0); err == nil {
-			readers = append(readers, f) // lets the writer go on
-		}
-	}
 	p.writers.Wait()
-	for _, f := range readers {
-		_ = f.Close()
+	for _, path := range p.paths {
+		_ = os.Remove(path) // it is the program's folder, which goes in the end
 	}
 	n, err := p.bytes, p.err
 	p.paths, p.opened, p.over, p.bytes, p.err = nil, nil, false, 0, nil

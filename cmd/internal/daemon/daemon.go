@@ -68,7 +68,7 @@ func Run(ctx context.Context, o Options, ready func(Info) error) error {
 	if err != nil {
 		return err
 	}
-	direct, err := repo.OpenDirect(ctx, objects, repo.Options{Now: time.Now, Rand: rand.Reader, Hint: hint, WatchEvery: watchEvery(o.Store), Yield: place.IsURL(o.Store), Memory: place.Memory(o.Store)})
+	direct, err := repo.OpenDirect(ctx, objects, repo.Options{Now: time.Now, Rand: rand.Reader, Hint: hint, WatchEvery: watchEvery(o.Store), Yield: place.IsURL(o.Store), Memory: o.Place.Memory(o.Store)})
 	if err != nil {
 		return fmt.Errorf("open store %s: %w", o.Store, err)
 	}

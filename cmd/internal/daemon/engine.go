@@ -138,13 +138,13 @@ func (e *runningEngine) explain() rpc.Explain {
 	if e.controller != nil {
 		jobs = e.controller.Jobs()
 	}
-	return NewExplainer(e.store, jobs, e.runner)
+	return NewExplainer(e.store, jobs, e.runner, e.rights)
 }
 
 // NewExplainer answers questions about a store's pipelines as those who run
 // them on this machine see them. Without a runner it makes no plans.
-func NewExplainer(store *repo.Direct, jobs *pipeline.Jobs, r *local.Runner) *explain.Explainer {
-	o := explain.Options{Store: store, Jobs: jobs, Scope: local.Scope(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+func NewExplainer(store *repo.Direct, jobs *pipeline.Jobs, r *local.Runner, rights auth.Authorizer) *explain.Explainer {
+	o := explain.Options{Store: store, Jobs: jobs, Scope: local.Scope(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Rights: rights}
 	if r != nil {
 		o.Runner = r
 	}

@@ -17,6 +17,7 @@ import (
 // "4 MiB" a second, a number of requests a second, "" for none.
 type Options struct {
 	AllowNetworkFS bool // accept a folder on NFS, SMB or FUSE
+	Forget         bool // of a store that will not be there again: do not keep what root was seen
 
 	LimitUpload, LimitDownload string // of bytes per second
 	LimitRequests              string // of requests per second

@@ -23,9 +23,12 @@ type memory struct {
 }
 
 // Memory returns what this user remembers of the store at location, nil if
-// there is no place for it. A copy of a store elsewhere is another store, and so
+// there is no place for it, or nothing is to be remembered. A copy of a store elsewhere is another store, and so
 // is one that was made anew in the same place.
-func Memory(location string) repo.Memory {
+func (o Options) Memory(location string) repo.Memory {
+	if o.Forget {
+		return nil
+	}
 	dir, err := ConfigDir()
 	if err != nil {
 		return nil

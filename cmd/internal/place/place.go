@@ -103,7 +103,7 @@ func Open(ctx context.Context, location string, o Options) (*repo.Direct, error)
 	if IsURL(location) {
 		po.CacheDir = indexCache(location)
 	}
-	d, err := repo.OpenDirect(ctx, objects, repo.Options{Now: time.Now, Rand: rand.Reader, Pack: po, Yield: IsURL(location), Memory: Memory(location)})
+	d, err := repo.OpenDirect(ctx, objects, repo.Options{Now: time.Now, Rand: rand.Reader, Pack: po, Yield: IsURL(location), Memory: o.Memory(location)})
 	if errors.Is(err, repo.ErrNoStore) {
 		return nil, noStore(location)
 	}

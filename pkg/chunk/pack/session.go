@@ -132,6 +132,14 @@ func (s *Session) fail(err error) {
 	}
 }
 
+// Doomed reports whether the session can take nothing more, because an upload
+// failed or it was closed.
+func (s *Session) Doomed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err != nil
+}
+
 // check returns why the session can't go on. Called with the lock held.
 func (s *Session) check() error {
 	if s.err == nil || errors.Is(s.err, ErrClosed) {

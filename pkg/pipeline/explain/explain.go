@@ -8,6 +8,7 @@ import (
 	"iter"
 	"strings"
 
+	"github.com/dvx-io/dvx/pkg/auth"
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/memo"
@@ -28,6 +29,17 @@ type Options struct {
 	Runner   task.Runner // it is asked for runtimes only
 	Scope    string      // trust scope of results
 	Platform string      // as in "linux/amd64"
+
+	// Rights are asked whether a pipeline's owner may read its inputs: what can't
+	// run for that is not looked into. nil: he may.
+	Rights auth.Authorizer
+}
+
+// observer returns what looks at the store's pipelines.
+func (x *Explainer) observer() *pipeline.Observer {
+	o := pipeline.NewObserver(x.o.Store)
+	o.Judge(x.o.Rights)
+	return o
 }
 
 // Explainer answers questions about a store.

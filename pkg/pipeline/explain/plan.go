@@ -78,7 +78,7 @@ func (x *Explainer) PlanDraft(ctx context.Context, name, branch string, draft *D
 	if err := x.sync(ctx); err != nil {
 		return nil, err
 	}
-	snap, err := pipeline.Observe(ctx, x.o.Store)
+	snap, err := x.observer().Observe(ctx)
 	if err != nil {
 		return nil, err
 	}

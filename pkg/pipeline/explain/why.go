@@ -203,7 +203,7 @@ func (w *inquiry) list(ctx context.Context) error {
 	if w.x.o.Runner == nil {
 		return nil
 	}
-	snap, err := pipeline.Observe(ctx, w.x.o.Store)
+	snap, err := w.x.observer().Observe(ctx)
 	if err != nil {
 		return err
 	}

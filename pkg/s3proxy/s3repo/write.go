@@ -226,7 +226,7 @@ func sealWrite(err error) error {
 		return fmt.Errorf("%w: %s", s3proxy.ErrConflict, err.Error())
 	case errors.Is(err, repo.ErrUnknown):
 		return fmt.Errorf("%w: %s", s3proxy.ErrBusy, err.Error())
-	case errors.Is(err, repo.ErrProtected), errors.Is(err, fs.ErrInvalid), errors.Is(err, fs.ErrExist), s3proxy.IsShown(err):
+	case errors.Is(err, repo.ErrProtected), errors.Is(err, fs.ErrInvalid), errors.Is(err, fs.ErrExist), errors.Is(err, s3proxy.ErrNoSuchKey), s3proxy.IsShown(err):
 		return err
 	}
 	return seal(err)

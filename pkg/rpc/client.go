@@ -10,6 +10,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -59,6 +60,10 @@ func Dial(ctx context.Context, o ClientOptions) (*Client, error) {
 	if o.TLS == nil && !o.Plaintext && !onThisMachine(o.Address) {
 		return nil, fmt.Errorf("%q is not on this machine, and the key would go there unencrypted; forward a local port to it, as ssh -L does: %w", o.Address, fs.ErrPermission)
 	}
+	var refused atomic.Pointer[error]
+	if o.TLS != nil {
+		o.TLS = watchVerify(o.TLS, &refused)
+	}
 	var token string
 	if o.Key.Access != "" {
 		token = o.Key.Token()
@@ -90,6 +95,9 @@ func Dial(ctx context.Context, o ClientOptions) (*Client, error) {
 		readers: map[string]*reader{},
 	}
 	resp, err := c.refs.GetConfig(ctx, &dvxv1.GetConfigRequest{})
+	if why := refused.Load(); err != nil && why != nil {
+		err = *why // what gRPC makes of it is that nobody answers
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to %s: %w", o.Address, err), conn.Close())
 	}
@@ -97,6 +105,23 @@ func Dial(ctx context.Context, o ClientOptions) (*Client, error) {
 		return nil, errors.Join(fmt.Errorf("connect to %s: %w", o.Address, err), conn.Close())
 	}
 	return c, nil
+}
+
+// watchVerify returns the configuration with a note of why a server was refused.
+func watchVerify(c *tls.Config, refused *atomic.Pointer[error]) *tls.Config {
+	c = c.Clone()
+	verify := c.VerifyConnection
+	if verify == nil {
+		return c
+	}
+	c.VerifyConnection = func(s tls.ConnectionState) error {
+		err := verify(s)
+		if err != nil {
+			refused.Store(&err)
+		}
+		return err
+	}
+	return c
 }
 
 // onThisMachine reports whether what is sent to an address stays on this

@@ -155,6 +155,7 @@ func (w *teller) normal(s string) string {
 		{`"key":"[0-9a-f]{64}"`, `KEY`},
 		{`\b[0-9a-f]{32,64}\b`, "ID"},
 		{`\b[0-9a-f]{12}\b`, "SHORT"},
+		{`"queue":\d+`, `"queue":N`},
 		{`\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z`, "TIME"},
 		{`\b\d+\.\d\ds\b`, "TOOK"},
 		{`\b\d+[smh]\b`, "AGE"},

@@ -46,6 +46,18 @@ func (s *State) keepAhead(w *work) {
 	}
 }
 
+// claimRunning gives an attempt that was recorded when nobody waited for it to
+// who has come to wait for it since.
+func (s *State) claimRunning(w *work) {
+	if w.record == nil || len(w.owners) == 0 {
+		return
+	}
+	a, o := *w.record, w.owners[0]
+	a.Job, a.Identity = o.job, s.jobs[o.job].items[o.item].identity
+	s.note(history.Record{Attempt: &a})
+	w.record = nil
+}
+
 // claim makes an attempt that ran ahead of a job one of the job's own, and
 // reports whether there is one.
 func (s *State) claim(j *job, it Item) bool {

@@ -321,6 +321,7 @@ func (s *State) accept(w *work, output tree.Root) {
 	w.output, w.success, w.reason = output, true, ""
 	if !known {
 		s.foresees(w)
+		s.claimRunning(w)
 	}
 	for _, o := range slices.Clone(w.owners) {
 		j := s.jobs[o.job]

@@ -26,17 +26,19 @@ func (c *collector) empty(ctx context.Context, root *repo.Root) error {
 		return err
 	}
 	var done []string
+	var bad error // graves that can't be emptied, which keep none of the others
 	for _, g := range root.Graveyard {
 		over, err := c.emptyGrave(ctx, x, g)
-		if err != nil {
+		if err != nil && !errors.Is(err, chunk.ErrCorrupt) {
 			return err
 		}
-		if over {
+		bad = errors.Join(bad, err)
+		if over && err == nil {
 			done = append(done, g.List)
 		}
 	}
 	if len(done) == 0 {
-		return nil
+		return bad
 	}
 	op, err := c.d.NewOp()
 	if err != nil {
@@ -53,7 +55,7 @@ func (c *collector) empty(ctx context.Context, root *repo.Root) error {
 	for _, key := range done {
 		lists = append(lists, key, orphansOf(key))
 	}
-	return deleteAll(ctx, c.d.Objects(), lists, c.o.Workers, func(string) {})
+	return errors.Join(bad, deleteAll(ctx, c.d.Objects(), lists, c.o.Workers, func(string) {}))
 }
 
 // present returns those of the lists that the root still names: another

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/dvx-io/dvx/pkg/chunk/pack"
+	"github.com/dvx-io/dvx/pkg/repo"
 )
 
 // entryOverhead is what a chunk takes in a pack besides its bytes.
@@ -88,7 +89,7 @@ func class(info *pack.PackInfo) int {
 // decide says whether pack n goes.
 func (p *plan) decide(n int, info *pack.PackInfo, join bool, o *Options) {
 	u := &p.use[n]
-	if u.chunks == 0 || u.kept || p.dead+p.repacked >= listEntriesMax {
+	if u.chunks == 0 || u.kept || p.dead+p.repacked >= listEntriesMax-2*repo.SegmentsMax { // the list names index segments too
 		return
 	}
 	goes := u.live == 0 || join && u.small

@@ -5,7 +5,8 @@ type mutant struct {
 	name string
 	rule string // what is switched off
 	cuts []cut
-	// The tests that must notice: packages and the tests in them.
+	// The tests that must notice, in ten runs at most, since when what happens is
+	// chance in some: packages and the tests in them.
 	packages []string
 	run      string
 }

@@ -156,12 +156,13 @@ func (d *distant) bucket(ctx context.Context, id *chunk.ID) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var last []byte
-	for b := entries; len(b) > 0; b = b[indexEntrySize:] {
-		if at := (*chunk.ID)(b[:chunk.IDSize]); bucketOf(at, d.bits) != bucket || bytes.Compare(b[:indexEntrySize], last) <= 0 {
+	var last indexEntry
+	for i := 0; i < len(entries); i += indexEntrySize {
+		e, _ := decodeIndexEntry(entries[i:][:indexEntrySize])
+		if bucketOf(&e.ID, d.bits) != bucket || i > 0 && !last.less(&e) {
 			return nil, corrupt("index segment %s: bucket %d is not sorted", d.key, bucket)
 		}
-		last = b[:indexEntrySize]
+		last = e
 	}
 	return entries, nil
 }

@@ -88,6 +88,37 @@ func madeUpSegment(t testing.TB, objects objstore.Store, session string, number,
 	return key
 }
 
+// TestDistantTwins: a chunk that lies in two packs, further back in the first of
+// them, is found in a segment that is asked by ranges.
+func TestDistantTwins(t *testing.T) {
+	const n = 20_000 // too many for the segment to be fetched whole
+	objects := &remote{Store: mem.New(mem.Options{})}
+	packs := []PackInfo{{Key: packKey(name1, 0), Size: PackSizeMax, Chunks: n}, {Key: packKey(name1, 1), Size: PackSizeMax, Chunks: n}}
+	var b bytes.Buffer
+	err := writeMerged(&b, slices.Values(packs), func(fn func(*indexEntry)) error {
+		for i := range n {
+			for p := range uint32(len(packs)) {
+				offset := uint32(headerSize + 10*(n-i)*(2-int(p))) // less in the second pack
+				fn(&indexEntry{Entry{madeUpID(i, n), chunk.Data, Raw, offset, 10, 10}, p})
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := mergedKey(name1, 0)
+	if _, err := objects.Put(t.Context(), key, objstore.Bytes(b.Bytes()), objstore.Condition{IfAbsent: true}); err != nil {
+		t.Fatal(err)
+	}
+	snap := snapshot(t, open(t, objects, Options{}), key)
+	for i := 0; i < n; i += n / 50 {
+		if ok, err := snap.Has(t.Context(), chunk.Data, madeUpID(i, n)); err != nil || !ok {
+			t.Fatalf("chunk %d: %v, %v", i, ok, err)
+		}
+	}
+}
+
 // TestColdLookups: a store of a million chunks is asked for a few of them, by
 // a client that has nothing.
 func TestColdLookups(t *testing.T) {

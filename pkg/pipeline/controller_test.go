@@ -239,7 +239,9 @@ func (b *bench) wait() engine.Settlement {
 func (b *bench) waitFor(most time.Duration) engine.Settlement {
 	b.Helper()
 	jobs := pipeline.OpenJobs(b.store, "test")
-	for deadline := time.Now().Add(most); time.Now().Before(deadline); {
+	ctx, cancel := context.WithTimeout(b.ctx, most)
+	defer cancel()
+	for ctx.Err() == nil {
 		snap, err := pipeline.Observe(b.ctx, b.store)
 		if err != nil {
 			b.Fatal(err)
@@ -251,7 +253,7 @@ func (b *bench) waitFor(most time.Duration) engine.Settlement {
 		if s := engine.Settle(snap, l, "", ""); s.Settled() {
 			return s
 		}
-		if _, err := b.store.Watch(b.ctx, snap.Gen); err != nil {
+		if _, err := b.store.Watch(ctx, snap.Gen); err != nil && ctx.Err() == nil {
 			b.Fatal(err)
 		}
 	}

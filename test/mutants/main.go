@@ -66,7 +66,7 @@ func (m *mutant) hunt(dir string) (caughtBy string, err error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeMax)
 	defer cancel()
-	args := append([]string{"test", "-overlay", overlay, "-count=10", "-failfast", "-run", m.run}, m.packages...)
+	args := append([]string{"test", "-overlay", overlay, "-count=10", "-timeout=2m", "-failfast", "-run", m.run}, m.packages...)
 	out, err := exec.CommandContext(ctx, "go", args...).CombinedOutput()
 	failed := regexp.MustCompile(`(?m)^--- FAIL: (\w+)`).FindSubmatch(out)
 	switch {

@@ -187,7 +187,6 @@ func added(before, after []string) []string {
 // the marks that they had there.
 func (c *collector) transfer(before *pack.Inventory) error {
 	c.m.live.grow(c.m.inv.Len())
-	c.m.deep.grow(c.m.inv.Len())
 	return c.m.inv.Each(before.Len(), func(at, _ int, e *pack.Entry) error {
 		was, _, ok := before.Find(e.Kind, &e.ID)
 		if !ok {
@@ -195,9 +194,6 @@ func (c *collector) transfer(before *pack.Inventory) error {
 		}
 		if c.m.live.has(was) {
 			c.m.live.set(at)
-		}
-		if c.m.deep.has(was) {
-			c.m.deep.set(at)
 		}
 		return nil
 	})

@@ -14,18 +14,7 @@ import (
 // task is a chunk to be marked with what is below it.
 type task struct {
 	chunk.Ref
-	how depth
 }
-
-// depth says how much of a commit is marked; other chunks are marked with all
-// that is below them.
-type depth uint8
-
-const (
-	whole depth = iota // its tree, and its ancestors likewise
-	alone              // its tree
-	shell              // it and its ancestors, no trees: versions that retention let go
-)
 
 // marker marks what is live. Between calls of mark it may be moved to a newer
 // inventory.
@@ -33,8 +22,6 @@ type marker struct {
 	inv     *pack.Inventory
 	r       chunk.Reader // over the same segments
 	live    bitmap       // entries of chunks that stay
-	deep    bitmap       // of them the commits that stay whole
-	expired map[commit.ID]bool
 	workers int
 	report  func(chunks int64)
 	found   func(pack int) // called for each entry that becomes live, by any goroutine
@@ -57,7 +44,6 @@ type marker struct {
 // in the index fails with chunk.ErrCorrupt, unless lenient is set.
 func (m *marker) mark(ctx context.Context, tasks []task, lenient bool) error {
 	m.live.grow(m.inv.Len())
-	m.deep.grow(m.inv.Len())
 	m.wake, m.todo, m.err, m.lenient = sync.NewCond(&m.mu), nil, nil, lenient
 	if err := m.add(tasks); err != nil {
 		return err
@@ -140,9 +126,6 @@ func (m *marker) add(tasks []task) error {
 			marked++
 			m.found(p)
 		}
-		if t.Kind == chunk.Commit && t.how != shell {
-			fresh = t.how == alone || m.deep.set(at)
-		}
 		if fresh && t.Kind.Meta() {
 			more = append(more, t)
 		}
@@ -166,7 +149,7 @@ func (m *marker) below(ctx context.Context, t task) ([]task, error) {
 		return nil, err
 	}
 	if t.Kind == chunk.Commit {
-		return m.belowCommit(t, b)
+		return m.belowCommit(b)
 	}
 	refs, err := refsOf(t.Kind, b)
 	tasks := make([]task, len(refs))
@@ -184,21 +167,17 @@ func refsOf(kind chunk.Kind, b []byte) ([]chunk.Ref, error) {
 	return chunk.ListRefs(b)
 }
 
-func (m *marker) belowCommit(t task, b []byte) ([]task, error) {
+func (m *marker) belowCommit(b []byte) ([]task, error) {
 	c, err := commit.Decode(b)
 	if err != nil {
 		return nil, err
 	}
 	var tasks []task
-	if t.how != shell && !m.expired[commit.ID(t.ID)] {
-		for _, root := range treesOf(c) {
-			tasks = append(tasks, task{Ref: nodeRef(root)})
-		}
+	for _, root := range treesOf(c) {
+		tasks = append(tasks, task{Ref: nodeRef(root)})
 	}
-	if t.how != alone {
-		for _, p := range c.Parents {
-			tasks = append(tasks, task{commitRef(p), t.how})
-		}
+	for _, p := range c.Parents {
+		tasks = append(tasks, task{Ref: commitRef(p)})
 	}
 	return tasks, nil
 }

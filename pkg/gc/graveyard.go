@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/chunk/pack"
 	"github.com/dvx-io/dvx/pkg/objstore"
@@ -127,32 +129,23 @@ func (c *collector) checkDead(x index, key string) error {
 
 // deleteAll deletes objects, several at a time, and calls done for each, one
 // call at a time.
-func deleteAll(ctx context.Context, objects objstore.Store, keys []string, workers int, done func(key string)) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	next := make(chan string)
+func deleteAll(parent context.Context, objects objstore.Store, keys []string, workers int, done func(key string)) error {
+	g, ctx := errgroup.WithContext(parent)
+	g.SetLimit(max(1, workers))
 	var mu sync.Mutex
-	var all sync.WaitGroup
-	for range min(workers, len(keys)) {
-		all.Go(func() {
-			for key := range next {
-				if err := objects.Delete(ctx, key); err != nil {
-					cancel(fmt.Errorf("delete %s: %w", key, err))
-					continue
-				}
-				mu.Lock()
-				done(key)
-				mu.Unlock()
-			}
-		})
-	}
 	for _, key := range keys {
 		if ctx.Err() != nil {
 			break
 		}
-		next <- key
+		g.Go(func() error {
+			if err := objects.Delete(ctx, key); err != nil {
+				return fmt.Errorf("delete %s: %w", key, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			done(key)
+			return nil
+		})
 	}
-	close(next)
-	all.Wait()
-	return context.Cause(ctx)
+	return errors.Join(g.Wait(), context.Cause(parent))
 }

@@ -34,7 +34,7 @@ func (c *checker) checkChain(ctx context.Context) error {
 		switch {
 		case errors.Is(err, objstore.ErrNotFound):
 			if n == 0 {
-				c.f.add(Finding{Severity: Damage, Kind: BadRootCopy, Object: key, Detail: "the copy of the root itself is not there"})
+				c.f.add(noCopy(c.root))
 			}
 			return nil
 		case err == nil && n == 0 && !bytes.Equal(b, expect):
@@ -56,6 +56,18 @@ func (c *checker) checkChain(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// noCopy is the finding that a root has no copy. Collection keeps the current
+// one's; but a backup of a root that only wrote to open commits may have come
+// too late for its copy.
+func noCopy(r *repo.Root) Finding {
+	f := Finding{Severity: Damage, Kind: BadRootCopy, Object: repo.RootCopyKey(r), Detail: "the copy of the root itself is not there"}
+	if op, ok := r.FindOp(r.Op); ok && op.Open {
+		f.Severity = Notice
+		f.Detail += "; it only wrote to open commits, and such copies are kept for " + openRootsFor.String()
+	}
+	return f
 }
 
 // previousCopy returns the key of the copy of the root before r, if r says

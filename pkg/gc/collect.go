@@ -48,6 +48,9 @@ func collectOnce(ctx context.Context, d *repo.Direct, o Options) (Report, error)
 			return c.rep, err
 		}
 		defer c.leave()
+		if err := c.setClock(ctx); err != nil {
+			return c.rep, err
+		}
 	}
 	err := c.prepare(ctx)
 	if err == nil && o.DryRun {
@@ -61,6 +64,22 @@ func collectOnce(ctx context.Context, d *repo.Direct, o Options) (Report, error)
 	}
 	return c.rep, err
 }
+
+// setClock looks by how much the store's clock is ahead: ages of objects, and
+// the grace, count by that one, which all collectors share.
+func (c *collector) setClock(ctx context.Context) error {
+	own, err := c.d.Objects().Stat(ctx, repo.SessionPrefix+c.session.Name)
+	if err != nil {
+		return fmt.Errorf("look at the session: %w", err)
+	}
+	if !own.ModTime.IsZero() {
+		c.ahead = own.ModTime.Sub(c.o.Now())
+	}
+	return nil
+}
+
+// now is the time by the store's clock.
+func (c *collector) now() time.Time { return c.o.Now().Add(c.ahead).UTC() }
 
 // overtaken reports whether a failure is due to another collection, which took
 // objects away that this one was reading.
@@ -80,6 +99,7 @@ type collector struct {
 	d       *repo.Direct
 	o       Options
 	session repo.Collector
+	ahead   time.Duration // of the store's clock before o.Now
 	rep     Report
 
 	first *repo.Root // that the run began with
@@ -170,8 +190,8 @@ func (c *collector) foresee(ctx context.Context) error {
 		return err
 	}
 	c.countOrphans(orphans)
-	_, old, err := c.rootCopies(ctx, c.base)
-	c.rep.OldRoots = int64(len(old))
+	copies, err := c.rootCopies(ctx, c.base)
+	c.rep.OldRoots = int64(len(copies.old))
 	return err
 }
 

@@ -31,9 +31,16 @@
 // # Graveyard
 //
 // What a collection takes out of the index stays for [Options.Grace], for the
-// sake of readers that hold an older root. The root names lists of such
-// objects (FORMAT.md); a later collection deletes them and drops the lists, and
-// may be interrupted and repeated at any point.
+// sake of readers that hold an older root. The root names lists of such objects
+// (FORMAT.md); a later collection deletes them and drops the lists, and may be
+// interrupted and repeated at any point. The copy of a root stays for the grace
+// too, from when the root was replaced: who copies a store beginning with its
+// root gets all that belongs to it.
+//
+// Times are those that the store stamps objects with, so collectors may have
+// clocks that differ. What is assumed: that the store's clock does not jump
+// ahead by the grace, and that no collection is suspended for as long between
+// writing a list and its swap.
 //
 // # Check and repair
 //

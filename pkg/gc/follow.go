@@ -3,7 +3,6 @@ package gc
 import (
 	"context"
 	"slices"
-	"time"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/chunk/pack"
@@ -85,21 +84,28 @@ func (c *collector) markAttached(ctx context.Context, memos, histories []string)
 	return b.flush()
 }
 
-// markRootCopies marks what the kept copies of roots name.
+// markRootCopies marks what the copies of roots name that are kept for undo.
 func (c *collector) markRootCopies(ctx context.Context, root *repo.Root) error {
-	kept, _, err := c.rootCopies(ctx, root)
+	copies, err := c.rootCopies(ctx, root)
 	if err != nil {
 		return err
 	}
-	keys, byKey := make([]string, len(kept)), map[string]rootCopy{}
-	for i, k := range kept {
-		keys[i], byKey[k.key] = k.key, k
+	var keys []string
+	byKey, undo := map[string]rootCopy{}, map[string]bool{}
+	for _, all := range [][]rootCopy{copies.undo, copies.held} {
+		for _, r := range all {
+			keys, byKey[r.key] = append(keys, r.key), r
+		}
+	}
+	for _, r := range copies.undo {
+		undo[r.key] = true
 	}
 	seen := map[commit.ID]bool{}
 	err = readMany(ctx, c.d.Objects(), keys, c.o.Workers, repo.RootSizeMax, func(key string, b []byte) error {
-		if byKey[key].onlyOpen(b) {
+		switch {
+		case byKey[key].onlyOpen(b):
 			c.openRoots[key] = true
-		} else {
+		case undo[key]:
 			commitsIn(b, func(id commit.ID) { seen[id] = true })
 		}
 		return nil
@@ -197,32 +203,4 @@ func (c *collector) transfer(before *pack.Inventory) error {
 		}
 		return nil
 	})
-}
-
-// rootCopies returns the copies of roots that are kept beside root's own, and
-// those that are not.
-func (c *collector) rootCopies(ctx context.Context, root *repo.Root) (kept, old []rootCopy, err error) {
-	all, err := rootCopies(ctx, c.d.Objects())
-	if err != nil {
-		return nil, nil, err
-	}
-	forgotten, err := forgotten(ctx, c.d.Objects())
-	if err != nil {
-		return nil, nil, err
-	}
-	all = slices.DeleteFunc(all, func(r rootCopy) bool { return r.key == repo.RootCopyKey(root) })
-	from := c.o.Now().Add(-c.o.KeepRoots)
-	if c.o.KeepRoots < 0 { // of later roots the copies may be ahead of the swap
-		from, forgotten = time.Time{}, root.Gen+1
-	}
-	kept, old = within(all, from, forgotten)
-	from = c.o.Now().Add(-openRootsFor)
-	for i := 0; i < len(kept); {
-		if r := kept[i]; c.openRoots[r.key] && !r.time.IsZero() && r.time.Before(from) {
-			kept, old = slices.Delete(kept, i, i+1), append(old, r)
-			continue
-		}
-		i++
-	}
-	return kept, old, nil
 }

@@ -88,7 +88,7 @@ func (c *collector) emptyGrave(ctx context.Context, x index, g repo.Grave) (over
 		if err != nil {
 			return false, err
 		}
-		ripe := !c.o.Now().Before(l.time.Add(c.o.Grace))
+		ripe := !c.now().Before(l.time.Add(c.o.Grace))
 		over = over && ripe
 		for _, o := range l.objects {
 			if !ripe {

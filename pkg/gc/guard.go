@@ -50,10 +50,7 @@ func (c *collector) guard(ctx context.Context) error {
 // the sessions whose lease is fresh, else the root's generation.
 func (c *collector) floorOf(ctx context.Context, root *repo.Root) (uint64, error) {
 	floor := root.Gen
-	now := c.o.Now()
-	if own, err := c.d.Objects().Stat(ctx, repo.SessionPrefix+c.session.Name); err == nil && c.session.Name != "" && !own.ModTime.IsZero() {
-		now = own.ModTime // the clock that the others' leases are measured by
-	}
+	now := c.now()
 	err := c.eachSession(ctx, func(name string, start uint64, info objstore.Info) error {
 		if name != c.session.Name && start < floor && now.Sub(info.ModTime) < c.o.Lease {
 			floor = start

@@ -35,7 +35,7 @@ type object struct {
 
 // list is what a collection has given up: FORMAT.md describes its bytes.
 type list struct {
-	time    time.Time // when, by the collector's clock
+	time    time.Time // when, by the store's clock
 	objects []object  // sorted by key
 }
 

@@ -13,15 +13,19 @@ const GraceMin = time.Hour
 
 // Options of Collect. Now is required.
 type Options struct {
-	Now func() time.Time // the clock, for ages of objects
+	// Now is the clock, which only measures how long things take: ages of
+	// objects count by the clock that stamps them, which a run reads off the
+	// object of its own session. A dry run has none, and takes Now for it.
+	Now func() time.Time
 
 	// Grace is how long an object that left the index stays for readers of
-	// older roots. Default 24 h, at least GraceMin.
+	// older roots and for backups, and the copy of a root after it was replaced.
+	// Default 24 h, at least GraceMin.
 	Grace time.Duration
 
-	// KeepRoots is how long copies of roots are kept, and with them all that
-	// they reach: moves of branches can be undone for that time. Default 30
-	// days; negative for none.
+	// KeepRoots is how long copies of roots are kept after they were replaced,
+	// and with them all that they reach: moves of branches can be undone for
+	// that time. Default 30 days; negative for none.
 	KeepRoots time.Duration
 
 	// Lease is the age from which the object of a session counts for that of a

@@ -89,7 +89,7 @@ func (c *collector) bury(ctx context.Context) (string, error) {
 	if b.plan == c.plan && slices.Equal(b.filtered, c.filtered.drop) {
 		return b.key, nil
 	}
-	l := list{time: c.o.Now().UTC()}
+	l := list{time: c.now()}
 	for n, gone := range c.plan.gone {
 		if gone {
 			l.objects = append(l.objects, object{c.m.inv.Packs[n].Key, c.m.inv.Packs[n].Size})

@@ -39,21 +39,82 @@ func rootCopies(ctx context.Context, objects objstore.Store) ([]rootCopy, error)
 	return all, nil
 }
 
-// within returns the copies that are kept, and the others: those written
-// before the time, or of a generation below the least.
-func within(all []rootCopy, from time.Time, least uint64) (kept, old []rootCopy) {
-	for _, c := range all {
-		if c.gen < least || !c.time.IsZero() && c.time.Before(from) {
-			old = append(old, c)
-		} else {
-			kept = append(kept, c)
-		}
-	}
-	return kept, old
+// retained are the copies of roots beside the root's own.
+type retained struct {
+	undo []rootCopy // stay, and what they reach: moves since can be undone
+	held []rootCopy // stay for readers and backups that began with them
+	old  []rootCopy // go
 }
 
-// openRootsFor is how long the copy of a root is kept that only wrote to open
-// commits: there are many, and nothing can be undone with them.
+// rootCopies says which copies of roots stay.
+func (c *collector) rootCopies(ctx context.Context, root *repo.Root) (retained, error) {
+	all, err := rootCopies(ctx, c.d.Objects())
+	if err != nil {
+		return retained{}, err
+	}
+	least, err := forgotten(ctx, c.d.Objects())
+	if err != nil {
+		return retained{}, err
+	}
+	if c.o.KeepRoots < 0 { // of later roots the copies may be ahead of the swap
+		least = root.Gen + 1
+	}
+	var r retained
+	now := c.now()
+	ends := replaced(all)
+	for i, x := range all {
+		if x.key == repo.RootCopyKey(root) {
+			continue
+		}
+		age, known := now.Sub(ends[i]), !ends[i].IsZero() && x.gen < root.Gen
+		keep, hold := c.o.KeepRoots, c.o.Grace
+		if c.openRoots[x.key] {
+			keep, hold = min(keep, openRootsFor), min(hold, openRootsFor)
+		}
+		switch {
+		case x.gen >= least && (!known || age < keep):
+			r.undo = append(r.undo, x)
+		case x.gen >= root.Gen || known && age < hold:
+			r.held = append(r.held, x)
+		default:
+			r.old = append(r.old, x)
+		}
+	}
+	return r, nil
+}
+
+// replaced returns when the root of each copy was replaced by a later one, at
+// the latest: when the copies of the next generation were written, which is
+// just before the swap. Zero if the store does not know, or nothing replaced
+// it yet.
+func replaced(all []rootCopy) []time.Time {
+	ends := make([]time.Time, len(all))
+	var next time.Time // of the generation after that of all[i]
+	for end := len(all); end > 0; {
+		start := end - 1
+		for start > 0 && all[start-1].gen == all[end-1].gen {
+			start--
+		}
+		latest, known := time.Time{}, true
+		for i := start; i < end; i++ {
+			if ends[i] = next; !next.IsZero() && all[i].time.After(next) {
+				ends[i] = all[i].time
+			}
+			known = known && !all[i].time.IsZero()
+			if all[i].time.After(latest) {
+				latest = all[i].time
+			}
+		}
+		if next = latest; !known {
+			next = time.Time{}
+		}
+		end = start
+	}
+	return ends
+}
+
+// openRootsFor is how long the copy of a root is kept, at most, that only wrote
+// to open commits: there are many, and nothing can be undone with them.
 const openRootsFor = time.Hour
 
 // onlyOpen reports whether the operation that made the copy did nothing but

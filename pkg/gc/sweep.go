@@ -96,18 +96,18 @@ func (c *collector) listOrphans(ctx context.Context, root *repo.Root) error {
 	if len(found) == 0 {
 		return nil
 	}
-	return putList(ctx, c.d.Objects(), orphansOf(c.buried.key), list{time: c.o.Now().UTC(), objects: found})
+	return putList(ctx, c.d.Objects(), orphansOf(c.buried.key), list{time: c.now(), objects: found})
 }
 
 // tidy deletes old copies of roots, the objects of sessions that can't publish
 // any more, and records of collections that are as old as the copies.
 func (c *collector) tidy(ctx context.Context, root *repo.Root) error {
-	_, old, err := c.rootCopies(ctx, root)
+	copies, err := c.rootCopies(ctx, root)
 	if err != nil {
 		return err
 	}
 	var keys []string
-	for _, r := range old {
+	for _, r := range copies.old {
 		keys = append(keys, r.key)
 	}
 	c.rep.OldRoots = int64(len(keys))
@@ -134,7 +134,7 @@ func (c *collector) oldRecords(ctx context.Context, root *repo.Root) ([]string, 
 	for _, g := range root.Graveyard {
 		needed[g.List], needed[orphansOf(g.List)] = true, true
 	}
-	from := c.o.Now().Add(-max(0, c.o.KeepRoots))
+	from := c.now().Add(-max(0, c.o.KeepRoots))
 	var keys []string
 	for info, err := range c.d.Objects().List(ctx, FolderPrefix, "") {
 		if err != nil {

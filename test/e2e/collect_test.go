@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -39,7 +41,8 @@ func TestSoakCollect(t *testing.T) {
 
 // unruly runs commands that are stopped and killed at random moments.
 type unruly struct {
-	u *user
+	u   *user
+	dvx string // the program
 
 	mu              sync.Mutex
 	killed, stopped int
@@ -49,7 +52,7 @@ type unruly struct {
 
 // run runs dvx, mostly in peace, and reports whether it ended well.
 func (x *unruly) run(rng *mathrand.Rand, stdin string, args ...string) (out string, ok bool) {
-	cmd := x.u.command(binary(x.u.t, "dvx"), args...)
+	cmd := x.u.command(x.dvx, args...)
 	var stdout, stderr strings.Builder
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
 	if err := cmd.Start(); err != nil {
@@ -92,12 +95,12 @@ func (x *unruly) run(rng *mathrand.Rand, stdin string, args ...string) (out stri
 	return stdout.String(), err == nil
 }
 
-// writer commits files until the time is over: to a branch that all share and
-// to one of its own, which it deletes now and then.
-func (x *unruly) writer(n int, until time.Time) {
+// writer commits files until ctx ends: to a branch that all share and to one of
+// its own, which it deletes now and then.
+func (x *unruly) writer(ctx context.Context, n int) {
 	rng := mathrand.New(mathrand.NewPCG(uint64(n), 1))
 	own := 0
-	for i := 0; time.Now().Before(until); i++ {
+	for i := 0; ctx.Err() == nil; i++ {
 		text := fmt.Sprintf("%d of writer %d: %s", i, n, strings.Repeat(fmt.Sprint(rng.Uint64()), 1+rng.IntN(3000)))
 		expr := fmt.Sprintf("shared@main:/w%d/%04d", n, i)
 		if i%3 == 0 {
@@ -154,14 +157,10 @@ func collectBesideWriters(t *testing.T, long time.Duration) {
 	for n := range 4 {
 		u.dvx("branch", "create", fmt.Sprintf("shared@w%d-0", n), "--from", "shared@main")
 	}
-	x := &unruly{u: u, acked: map[string]string{"shared@main:/first": "first"}, failed: map[string]int{}}
-	until := time.Now().Add(long)
-	var all sync.WaitGroup
-	for n := range 4 {
-		all.Go(func() { x.writer(n, until) })
-	}
-	runs, deleted := x.collector(until)
-	all.Wait()
+	x := &unruly{u: u, dvx: binary(t, "dvx"), acked: map[string]string{"shared@main:/first": "first"}, failed: map[string]int{}}
+	stop := beside(t, 4, x.writer)
+	runs, deleted := x.collector(time.Now().Add(long))
+	stop()
 	u.dvx("gc", "--yes", "--keep-undo", "0d", "--now")
 	lost := 0
 	for expr, want := range x.acked {
@@ -190,34 +189,43 @@ func TestBackup(t *testing.T) {
 	u.dvx("init", "--bare", store)
 	u = u.with("DVX_STORE", store)
 	u.dvx("repo", "create", "shared")
-	stop := make(chan struct{})
-	var all sync.WaitGroup
-	for w := range 3 {
-		all.Go(func() {
-			for i := 0; ; i++ {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				if w == 2 {
-					u.dvx("gc", "--yes", "--keep-undo", "0d", "--grace", "1h")
-				} else if r := u.try(fmt.Sprintf("%d of %d", i, w), binary(t, "dvx"), "put", "-", fmt.Sprintf("shared@b%d:/%d", w, i%7)); r.code != 0 && i == 0 {
-					_ = u.try(fmt.Sprint(w), binary(t, "dvx"), "put", "-", fmt.Sprintf("shared@main:/%d", w))
-					u.tryDVX("branch", "create", fmt.Sprintf("shared@b%d", w), "--from", "shared@main")
+	u.write(map[string]string{"first": "first"})
+	u.dvx("put", "first", "shared@main:/first")
+	for w := range 2 {
+		u.dvx("branch", "create", fmt.Sprintf("shared@b%d", w), "--from", "shared@main")
+	}
+	dvx := binary(t, "dvx")
+	var done [3]atomic.Int64 // commands of each goroutine that ended well
+	stop := beside(t, len(done), func(ctx context.Context, w int) {
+		for i := 0; ctx.Err() == nil; i++ {
+			var r result
+			if w == 2 {
+				r = u.try("", dvx, "gc", "--yes", "--keep-undo", "0d", "--grace", "1h")
+			} else {
+				r = u.try(fmt.Sprintf("%d of %d", i, w), dvx, "put", "-", fmt.Sprintf("shared@b%d:/%d", w, i%7))
+			}
+			if r.code != 0 {
+				t.Errorf("%s: exit code %d\n%s", r.line, r.code, r.err)
+				return
+			}
+			done[w].Add(1)
+		}
+	})
+	for n := range copies {
+		for w := range done { // all have done something since the last copy
+			for was, end := done[w].Load(), time.Now().Add(waitMax); done[w].Load() == was; time.Sleep(5 * time.Millisecond) {
+				if t.Failed() || time.Now().After(end) {
+					t.Fatalf("goroutine %d does nothing more", w)
 				}
 			}
-		})
-	}
-	for n := range copies {
-		time.Sleep(500 * time.Millisecond)
+		}
 		backup := u.path(fmt.Sprintf("backup%d", n))
 		backUp(t, store, backup)
 		u.dvx("--store", backup, "fsck", "--read-data")
 	}
-	close(stop)
-	all.Wait()
-	figure(t, "%d copies of a live store: fsck --read-data finds nothing in any", copies)
+	stop()
+	figure(t, "%d copies of a live store, beside %d commits and %d collections: fsck --read-data finds nothing in any",
+		copies, done[0].Load()+done[1].Load(), done[2].Load())
 }
 
 // backUp copies a store as docs/BACKUP.md says: the root first, to be put in

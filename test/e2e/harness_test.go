@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -176,7 +178,26 @@ func (u *user) command(program string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// try runs a command to its end, whatever its exit code.
+// beside runs f in n goroutines, which are to return once ctx ends. The test
+// waits for them when it calls stop, or however else it ends. They may report
+// errors, but not end the test: that is for the test's own goroutine.
+func beside(t testing.TB, n int, f func(ctx context.Context, n int)) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() { f(ctx, i) })
+	}
+	stop = func() {
+		cancel()
+		all.Wait()
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+// try runs a command to its end, whatever its exit code: -1 if it did not start.
+// Any goroutine may call it.
 func (u *user) try(stdin, program string, args ...string) result {
 	u.t.Helper()
 	cmd := u.command(program, args...)
@@ -190,7 +211,8 @@ func (u *user) try(stdin, program string, args ...string) result {
 	case errors.As(err, &exit):
 		r.code = exit.ExitCode()
 	case err != nil:
-		u.t.Fatalf("%s: %v", r.line, err)
+		u.t.Errorf("%s: %v", r.line, err)
+		r.code = -1
 	}
 	return r
 }

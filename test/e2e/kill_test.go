@@ -196,11 +196,8 @@ func (k *killer) twin() (string, time.Duration) {
 // the one to come, and both are whole.
 func (k *killer) poll() (stop func()) {
 	k.t.Helper()
-	ctx, cancel := context.WithCancel(k.t.Context())
 	s := open(k.t, k.store)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
+	return beside(k.t, 1, func(ctx context.Context, _ int) {
 		for ; ctx.Err() == nil; time.Sleep(5 * time.Millisecond) {
 			v, err := s.View(auth.With(ctx, auth.Owner))
 			if ctx.Err() != nil {
@@ -217,11 +214,7 @@ func (k *killer) poll() (stop func()) {
 			}
 			k.mu.Unlock()
 		}
-	}()
-	return func() {
-		cancel()
-		<-done
-	}
+	})
 }
 
 // open opens a store in this process.

@@ -3,6 +3,8 @@
 package e2e
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
@@ -33,26 +35,26 @@ func TestRebaseDisjoint(t *testing.T) {
 	var mu sync.Mutex
 	acked := map[string]string{} // by commit, the path
 	var took []time.Duration
-	var wg sync.WaitGroup
+	dvx := binary(t, "dvx")
 	start := time.Now()
-	for w := range writers {
-		wg.Go(func() {
-			for i := 0; time.Since(start) < long; i++ {
-				path := fmt.Sprintf("w%d/%04d", w, i)
-				begun := time.Now()
-				r := u.try(path, binary(t, "dvx"), "put", "-", "shared@main:/"+path, "--on-conflict", "rebase-disjoint", "--json")
-				if r.code != 0 {
-					t.Errorf("%s: exit code %d: %s", r.line, r.code, r.err)
-					return
-				}
-				mu.Lock()
-				acked[decode[put](t, r.out).Commit] = path
-				took = append(took, time.Since(begun))
-				mu.Unlock()
+	stop := beside(t, writers, func(ctx context.Context, w int) {
+		for i := 0; ctx.Err() == nil; i++ {
+			path := fmt.Sprintf("w%d/%04d", w, i)
+			begun := time.Now()
+			r := u.try(path, dvx, "put", "-", "shared@main:/"+path, "--on-conflict", "rebase-disjoint", "--json")
+			var made put
+			if err := json.Unmarshal([]byte(r.out), &made); r.code != 0 || err != nil {
+				t.Errorf("%s: exit code %d, %v: %s", r.line, r.code, err, r.err)
+				return
 			}
-		})
-	}
-	wg.Wait()
+			mu.Lock()
+			acked[made.Commit] = path
+			took = append(took, time.Since(begun))
+			mu.Unlock()
+		}
+	})
+	time.Sleep(long)
+	stop()
 	elapsed := time.Since(start)
 	log := u.history("shared@main")
 	if len(log) != len(acked) {

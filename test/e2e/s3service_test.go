@@ -166,16 +166,14 @@ func s3Kills(t *testing.T, more func(done int) bool) {
 		body := fmt.Sprintf("%d %s", n, noise(100_000+n%1000))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(5+rand.IntN(120))*time.Millisecond)
 		if n%serverEvery == serverEvery-1 {
-			restarted := make(chan struct{})
-			go func() {
-				defer close(restarted)
+			restarted := beside(t, 1, func(context.Context, int) {
 				<-ctx.Done()
 				s.kill()
 				time.Sleep(50 * time.Millisecond)
 				s.start()
-			}()
+			})
 			u.until(t.Context(), body, args...)
-			<-restarted
+			restarted()
 			down++
 		} else if code, _ := u.until(ctx, body, args...); code < 0 {
 			killed++

@@ -255,27 +255,22 @@ func TestS3KilledUnderWriters(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		ctx, cancel := context.WithCancel(t.Context())
-		var wg sync.WaitGroup
-		for writer := range 16 {
-			wg.Go(func() {
-				for n := 0; ctx.Err() == nil; n++ {
-					key := fmt.Sprintf("%d/%d/%d", round, writer, n)
-					content := strings.Repeat(key+"\n", 1+writer*200)
-					_, err := client.PutObject(ctx, "main.killed", key, strings.NewReader(content), int64(len(content)), minio.PutObjectOptions{})
-					if err != nil {
-						return
-					}
-					mu.Lock()
-					acked[key] = content
-					mu.Unlock()
+		stop := beside(t, 16, func(ctx context.Context, writer int) {
+			for n := 0; ctx.Err() == nil; n++ {
+				key := fmt.Sprintf("%d/%d/%d", round, writer, n)
+				content := strings.Repeat(key+"\n", 1+writer*200)
+				_, err := client.PutObject(ctx, "main.killed", key, strings.NewReader(content), int64(len(content)), minio.PutObjectOptions{})
+				if err != nil {
+					return
 				}
-			})
-		}
+				mu.Lock()
+				acked[key] = content
+				mu.Unlock()
+			}
+		})
 		time.Sleep(time.Duration(300+200*round) * time.Millisecond)
 		d.kill()
-		cancel()
-		wg.Wait()
+		stop()
 	}
 	d := u.serve(u.path("store"))
 	checkAcked(t, minioClient(t, u, d), acked)

@@ -21,6 +21,7 @@ func TestTwoWriters(t *testing.T) {
 	direct := u.with("DVX_STORE", store)
 	direct.dvx("repo", "create", "shared")
 	d := u.serve(store)
+	dvx := binary(t, "dvx")
 	var wg sync.WaitGroup
 	start := time.Now()
 	for w := range writers {
@@ -31,7 +32,7 @@ func TestTwoWriters(t *testing.T) {
 		wg.Go(func() {
 			for i := range each {
 				text := fmt.Sprintf("%d of writer %d", i, w)
-				r := who.try(text, binary(t, "dvx"), "put", "-", fmt.Sprintf("shared@main:/w%d/%02d", w, i))
+				r := who.try(text, dvx, "put", "-", fmt.Sprintf("shared@main:/w%d/%02d", w, i))
 				if r.code != 0 {
 					t.Errorf("%s: exit code %d: %s", r.line, r.code, r.err)
 				}

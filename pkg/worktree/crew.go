@@ -110,7 +110,7 @@ func (w *layer) flush(ctx context.Context) {
 				return err
 			}
 			e := &b.files[i]
-			stat, err := w.createWith(b.in, e, func(to io.Writer) error { return writeWhole(to, plain, e.Content) })
+			stat, err := w.createWith(b.in, e, func(to file) error { return writeWhole(to, plain, e.Content) })
 			return w.wrote(b.path, e, stat, err)
 		})
 	})

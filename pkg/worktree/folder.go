@@ -89,6 +89,7 @@ func (f *folder) sub(name string) (*folder, error) {
 // file is an open regular file.
 type file interface {
 	io.ReadWriteCloser
+	io.WriterAt
 	stat() (Stat, error)
 }
 

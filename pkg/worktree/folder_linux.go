@@ -160,6 +160,25 @@ func (b *bareFile) Write(p []byte) (done int, err error) {
 	return done, nil
 }
 
+// WriteAt implements io.WriterAt.
+func (b *bareFile) WriteAt(p []byte, off int64) (done int, err error) {
+	for done < len(p) {
+		var n int
+		err = again(func() (err error) {
+			n, err = unix.Pwrite(b.fd, p[done:min(len(p), done+callMax)], off+int64(done))
+			return err
+		})
+		if err == nil && n == 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return done, pathError("write", b.name, err)
+		}
+		done += n
+	}
+	return done, nil
+}
+
 func (b *bareFile) stat() (Stat, error) {
 	var s unix.Stat_t
 	if err := again(func() error { return unix.Fstat(b.fd, &s) }); err != nil {

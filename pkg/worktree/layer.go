@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"strconv"
 	"strings"
@@ -23,7 +22,8 @@ type layer struct {
 	jobs    *crew // between begin and its wait
 	batch   *fileBatch
 	meter   meter
-	links   []link // made when all else is there
+	large   chan struct{} // holds a token for each large file that is being written
+	links   []link        // made when all else is there
 	temps   atomic.Int64
 
 	mu      sync.Mutex
@@ -36,8 +36,12 @@ type link struct {
 	entry tree.Entry
 }
 
+// largeMax is how many files of more than one chunk are written at once: each
+// has several reads under way.
+const largeMax = 4
+
 func newLayer(r chunk.Reader, o CheckoutOptions) *layer {
-	return &layer{r: r, index: o.Index, workers: o.Workers, meter: meter{tell: o.Progress}}
+	return &layer{r: r, index: o.Index, workers: o.Workers, large: make(chan struct{}, largeMax), meter: meter{tell: o.Progress}}
 }
 
 // begin makes ready to write files, and returns their context, which ends when
@@ -138,11 +142,11 @@ func (w *layer) note(e indexEntry) {
 
 // create writes a file that must not be there yet.
 func (w *layer) create(ctx context.Context, f *folder, e tree.Entry) (Stat, error) {
-	return w.createWith(f, &e, func(to io.Writer) error { return w.fill(ctx, to, e.Content) })
+	return w.createWith(f, &e, func(to file) error { return w.fill(ctx, to, e.Content) })
 }
 
 // createWith makes a file and has fill write to it.
-func (w *layer) createWith(f *folder, e *tree.Entry, fill func(io.Writer) error) (Stat, error) {
+func (w *layer) createWith(f *folder, e *tree.Entry, fill func(file) error) (Stat, error) {
 	mode := fs.FileMode(0o644)
 	if e.Exec {
 		mode = 0o755
@@ -165,14 +169,16 @@ func (w *layer) createWith(f *folder, e *tree.Entry, fill func(io.Writer) error)
 }
 
 // fill writes a content to a file.
-func (w *layer) fill(ctx context.Context, to io.Writer, content chunk.Content) error {
-	c, err := chunk.OpenContent(ctx, w.r, content)
-	if err != nil {
-		return err
+func (w *layer) fill(ctx context.Context, to file, content chunk.Content) error {
+	if content.Depth > 0 {
+		select {
+		case w.large <- struct{}{}:
+			defer func() { <-w.large }()
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	defer func() { _ = c.Close() }()
-	_, err = c.WriteTo(to)
-	return err
+	return chunk.CopyContent(ctx, w.r, to, content)
 }
 
 // replace writes a file and puts it in the place of what is there at once.

@@ -22,28 +22,27 @@ type fileCache struct {
 // openFilesMax bounds the file descriptors of a Store.
 const openFilesMax = 32
 
-// read reads length bytes of an object, unless it is no local file.
-func (c *fileCache) read(ctx context.Context, key string, offset, length int64) (b []byte, ok bool, err error) {
+// read fills b from an object, unless it is no local file.
+func (c *fileCache) read(ctx context.Context, key string, offset int64, b []byte) (ok bool, err error) {
 	if c.opener == nil {
-		return nil, false, nil
+		return false, nil
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, true, err
+		return true, err
 	}
 	f, err := c.open(ctx, key)
 	if errors.Is(err, errors.ErrUnsupported) {
-		return nil, false, nil
+		return false, nil
 	}
 	if err != nil {
-		return nil, true, readError(key, err)
+		return true, readError(key, err)
 	}
-	b = make([]byte, length)
 	if _, err := f.ReadAt(b, offset); errors.Is(err, os.ErrClosed) {
-		return nil, false, nil // another reader's file took its place
+		return false, nil // another reader's file took its place
 	} else if err != nil {
-		return nil, true, readError(key, err)
+		return true, readError(key, err)
 	}
-	return b, true, nil
+	return true, nil
 }
 
 // open returns the open file of an object. It may be closed at any time.

@@ -59,6 +59,19 @@ func neighbours(all []wanted) int {
 	return len(all)
 }
 
+// roomFor returns n bytes of *buf, which it makes longer if it must: at once to
+// what a large read takes, so that a pool of such buffers comes to rest.
+func roomFor(buf *[]byte, n int) []byte {
+	if cap(*buf) < n {
+		size := n
+		if n > batchMax/8 {
+			size = max(n, batchMax)
+		}
+		*buf = make([]byte, size)
+	}
+	return (*buf)[:n]
+}
+
 // getRun reads chunks that lie together. What can't be read so is asked for by
 // itself: it may have another place, and its error is more exact.
 func (s *Snapshot) getRun(ctx context.Context, kind chunk.Kind, run []wanted, fn func(i int, plain []byte) error) error {
@@ -66,9 +79,11 @@ func (s *Snapshot) getRun(ctx context.Context, kind chunk.Kind, run []wanted, fn
 	for i := range run {
 		end = max(end, int64(run[i].Offset)+int64(run[i].Stored))
 	}
-	stored, rerr := s.st.readRange(ctx, run[0].Pack, from, end-from)
-	scratch := s.st.scratch.Get().(*[]byte)
+	buf, scratch := s.st.scratch.Get().(*[]byte), s.st.scratch.Get().(*[]byte)
+	defer s.st.scratch.Put(buf)
 	defer s.st.scratch.Put(scratch)
+	stored := roomFor(buf, int(end-from))
+	rerr := s.st.readInto(ctx, run[0].Pack, from, stored)
 	for i := range run {
 		w := &run[i]
 		var plain []byte

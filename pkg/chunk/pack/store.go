@@ -117,22 +117,30 @@ func (st *Store) Close() error {
 
 // readRange returns exactly length bytes of an object.
 func (st *Store) readRange(ctx context.Context, key string, offset, length int64) ([]byte, error) {
-	if length == 0 {
-		return []byte{}, nil
-	}
-	if b, ok, err := st.files.read(ctx, key, offset, length); ok {
-		return b, err
-	}
-	rc, _, err := st.objects.Get(ctx, key, objstore.Range{Offset: offset, Length: length})
-	if err != nil {
-		return nil, readError(key, err)
-	}
-	defer rc.Close()
 	b := make([]byte, length)
-	if _, err := io.ReadFull(rc, b); err != nil {
-		return nil, readError(key, fmt.Errorf("read %d bytes at %d: %w", length, offset, err))
+	if err := st.readInto(ctx, key, offset, b); err != nil {
+		return nil, err
 	}
 	return b, nil
+}
+
+// readInto reads exactly as many bytes of an object as b has.
+func (st *Store) readInto(ctx context.Context, key string, offset int64, b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
+	if ok, err := st.files.read(ctx, key, offset, b); ok {
+		return err
+	}
+	rc, _, err := st.objects.Get(ctx, key, objstore.Range{Offset: offset, Length: int64(len(b))})
+	if err != nil {
+		return readError(key, err)
+	}
+	defer rc.Close()
+	if _, err := io.ReadFull(rc, b); err != nil {
+		return readError(key, fmt.Errorf("read %d bytes at %d: %w", len(b), offset, err))
+	}
+	return nil
 }
 
 // readError gives a failed read of an object that should exist its kind.

@@ -1,0 +1,96 @@
+package chunk
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// CopyContent reads up to copyLanes runs of chunks at once, each of runBytes of
+// plain bytes or runChunks chunks: two cores are busy while a disk or a server
+// is waited for, with some 16 MiB.
+const (
+	copyLanes = 4
+	runBytes  = 4 << 20
+	runChunks = 64
+)
+
+// CopyContent writes the bytes of c, each to its offset in w, in no order:
+// chunks are fetched and verified beside each other. w.WriteAt is called by one
+// goroutine at a time. It fails with fs.ErrInvalid if [CheckContent] does;
+// after an error w has some of the bytes, never wrong ones. No call of it is
+// under way once it has returned.
+func CopyContent(ctx context.Context, r Reader, w io.WriterAt, c Content) error {
+	lanes, lctx := errgroup.WithContext(ctx)
+	lanes.SetLimit(copyLanes)
+	p := &copier{src: r, to: w}
+	next := &copyRun{}
+	start := func() {
+		run := next
+		next = &copyRun{at: run.end()}
+		if len(run.ids) > 0 {
+			lanes.Go(func() error { return p.copy(lctx, run) })
+		}
+	}
+	err := VisitContent(lctx, r, c, func(kind Kind, id ID, size int64) error {
+		if kind != Data {
+			return nil
+		}
+		if next.full(size) {
+			start()
+		}
+		next.ids = append(next.ids, id)
+		next.sizes = append(next.sizes, size)
+		next.bytes += size
+		return lctx.Err()
+	})
+	if err == nil {
+		start()
+	}
+	if lerr := lanes.Wait(); lerr != nil {
+		return lerr // err may be only that the context ended with it
+	}
+	return err
+}
+
+// copyRun is a number of chunks that follow each other.
+type copyRun struct {
+	at    int64 // offset of the first
+	ids   []ID
+	sizes []int64
+	bytes int64
+}
+
+func (r *copyRun) end() int64 { return r.at + r.bytes }
+
+// full reports whether a chunk of size bytes belongs to the next run.
+func (r *copyRun) full(size int64) bool {
+	return len(r.ids) > 0 && (r.bytes+size > runBytes || len(r.ids) == runChunks)
+}
+
+// copier writes runs of chunks.
+type copier struct {
+	src Reader
+
+	mu sync.Mutex // a file system writes one stretch of a file at a time, and lets others burn time meanwhile
+	to io.WriterAt
+}
+
+func (p *copier) copy(ctx context.Context, run *copyRun) error {
+	offsets, at := make([]int64, len(run.ids)), run.at
+	for i, size := range run.sizes {
+		offsets[i], at = at, at+size
+	}
+	return GetMany(ctx, p.src, Data, run.ids, func(i int, plain []byte) error {
+		if int64(len(plain)) != run.sizes[i] {
+			return fmt.Errorf("%v %s: %d bytes where the list says %d: %w", Data, run.ids[i].Short(), len(plain), run.sizes[i], ErrCorrupt)
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		_, err := p.to.WriteAt(plain, offsets[i])
+		return err
+	})
+}

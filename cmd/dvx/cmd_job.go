@@ -124,7 +124,7 @@ func cmdDatum(a *app) *cobra.Command {
 		Args:    exactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.datumList(cmd.Context(), args[0]) },
 	})
-	cmd.AddCommand(cmdDatumPreview(a))
+	cmd.AddCommand(cmdDatumPreview(a), cmdDatumRetry(a))
 	return cmd
 }
 

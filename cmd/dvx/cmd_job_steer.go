@@ -32,21 +32,7 @@ recorded with the job. It is not started again by itself; dvx job rerun does tha
 	}
 	cancel.Flags().StringVar(&reason, "reason", "", "why, for people")
 	cancel.Flags().BoolVar(&cascade, "cascade", false, "also the jobs of pipelines that depend on it")
-	rerun := &cobra.Command{
-		Use:     "rerun JOB|PIPELINE",
-		Aliases: []string{"retry"},
-		Short:   "Try the datums of a job again that have no result",
-		Long: `Evaluate a job that is over once more. Datums with a result are not run again, so after a failure only the failed ones
-are. The job must be of the newest inputs of its pipeline. It needs a daemon (--server).`,
-		Example: "  dvx job rerun wordcount",
-		Args:    exactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.steer(cmd.Context(), args[0], "started again", func(ctx context.Context, s rpc.Steering, id history.JobID) error {
-				return s.Rerun(ctx, id)
-			})
-		},
-	}
-	return []*cobra.Command{cancel, rerun}
+	return []*cobra.Command{cancel, cmdRetry(a, "rerun"), cmdRetry(a, "retry")}
 }
 
 // steer does something to a job and says so.

@@ -20,6 +20,7 @@ import (
 
 func cmdRun(a *app) *cobra.Command {
 	var slots int
+	var o daemon.Options
 	var verbose bool
 	cmd := &cobra.Command{
 		Use:     "run [REPO[@BRANCH]]",
@@ -36,15 +37,17 @@ It works on a store directly. It fails with exit code 1 if a job failed.`,
 				level = slog.LevelDebug
 			}
 			log := slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level}))
-			return a.runHere(cmd.Context(), args, slots, log)
+			o.Log = log
+			return a.runHere(cmd.Context(), args, slots, o)
 		},
 	}
 	cmd.Flags().IntVar(&slots, "slots", runtime.NumCPU(), "programs that run at once")
+	daemon.AddPools(cmd.Flags(), &o.Pools)
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "log what the engine does")
 	return cmd
 }
 
-func (a *app) runHere(ctx context.Context, args []string, slots int, log *slog.Logger) (err error) {
+func (a *app) runHere(ctx context.Context, args []string, slots int, o daemon.Options) (err error) {
 	daemon.SpendMemory()
 	if err := a.locate(); err != nil {
 		return err
@@ -70,7 +73,7 @@ func (a *app) runHere(ctx context.Context, args []string, slots int, log *slog.L
 		return err
 	}
 	defer func() { err = errors.Join(err, runner.Close()) }()
-	c, err := daemon.NewController(a.direct, runner, &pipeline.MemoryJournal{}, daemon.Options{Log: log})
+	c, err := daemon.NewController(a.direct, runner, &pipeline.MemoryJournal{}, o)
 	if err != nil {
 		return err
 	}

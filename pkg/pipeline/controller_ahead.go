@@ -15,7 +15,7 @@ import (
 func (c *Controller) foresee(ctx context.Context, e engine.Foresee, snap engine.Snapshot) delivery {
 	answer, tasks := engine.Foreseen{}, map[memo.Key]*assignment{}
 	for _, p := range snap.Pipelines {
-		if !follows(p, e) {
+		if !p.Follows(e.Pipeline, e.Branch) {
 			continue
 		}
 		ahead, err := c.foreseeIn(ctx, e, p, tasks)
@@ -26,11 +26,6 @@ func (c *Controller) foresee(ctx context.Context, e engine.Foresee, snap engine.
 		answer.Datums = append(answer.Datums, ahead...)
 	}
 	return delivery{of: answer, tasks: tasks}
-}
-
-// follows reports whether a pipeline reads only the branch whose outputs e is of.
-func follows(p engine.PipelineHead, e engine.Foresee) bool {
-	return p.Problem == "" && len(p.Inputs) == 1 && p.Version.Spec.Input.IsLeaf() && p.Inputs[0].Repo == e.Pipeline && p.Inputs[0].Branch == e.Branch
 }
 
 // foreseeIn lists those of one pipeline that have no result. Only files count: a

@@ -375,7 +375,7 @@ func TestFailedDatum(t *testing.T) {
 	b.wait()
 	b.wantRuns(4)
 	for err := errors.New("not yet"); err != nil; {
-		if err = b.engine.Rerun(b.ctx, j.ID); err != nil && !errors.Is(err, fs.ErrInvalid) {
+		if err = b.engine.Rerun(b.ctx, j.ID, nil); err != nil && !errors.Is(err, fs.ErrInvalid) {
 			t.Fatal(err)
 		}
 	}

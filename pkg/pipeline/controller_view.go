@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -254,10 +255,17 @@ func (c *Controller) Cancel(ctx context.Context, wish engine.Cancel) error {
 	return c.tell(ctx, wish)
 }
 
+// RerunMax is how many datums one rerun may name.
+const RerunMax = 1000
+
 // Rerun evaluates the heads of a job once more: datums that failed are tried
-// again, those with a result are not. It fails with fs.ErrInvalid if the job
-// is not of the newest heads.
-func (c *Controller) Rerun(ctx context.Context, id engine.JobID) error {
+// again, those with a result are not. only are the ones that are tried, none:
+// all. It fails with fs.ErrInvalid if the job is not of the newest heads or a
+// datum has a result, with fs.ErrNotExist if the job has no such datum.
+func (c *Controller) Rerun(ctx context.Context, id engine.JobID, only []string) error {
+	if err := c.checkOnly(ctx, id, only); err != nil {
+		return err
+	}
 	current := false
 	c.mu.Lock()
 	if c.state != nil {
@@ -267,7 +275,38 @@ func (c *Controller) Rerun(ctx context.Context, id engine.JobID) error {
 	if !current {
 		return fmt.Errorf("job %s is not over, or not of the newest heads of its pipeline: %w", id.Short(), fs.ErrInvalid)
 	}
-	return c.tell(ctx, engine.Rerun{Job: id})
+	return c.tell(ctx, engine.Rerun{Job: id, Only: only})
+}
+
+// checkOnly refuses datums that a job does not have, or that have a result.
+func (c *Controller) checkOnly(ctx context.Context, id engine.JobID, only []string) error {
+	if len(only) > RerunMax {
+		return fmt.Errorf("%d datums, more than the %d that one rerun may name: %w", len(only), RerunMax, fs.ErrInvalid)
+	}
+	missing := map[string]bool{}
+	for _, name := range only {
+		missing[name] = true
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	for d, err := range c.Jobs().Datums(ctx, id) {
+		switch {
+		case err != nil:
+			return err
+		case !missing[d.Identity]:
+			continue
+		case d.State == skipped || d.State == string(task.Succeeded):
+			return fmt.Errorf("datum %s of job %s has a result, which stands; change reprocess in the spec to run everything again: %w", d.Identity, id.Short(), fs.ErrInvalid)
+		}
+		if delete(missing, d.Identity); len(missing) == 0 {
+			return nil
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(missing)) {
+		return fmt.Errorf("job %s has no datum %q; dvx datum list shows them: %w", id.Short(), name, fs.ErrNotExist)
+	}
+	return nil
 }
 
 func (c *Controller) underWay(id engine.JobID) bool {

@@ -21,8 +21,9 @@ type Steering interface {
 
 	// Rerun evaluates the heads of a job once more: datums without a result are
 	// tried again. It fails with fs.ErrInvalid if the job is under way, or newer
-	// heads have overtaken it.
-	Rerun(ctx context.Context, id history.JobID) error
+	// heads have overtaken it. only are the datums that are tried again, none: all;
+	// each must be one of the job's (else fs.ErrNotExist) without a result.
+	Rerun(ctx context.Context, id history.JobID, only []string) error
 }
 
 // errNoEngine is the answer where nothing can be steered.
@@ -49,7 +50,9 @@ func (s steered) Cancel(ctx context.Context, id history.JobID, reason string, ca
 }
 
 // Rerun implements [Steering].
-func (s steered) Rerun(ctx context.Context, id history.JobID) error { return s.engine.Rerun(ctx, id) }
+func (s steered) Rerun(ctx context.Context, id history.JobID, only []string) error {
+	return s.engine.Rerun(ctx, id, only)
+}
 
 // steering finds a job that the caller may see and steer.
 func (j *jobService) steering(ctx context.Context, id string) (Steering, history.JobID, error) {
@@ -87,7 +90,7 @@ func (j *jobService) RerunJob(ctx context.Context, req *dvxv1.RerunJobRequest) (
 	if err != nil {
 		return nil, err
 	}
-	return &dvxv1.RerunJobResponse{}, s.Rerun(ctx, id)
+	return &dvxv1.RerunJobResponse{}, s.Rerun(ctx, id, req.GetDatums())
 }
 
 var _ Steering = (*ClientJobs)(nil)
@@ -99,7 +102,7 @@ func (c *ClientJobs) Cancel(ctx context.Context, id history.JobID, reason string
 }
 
 // Rerun implements [Steering].
-func (c *ClientJobs) Rerun(ctx context.Context, id history.JobID) error {
-	_, err := c.jobs.RerunJob(ctx, &dvxv1.RerunJobRequest{Id: id.String()})
+func (c *ClientJobs) Rerun(ctx context.Context, id history.JobID, only []string) error {
+	_, err := c.jobs.RerunJob(ctx, &dvxv1.RerunJobRequest{Id: id.String(), Datums: only})
 	return err
 }

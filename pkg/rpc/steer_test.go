@@ -19,8 +19,8 @@ func (noJobs) Cancel(ctx context.Context, id history.JobID, reason string, casca
 }
 
 // Rerun implements Steering.
-func (noJobs) Rerun(_ context.Context, id history.JobID) error {
-	return fmt.Errorf("rerun %s: %w", id.Short(), fs.ErrInvalid)
+func (noJobs) Rerun(_ context.Context, id history.JobID, only []string) error {
+	return fmt.Errorf("rerun %s of job %s: %w", strings.Join(only, " and "), id.Short(), fs.ErrInvalid)
 }
 
 // readers lets everybody read, and only the owner do anything else.
@@ -43,7 +43,7 @@ func TestSteering(t *testing.T) {
 	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "by owner because it is wrong, cascade true") {
 		t.Errorf("cancel: %v", err)
 	}
-	if err := jobs.Rerun(t.Context(), id); !errors.Is(err, fs.ErrInvalid) || !strings.Contains(err.Error(), id.Short()) {
+	if err := jobs.Rerun(t.Context(), id, []string{"a", "b"}); !errors.Is(err, fs.ErrInvalid) || !strings.Contains(err.Error(), "a and b of job "+id.Short()) {
 		t.Errorf("rerun: %v", err)
 	}
 	eve := f.client(t, f.eve).Jobs()
@@ -53,7 +53,7 @@ func TestSteering(t *testing.T) {
 	if err := eve.Cancel(t.Context(), id, "", false); !errors.Is(err, auth.ErrDenied) {
 		t.Errorf("cancel without the right: %v", err)
 	}
-	if err := eve.Rerun(t.Context(), id); !errors.Is(err, auth.ErrDenied) {
+	if err := eve.Rerun(t.Context(), id, nil); !errors.Is(err, auth.ErrDenied) {
 		t.Errorf("rerun without the right: %v", err)
 	}
 }

@@ -61,6 +61,7 @@ func (w *world) checkEnd() {
 	if w.broken != nil {
 		return
 	}
+	w.checkLeaks()
 	settlement := engine.Settle(w.snapshot(), w.daemon.ledger, "", "")
 	failed := map[string]bool{}
 	for _, j := range settlement.Failed {

@@ -59,7 +59,7 @@ func (w *world) boot() {
 	d.ledger = engine.NewLedger(w.history)
 	d.state = engine.NewState(engine.Options{
 		Slots: 4, CheckpointEvery: 30 * time.Second, CheckpointRecords: 7, CrashesMax: w.o.CrashesMax,
-		BackoffMin: 5 * time.Second, Trace: w.o.Trace, Without: w.o.Without,
+		BackoffMin: 5 * time.Second, Pools: pools(), Trace: w.o.Trace, Without: w.o.Without,
 	}, d.ledger, open)
 	w.daemon = d
 	w.look()
@@ -118,6 +118,9 @@ func (w *world) step(of engine.Happening) {
 	}
 	if w.o.Hurry && w.happens(w.faults.Meddle) {
 		w.meddle()
+	}
+	if w.o.Hurry && w.happens(w.faults.Steer) {
+		w.steer()
 	}
 	effects := w.o.Step(w.daemon.state, engine.Event{At: w.clock.Add(w.skew), Of: of})
 	w.checkDone(of)
@@ -277,6 +280,7 @@ func (w *world) execute(e engine.Start) {
 		w.fail("datum %s is executed twice at once", e.Identity)
 	}
 	w.running[e.Key]++
+	w.lease(e)
 	out := digest("output ", t.stage.name, t.version, t.content).Short()
 	done := func(o task.Outcome) engine.Finished {
 		r := task.Result{Outcome: o, Reason: string(o), Started: w.clock, Ended: w.clock.Add(time.Second)}

@@ -24,6 +24,7 @@ type Faults struct {
 	ClockJump  int // the clock jumps by up to a day, either way
 	Rival      int // another daemon publishes the same job first
 	Meddle     int // somebody commits to the output of a pipeline; only if Options.Hurry
+	Steer      int // somebody cancels a job or has one, or a datum, tried again; only if Options.Hurry
 	Final      int // what failed fails for good; not among AllFaults
 }
 
@@ -31,7 +32,7 @@ type Faults struct {
 func AllFaults() Faults {
 	return Faults{
 		Duplicate: 100, Late: 60, LostLook: 200, Unsure: 150, SwapFails: 80, EffectLost: 50, Vanish: 80,
-		UserFails: 30, Crash: 12, Wipe: 330, ClockJump: 10, Rival: 15, Meddle: 5,
+		UserFails: 30, Crash: 12, Wipe: 330, ClockJump: 10, Rival: 15, Meddle: 5, Steer: 10,
 	}
 }
 
@@ -117,7 +118,7 @@ func (w *world) calm(last bool) {
 	if last {
 		w.faults = Faults{}
 	}
-	for w.broken == nil && !w.settled() {
+	for w.broken == nil && (!w.settled() || last && w.mend()) {
 		if w.events > eventsMax {
 			w.fail("the engine does not come to rest: %d events", w.events)
 			return

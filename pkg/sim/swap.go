@@ -168,6 +168,9 @@ func (w *world) published(x swapped) {
 	for k := range x.memo {
 		delete(w.daemon.pending, k)
 	}
+	for _, j := range x.jobs {
+		w.daemon.ledger.Note(j)
+	}
 	n := len(x.jobs)
 	if x.op != "" {
 		n--

@@ -21,6 +21,10 @@ func describe(x any) string {
 		return fmt.Sprintf("merged %s#%d as %s (%v)", x.Job.Short(), x.Epoch, x.Commit.Short(), x.Err)
 	case engine.Swapped:
 		return fmt.Sprintf("swapped %d: verdict %d, gen %d", x.Seq, x.Verdict, x.Gen)
+	case engine.Cancel:
+		return fmt.Sprintf("cancel %s, cascade %v", x.Job.Short(), x.Cascade)
+	case engine.Rerun:
+		return fmt.Sprintf("rerun %s, only %q", x.Job.Short(), x.Only)
 	case engine.Tick:
 		return "tick"
 	case engine.Look:

@@ -45,7 +45,8 @@ type stage struct {
 	spec          commit.ID
 	specCommit    commit.Commit
 	parallelism   int
-	sameOutput    bool // the newest code gives what the one before gave
+	needs         map[string]int // of pools
+	sameOutput    bool           // the newest code gives what the one before gave
 	outputVersion int
 }
 
@@ -75,8 +76,9 @@ type world struct {
 	daemon     *daemon
 	crashes    int
 	executions int
-	running    map[memo.Key]int  // executions under way that nobody gave up
-	have       map[memo.Key]bool // results that are durable
+	running    map[memo.Key]int            // executions under way that nobody gave up
+	holds      map[memo.Key]map[string]int // of pools, by who runs
+	have       map[memo.Key]bool           // results that are durable
 	userFails  map[memo.Key]int
 	accepted   map[memo.Key]int // how often a result was taken
 }
@@ -87,13 +89,13 @@ func newWorld(seed uint64, o Options) *world {
 		o: o, faults: o.Faults, rng: newRand(seed), clock: start, start: start, trace: blake3.New(), gen: 1,
 		versions: map[commit.ID]version{}, heads: map[string]commit.ID{}, ops: map[string]bool{},
 		made: map[evaluation][]commit.ID{}, memo: map[memo.Key]string{},
-		running: map[memo.Key]int{}, have: map[memo.Key]bool{}, accepted: map[memo.Key]int{}, userFails: map[memo.Key]int{},
+		running: map[memo.Key]int{}, holds: map[memo.Key]map[string]int{}, have: map[memo.Key]bool{}, accepted: map[memo.Key]int{}, userFails: map[memo.Key]int{},
 	}
 	w.stages = []*stage{
-		{name: "count", branch: "main", source: "src", sourceBranch: "main", parallelism: 2},
-		{name: "sum", branch: "main", source: "count", sourceBranch: "main"},
+		{name: "count", branch: "main", source: "src", sourceBranch: "main", parallelism: 2, needs: map[string]int{"small": 1}},
+		{name: "sum", branch: "main", source: "count", sourceBranch: "main", needs: map[string]int{"rated": 1}},
 		{name: "report", branch: "main", source: "sum", sourceBranch: "main"},
-		{name: "count", branch: "staging", source: "src", sourceBranch: "main"},
+		{name: "count", branch: "staging", source: "src", sourceBranch: "main", needs: map[string]int{"small": 2}},
 	}
 	for _, s := range w.stages {
 		w.setSpec(s)
@@ -179,6 +181,7 @@ func (w *world) snapshot() engine.Snapshot {
 		p := engine.PipelineHead{Name: s.name, Branch: s.branch, Spec: s.spec, SpecCommit: s.specCommit, Output: w.head(s.name, s.branch)}
 		p.Version.Spec.Parallelism.Max = s.parallelism
 		p.Version.Spec.Datum.Tries = 3
+		p.Version.Spec.Concurrency = s.needs
 		p.Inputs = []engine.InputHead{{Name: s.source, Repo: s.source, Branch: s.sourceBranch, Head: w.head(s.source, s.sourceBranch)}}
 		snap.Pipelines = append(snap.Pipelines, p)
 	}

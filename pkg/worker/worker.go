@@ -78,7 +78,7 @@ func (w *Worker) Run(ctx context.Context, t task.Task, s chunk.Store) (task.Resu
 	res.Ended = w.opts.Now().UTC()
 	var r refused
 	if errors.As(err, &r) {
-		res.Outcome, res.Reason = task.Failed, r.Error()
+		res.Outcome, res.Failure, res.Reason = task.Failed, task.FailedOutput, r.Error()
 		err = nil
 	}
 	return res, err
@@ -113,7 +113,7 @@ func (w *Worker) run(ctx context.Context, t task.Task, s chunk.Store, res *task.
 		return err
 	}
 	res.Exit = exit.Code
-	if res.Outcome, res.Reason = judge(t, exit, timedOut, last); res.Outcome != task.Succeeded {
+	if res.Outcome, res.Failure, res.Reason = judge(t, exit, timedOut, last); res.Outcome != task.Succeeded {
 		return w.recover(ctx, t, res)
 	}
 	res.Output, res.Stats.BytesOut, w.bare, err = collect(ctx, w.path(), t.Inputs, s, w.writer)
@@ -167,7 +167,7 @@ func (w *Worker) file(name string) string { return filepath.Join(w.opts.Dir, nam
 // recover runs the error command of a task that failed for the last time. It
 // finds what the program left; what it prints is added to the log.
 func (w *Worker) recover(ctx context.Context, t task.Task, res *task.Result) error {
-	if !t.Last || len(t.Transform.ErrCmd) == 0 {
+	if !t.Final(res.Failure) || len(t.Transform.ErrCmd) == 0 {
 		return nil
 	}
 	t.Transform.Cmd, t.Transform.AcceptReturnCode = t.Transform.ErrCmd, nil
@@ -183,7 +183,7 @@ func (w *Worker) recover(ctx context.Context, t task.Task, res *task.Result) err
 	if err != nil {
 		return err
 	}
-	outcome, reason := judge(t, exit, timedOut, last)
+	outcome, _, reason := judge(t, exit, timedOut, last)
 	if outcome == task.Succeeded {
 		res.Outcome = task.Recovered
 		return nil
@@ -252,21 +252,21 @@ func (w *Worker) process(t task.Task) (Process, error) {
 }
 
 // judge decides how the program fared.
-func judge(t task.Task, e Exit, timedOut bool, lastLine string) (task.Outcome, string) {
+func judge(t task.Task, e Exit, timedOut bool, lastLine string) (task.Outcome, task.Failure, string) {
 	said := ""
 	if lastLine != "" {
 		said = "; it last said: " + lastLine
 	}
 	switch {
 	case e.Failure != "":
-		return task.Failed, "could not be started: " + e.Failure
+		return task.Failed, task.FailedStart, "could not be started: " + e.Failure
 	case timedOut:
-		return task.TimedOut, fmt.Sprintf("killed after its time limit of %v%s", t.Timeout, said)
+		return task.TimedOut, task.FailedTimeout, fmt.Sprintf("killed after its time limit of %v%s", t.Timeout, said)
 	case e.Signal != "":
-		return task.Failed, fmt.Sprintf("ended by %s%s", e.Signal, said)
+		return task.Failed, task.FailedSignal, fmt.Sprintf("ended by %s%s", e.Signal, said)
 	case e.Code == 0 || slices.Contains(t.Transform.AcceptReturnCode, e.Code):
-		return task.Succeeded, ""
+		return task.Succeeded, "", ""
 	default:
-		return task.Failed, fmt.Sprintf("exit status %d%s", e.Code, said)
+		return task.Failed, task.FailedExit, fmt.Sprintf("exit status %d%s", e.Code, said)
 	}
 }

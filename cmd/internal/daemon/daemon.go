@@ -16,6 +16,7 @@ import (
 
 	"github.com/dvx-io/dvx/cmd/internal/place"
 	"github.com/dvx-io/dvx/pkg/auth"
+	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/rpc"
 	"github.com/dvx-io/dvx/pkg/s3proxy/s3repo"
@@ -24,19 +25,20 @@ import (
 // Options configures a daemon. Zero fields take the defaults of the serve
 // command.
 type Options struct {
-	Store           string        // folder or s3:// URL
-	Listen          string        // gRPC
-	S3Listen        string        // S3; empty: none
-	S3Domain        string        // virtual-host style below this domain
-	State           string        // folder for journal and work files
-	KeyFile         string        // the owner's key
-	Slots           int           // programs at once
-	CheckpointEvery time.Duration // how often finished datums are written to the store at least
-	NoPipelines     bool          // serve only
-	TLSCert, TLSKey string        // PEM files for gRPC; empty: a certificate that the owner's key signs
-	ClientCA        string        // PEM file; who shows a certificate signed by it is the principal of its common name
-	S3Cert, S3Key   string        // PEM files for S3, which is HTTPS then
-	Plaintext       bool          // S3 beyond this machine, unencrypted
+	Store           string                 // folder or s3:// URL
+	Listen          string                 // gRPC
+	S3Listen        string                 // S3; empty: none
+	S3Domain        string                 // virtual-host style below this domain
+	State           string                 // folder for journal and work files
+	KeyFile         string                 // the owner's key
+	Slots           int                    // programs at once
+	CheckpointEvery time.Duration          // how often finished datums are written to the store at least
+	NoPipelines     bool                   // serve only
+	Pools           map[string]engine.Pool // that pipelines may name
+	TLSCert, TLSKey string                 // PEM files for gRPC; empty: a certificate that the owner's key signs
+	ClientCA        string                 // PEM file; who shows a certificate signed by it is the principal of its common name
+	S3Cert, S3Key   string                 // PEM files for S3, which is HTTPS then
+	Plaintext       bool                   // S3 beyond this machine, unencrypted
 	Place           place.Options
 	Log             *slog.Logger
 

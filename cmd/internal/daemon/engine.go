@@ -65,7 +65,7 @@ func NewController(store *repo.Direct, r *local.Runner, j pipeline.Journal, o Op
 	return pipeline.NewController(pipeline.ControllerOptions{
 		Store: store, Runner: r, Journal: j, Now: time.Now,
 		Platform: runtime.GOOS + "/" + runtime.GOARCH, Scope: local.Scope(),
-		Engine: engine.Options{CheckpointEvery: o.CheckpointEvery}, Rights: o.rights,
+		Engine: engine.Options{CheckpointEvery: o.CheckpointEvery, Pools: o.Pools}, Rights: o.rights,
 		Report: func(err error) { o.Log.Warn("the engine goes on after a failure", "error", err) },
 	})
 }

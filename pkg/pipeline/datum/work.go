@@ -64,5 +64,6 @@ func Task(s spec.Spec, code tree.Root, d Datum, key memo.Key, attempt int) (task
 	}
 	return task.Task{
 		Key: key, Attempt: attempt, Transform: x, Params: s.Parameters, Code: code, Inputs: d.Inputs, Timeout: s.DatumTimeout(),
+		RetryOn: s.Datum.RetryOn,
 	}, nil
 }

@@ -102,7 +102,10 @@ type Cancel struct {
 
 // Rerun asks for another evaluation of a job's heads, or for another try if
 // it failed.
-type Rerun struct{ Job JobID }
+type Rerun struct {
+	Job  JobID
+	Only []string // identities of the datums without a result that are tried again; none: all
+}
 
 func (Observed) happening()   {}
 func (Enumerated) happening() {}

@@ -20,7 +20,8 @@ func ParseJobID(s string) (JobID, error) { return history.ParseJobID(s) }
 // JobSpec is one evaluation of a pipeline for one set of input commits.
 type JobSpec struct {
 	ID    JobID
-	Rerun int // how often the evaluation was asked for again
+	Rerun int      // how often the evaluation was asked for again
+	Only  []string // datums without a result that it tries, sorted; none: all
 	Head  PipelineHead
 }
 
@@ -70,6 +71,6 @@ func (j JobSpec) inputs() []commit.Input {
 func (j JobSpec) record(created time.Time) history.Job {
 	return history.Job{
 		ID: j.ID, Pipeline: j.Head.Name, Branch: j.Head.Branch, Spec: j.Head.Spec, Inputs: j.inputs(),
-		Parameters: j.Head.Version.Spec.Parameters, Rerun: j.Rerun, State: history.Pending, Created: commit.Stamp(created),
+		Parameters: j.Head.Version.Spec.Parameters, Rerun: j.Rerun, Only: j.Only, State: history.Pending, Created: commit.Stamp(created),
 	}
 }

@@ -11,13 +11,14 @@ import (
 // read from history and never needed for correctness: without it, failed jobs
 // are tried once more.
 type Ledger struct {
-	Ended  map[JobID]bool // failed or cancelled: not started again by themselves
-	Reruns map[JobID]int  // by the ID of rerun 0: the number of the newest rerun
+	Ended  map[JobID]bool     // failed or cancelled: not started again by themselves
+	Reruns map[JobID]int      // by the ID of rerun 0: the number of the newest rerun
+	Only   map[JobID][]string // of reruns of single datums: which
 }
 
 // NewLedger reads job records, oldest first.
 func NewLedger(jobs []history.Job) Ledger {
-	l := Ledger{Ended: map[JobID]bool{}, Reruns: map[JobID]int{}}
+	l := Ledger{Ended: map[JobID]bool{}, Reruns: map[JobID]int{}, Only: map[JobID][]string{}}
 	for _, j := range jobs {
 		l.Note(j)
 	}
@@ -27,7 +28,7 @@ func NewLedger(jobs []history.Job) Ledger {
 // Note takes one more job record into account.
 func (l *Ledger) Note(j history.Job) {
 	if l.Ended == nil {
-		l.Ended, l.Reruns = map[JobID]bool{}, map[JobID]int{}
+		l.Ended, l.Reruns, l.Only = map[JobID]bool{}, map[JobID]int{}, map[JobID][]string{}
 	}
 	switch {
 	case j.State == history.Failed, j.State == history.Killed && j.By != "":
@@ -38,12 +39,15 @@ func (l *Ledger) Note(j history.Job) {
 	if j.Rerun > 0 {
 		first := firstRun(j)
 		l.Reruns[first] = max(l.Reruns[first], j.Rerun)
+		if len(j.Only) > 0 {
+			l.Only[j.ID] = j.Only
+		}
 	}
 }
 
 // Clone returns a copy that shares nothing.
 func (l Ledger) Clone() Ledger {
-	return Ledger{Ended: maps.Clone(l.Ended), Reruns: maps.Clone(l.Reruns)}
+	return Ledger{Ended: maps.Clone(l.Ended), Reruns: maps.Clone(l.Reruns), Only: maps.Clone(l.Only)}
 }
 
 // firstRun returns the ID that the job of a record has as rerun 0.
@@ -63,7 +67,8 @@ func (l Ledger) Current(p PipelineHead) JobSpec {
 	if n == 0 {
 		return JobSpec{ID: first, Head: p}
 	}
-	return JobSpec{ID: NewJobID(p, n), Rerun: n, Head: p}
+	id := NewJobID(p, n)
+	return JobSpec{ID: id, Rerun: n, Only: l.Only[id], Head: p}
 }
 
 // Plan returns the jobs that are missing: for each pipeline that can run, the

@@ -7,17 +7,19 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/memo"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
 // Options are the figures by which [Step] decides. The zero value is usable.
 type Options struct {
-	Slots             int           // attempts at once; 1 by default
-	CheckpointEvery   time.Duration // 30 s by default: what a wiped journal costs at most
-	CheckpointRecords int           // 10,000 by default: bounds the segments of one swap
-	CrashesMax        int           // attempts lost to the infrastructure before a datum or job fails; 20 by default
-	BackoffMin        time.Duration // 1 s by default
-	BackoffMax        time.Duration // 5 min by default
+	Slots             int             // attempts at once; 1 by default
+	CheckpointEvery   time.Duration   // 30 s by default: what a wiped journal costs at most
+	CheckpointRecords int             // 10,000 by default: bounds the segments of one swap
+	CrashesMax        int             // attempts lost to the infrastructure before a datum or job fails; 20 by default
+	BackoffMin        time.Duration   // 1 s by default
+	BackoffMax        time.Duration   // 5 min by default
+	Pools             map[string]Pool // that pipelines may name
 	Trace             func(Transition)
 	Without           Transition // the tables lack it: a test shows that this is noticed
 }
@@ -66,16 +68,18 @@ type State struct {
 	ledger Ledger
 	open   map[JobID]history.Job // jobs that were under way when the engine started
 
-	jobs  map[JobID]*job
-	order []JobID // of jobs, by age
-	turn  int     // in order: whose datum is started next
-	work  map[memo.Key]*work
-	live  int         // attempts under way
-	busy  map[ref]int // attempts under way, by pipeline
-	waits []memo.Key  // datums in retry-wait
-	first time.Time   // no datum in retry-wait is due before
-	stray []memo.Key  // datums that run and that nobody waits for
-	woken time.Time   // the newest WakeAt
+	jobs   map[JobID]*job
+	order  []JobID // of jobs, by age
+	turn   int     // in order: whose datum is started next
+	work   map[memo.Key]*work
+	live   int         // attempts under way
+	busy   map[ref]int // attempts under way, by pipeline
+	waits  []memo.Key  // datums in retry-wait
+	first  time.Time   // no datum in retry-wait is due before
+	stray  []memo.Key  // datums that run and that nobody waits for
+	pools  map[string]*pool
+	pooled time.Time // when a pool's rate lets the next attempt start that waits for it
+	woken  time.Time // the newest WakeAt
 
 	swap     swap
 	epochs   int        // enumerations that were begun
@@ -104,6 +108,7 @@ type job struct {
 	spec    JobSpec
 	record  history.Job
 	epoch   int // of the newest enumeration: answers to older ones are dropped
+	policy  *policy
 	delta   bool
 	removed []string
 	items   []item
@@ -140,17 +145,18 @@ type work struct {
 	success  bool   // of that attempt
 	output   tree.Root
 	reason   string
-	fails    int           // attempts that user code failed
-	tries    int           // as many are allowed
-	backoff  time.Duration // after the first of them
-	crashes  int           // attempts that the infrastructure lost
-	recovers bool          // the reported attempt failed, and its error command succeeded
+	fails    int          // attempts that user code failed
+	failure  task.Failure // of the last of them
+	policy   *policy      // shared by the datums of a job
+	crashes  int          // attempts that the infrastructure lost
+	recovers bool         // the reported attempt failed, and its error command succeeded
 	after    time.Time
 	pipeline ref              // that wanted it first
 	identity string           // of the datum, there
 	job      JobID            // that started the newest attempt
 	owners   []owner          // who waits for it, or has its result
 	record   *history.Attempt // of the reported attempt, if nobody waited for it
+	leases   map[string]int   // units of pools that the attempt under way holds; shared
 }
 
 // owner is an item that waits for a datum, or has its result.
@@ -164,7 +170,7 @@ type owner struct {
 func NewState(o Options, l Ledger, open []history.Job) *State {
 	s := &State{
 		opts: o.Defaulted(), jobsM: jobEdges().without("job", o.Without), datumM: datumEdges().without("datum", o.Without), ledger: l.Clone(),
-		open: map[JobID]history.Job{}, jobs: map[JobID]*job{}, work: map[memo.Key]*work{}, busy: map[ref]int{}, ahead: ahead{limits: map[ref]int{}, ran: map[memo.Key]ranAhead{}},
+		open: map[JobID]history.Job{}, jobs: map[JobID]*job{}, work: map[memo.Key]*work{}, busy: map[ref]int{}, pools: newPools(o.Pools), ahead: ahead{limits: map[ref]int{}, ran: map[memo.Key]ranAhead{}},
 	}
 	if s.ledger.Ended == nil {
 		s.ledger = NewLedger(nil)
@@ -230,6 +236,11 @@ func (s *State) pass(at time.Time) {
 			}
 		}
 		s.first = s.first.Add(-d)
+		for _, p := range s.pools {
+			for i := range p.starts {
+				p.starts[i] = p.starts[i].Add(-d)
+			}
+		}
 		s.swap.last = s.swap.last.Add(-d)
 		if !s.swap.retryAt.IsZero() {
 			s.swap.retryAt = s.swap.retryAt.Add(-d)

@@ -129,7 +129,7 @@ func (s *State) closeOpen(wanted map[JobID]JobSpec, outputs map[JobID]commit.ID)
 
 // begin takes on a job.
 func (s *State) begin(spec JobSpec) {
-	j := &job{spec: spec, record: spec.record(s.now), epoch: s.nextEpoch()}
+	j := &job{spec: spec, record: spec.record(s.now), epoch: s.nextEpoch(), policy: policyOf(&spec.Head.Version.Spec)}
 	if r, ok := s.open[spec.ID]; ok {
 		j.record.Created, j.noted = r.Created, true
 	}
@@ -256,6 +256,9 @@ func (s *State) onRerun(of Rerun) {
 		if now := s.ledger.Current(p); p.Ready() && now.ID == of.Job {
 			first := NewJobID(p, 0)
 			s.ledger.Reruns[first] = now.Rerun + 1
+			if len(of.Only) > 0 {
+				s.ledger.Only[NewJobID(p, now.Rerun+1)] = slices.Compact(slices.Sorted(slices.Values(of.Only)))
+			}
 		}
 	}
 	s.replan()
@@ -310,6 +313,7 @@ func (s *State) wake() {
 	if len(s.waits) > 0 {
 		sooner(s.first)
 	}
+	sooner(s.pooled)
 	if s.swap.pending > 0 && !s.swap.busy {
 		sooner(later(s.swap.last.Add(s.opts.CheckpointEvery), s.swap.retryAt))
 	}

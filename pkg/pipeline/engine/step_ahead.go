@@ -90,11 +90,20 @@ func (s *State) foresees(w *work) {
 func (s *State) followers(of ref) []PipelineHead {
 	var all []PipelineHead
 	for _, p := range s.snap.Pipelines {
-		if len(p.Inputs) == 1 && p.Version.Spec.Input.IsLeaf() && p.Version.Spec.Cache == "" && p.Problem == "" && (ref{p.Inputs[0].Repo, p.Inputs[0].Branch}) == of {
+		if p.Follows(of.repo, of.branch) {
 			all = append(all, p)
 		}
 	}
 	return all
+}
+
+// Follows reports whether what the pipeline makes of a file on a branch depends
+// on nothing else, and may be made before the branch has it: it has no other
+// input, and takes nothing that others may need more.
+func (p PipelineHead) Follows(repo, branch string) bool {
+	s := p.Version.Spec
+	return p.Problem == "" && len(p.Inputs) == 1 && s.Input.IsLeaf() && s.Cache == "" && len(s.Concurrency) == 0 &&
+		p.Inputs[0].Repo == repo && p.Inputs[0].Branch == branch
 }
 
 // lookAhead uses slots that no job needs.
@@ -110,7 +119,7 @@ func (s *State) lookAhead() {
 			s.dropWork(w)
 			continue
 		}
-		s.launch(w)
+		s.launch(w, nil)
 	}
 	if s.live >= s.opts.Slots || len(a.ready) > 0 || a.asked >= foreseesMax || len(a.fresh) == 0 {
 		return
@@ -148,7 +157,7 @@ func (s *State) onForeseen(of Foreseen) {
 			continue
 		}
 		spec := s.snap.Pipelines[i].Version.Spec
-		w := &work{key: x.Key, state: DatumNew, tries: max(1, spec.Datum.Tries), backoff: spec.DatumBackoff(), pipeline: at, identity: x.Identity}
+		w := &work{key: x.Key, state: DatumNew, policy: policyOf(&spec), pipeline: at, identity: x.Identity}
 		s.work[x.Key] = w
 		s.moveWork(w, DatumPlanned)
 		s.ahead.limits[at] = spec.Parallelism.Max
@@ -156,8 +165,8 @@ func (s *State) onForeseen(of Foreseen) {
 	}
 }
 
-// launch starts an attempt.
-func (s *State) launch(w *work) {
+// launch starts an attempt that holds as much of the pools as it needs.
+func (s *State) launch(w *work, needs map[string]int) {
 	if !s.moveWork(w, DatumRunning) {
 		return
 	}
@@ -167,7 +176,8 @@ func (s *State) launch(w *work) {
 	w.live, w.killed, w.by = true, false, ""
 	s.live++
 	s.busy[w.pipeline]++
-	s.emit(Start{Job: w.job, Identity: w.identity, Key: w.key, Attempt: w.attempt, Serial: w.serial, Last: w.fails+1 >= w.tries})
+	s.lease(w, needs)
+	s.emit(Start{Job: w.job, Identity: w.identity, Key: w.key, Attempt: w.attempt, Serial: w.serial, Last: w.fails+1 >= w.policy.tries})
 }
 
 // Foresee asks which datums follow from outputs of a pipeline whose job is not

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/dvx-io/dvx/pkg/commit"
@@ -35,15 +36,22 @@ func (s *State) onEnumerated(of Enumerated) {
 	}
 	j.ran = max(j.ran, own)
 	s.killStrays("", func(w *work) bool { return w.pipeline == j.output() })
-	j.record.Counts = history.Counts{Total: of.Total, Ran: j.ran, Hit: max(0, of.Total-int64(j.left)-j.ran)}
-	if j.left == 0 {
+	j.record.Counts = history.Counts{Total: of.Total, Ran: j.ran, Failed: j.lacks, Hit: max(0, of.Total-int64(j.left)-j.ran-j.lacks)}
+	if j.left == 0 && j.record.Counts.Failed <= int64(j.spec.Head.Version.Spec.MaxFailed) {
 		s.merge(j)
 	} else if s.moveJob(j, history.Running) {
+		if why := s.poolProblem(j.spec.Head.Version.Spec.Concurrency); why != "" {
+			s.end(j, history.Failed, why)
+			return
+		}
 		if limit := j.spec.Head.Version.Spec.JobLimit(); limit > 0 && j.limit.IsZero() {
 			j.limit = s.now.Add(limit)
 		}
 		s.noteJob(j)
 		s.swap.force = true
+		if j.left == 0 { // nothing of what is asked for is without a result
+			s.failJob(j)
+		}
 	}
 }
 
@@ -56,16 +64,17 @@ func (s *State) want(j *job, i int, it Item) {
 		s.moveWork(&work{key: it.Key, state: DatumNew}, DatumHit)
 		return
 	}
+	if only := j.spec.Only; len(only) > 0 && !listed(only, it.Identity) {
+		s.leave(j, i)
+		return
+	}
 	w := s.work[it.Key]
 	if w != nil && w.state == DatumFailed {
 		s.dropWork(w)
 		w = nil
 	}
 	if w == nil {
-		spec := j.spec.Head.Version.Spec
-		w = &work{
-			key: it.Key, state: DatumNew, tries: max(1, spec.Datum.Tries), backoff: spec.DatumBackoff(), pipeline: j.output(), identity: it.Identity,
-		}
+		w = &work{key: it.Key, state: DatumNew, policy: j.policy, pipeline: j.output(), identity: it.Identity}
 		s.work[it.Key] = w
 		s.moveWork(w, DatumPlanned)
 		j.ready = append(j.ready, it.Key)
@@ -78,6 +87,20 @@ func (s *State) want(j *job, i int, it Item) {
 		return
 	}
 	j.left++
+}
+
+func listed(sorted []string, identity string) bool {
+	_, ok := slices.BinarySearch(sorted, identity)
+	return ok
+}
+
+// leave does without a datum that has no result and is not to be tried again.
+func (s *State) leave(j *job, i int) {
+	j.items[i].lacking = true
+	j.lacks++
+	if j.lacks == 1 {
+		j.record.Reason = fmt.Sprintf("datum %s: it has no result, and was not to be tried again", j.items[i].identity)
+	}
 }
 
 // killStrays stops the attempts that nobody waits for and that match.

@@ -22,6 +22,7 @@ func (s *State) onFinished(of Finished) {
 		w.live = false
 		s.live--
 		s.busy[w.pipeline]--
+		s.giveBack(w)
 		s.stray = slices.DeleteFunc(s.stray, func(k memo.Key) bool { return k == w.key })
 	}
 	running, waited := newest && w.state == DatumRunning, newest && w.state == DatumPlanned
@@ -93,6 +94,7 @@ func (s *State) report(w *work, of Finished) {
 	}
 	w.reported, w.success = of.Serial, of.Result.Outcome == task.Succeeded
 	w.output, w.reason = of.Result.Output, of.Result.Reason
+	w.failure = of.Result.Failure
 	w.recovers = of.Result.Outcome == task.Recovered
 	s.persists++
 	w.persist = s.persists
@@ -117,7 +119,7 @@ func (s *State) onPersisted(of Persisted) {
 		s.accept(w, of.Output)
 	default:
 		s.swap.pending++
-		if w.fails++; w.fails < w.tries && !w.recovers && len(w.owners) > 0 {
+		if w.fails++; w.fails < w.policy.tries && w.policy.retries(w.failure) && !w.recovers && len(w.owners) > 0 {
 			s.tryAgain(w)
 			return
 		}
@@ -168,7 +170,7 @@ func (s *State) attemptRecord(w *work, of Finished) history.Attempt {
 		w.job, w.identity = o.job, s.jobs[o.job].items[o.item].identity
 	}
 	a := history.Attempt{
-		Job: w.job, Identity: w.identity, Key: w.key, Attempt: of.Attempt, Outcome: string(r.Outcome), Exit: r.Exit,
+		Job: w.job, Identity: w.identity, Key: w.key, Attempt: of.Attempt, Outcome: string(r.Outcome), Exit: r.Exit, Failure: string(r.Failure),
 		Reason: firstLine(r.Reason), Log: r.Log, Started: commit.Stamp(r.Started), Ended: commit.Stamp(r.Ended), Stats: history.Stats(r.Stats),
 	}
 	if r.Outcome == task.Cancelled {

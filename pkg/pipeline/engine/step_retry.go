@@ -1,21 +1,43 @@
 package engine
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
 	"github.com/dvx-io/dvx/pkg/memo"
+	"github.com/dvx-io/dvx/pkg/pipeline/spec"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 )
+
+// policy says when there is another attempt at a datum.
+type policy struct {
+	tries   int           // attempts that may fail
+	backoff time.Duration // after the first of them
+	classes []string      // failures after which there is another; none: any
+	crashes int           // attempts that may be lost; 0: as many as the engine says
+}
+
+func policyOf(s *spec.Spec) *policy {
+	return &policy{tries: max(1, s.Datum.Tries), backoff: s.DatumBackoff(), classes: s.Datum.RetryOn, crashes: s.Datum.CrashTries}
+}
+
+// retries reports whether a failure of that kind may be followed by another
+// attempt.
+func (p *policy) retries(f task.Failure) bool {
+	return len(p.classes) == 0 || slices.Contains(p.classes, string(f))
+}
 
 // tryAgain plans another attempt at a datum whose program failed, at once or
 // after the wait that the spec asks for.
 func (s *State) tryAgain(w *work) {
-	if w.backoff <= 0 {
+	least := w.policy.backoff
+	if least <= 0 {
 		s.queue(w)
 		return
 	}
 	if s.moveWork(w, DatumRetryWait) {
-		s.waitFor(w, jitter(backoff(w.backoff, max(w.backoff, s.opts.BackoffMax), w.fails), w))
+		s.waitFor(w, jitter(backoff(least, max(least, s.opts.BackoffMax), w.fails), w))
 	}
 }
 
@@ -39,7 +61,7 @@ func jitter(d time.Duration, w *work) time.Duration {
 // crashed plans another attempt after a while, unless there were too many.
 func (s *State) crashed(w *work, reason string) {
 	w.reason, w.success = reason, false
-	if w.crashes++; w.crashes > s.opts.CrashesMax {
+	if w.crashes++; w.crashes >= cmp.Or(w.policy.crashes, s.opts.CrashesMax+1) {
 		s.failed(w)
 		return
 	}

@@ -1,10 +1,11 @@
 package engine
 
-import ()
+import "time"
 
 // schedule starts datums while there are slots: those of the pipelines with the
 // highest priority first, one job of them after the other.
 func (s *State) schedule() {
+	s.pooled = time.Time{}
 	for s.live < s.opts.Slots {
 		j, w := s.choose()
 		if w == nil {
@@ -47,7 +48,7 @@ func (j *job) priority() int { return j.spec.Head.Version.Spec.Scheduling.Priori
 // nextReady takes the next planned datum from a job's queue.
 func (s *State) nextReady(j *job) *work {
 	limit := j.spec.Head.Version.Spec.Parallelism.Max
-	if limit > 0 && s.busy[j.output()] >= limit {
+	if limit > 0 && s.busy[j.output()] >= limit || !s.fits(j.spec.Head.Version.Spec.Concurrency) {
 		return nil
 	}
 	for len(j.ready) > 0 {
@@ -69,7 +70,7 @@ func (s *State) start(j *job, w *work) {
 			break
 		}
 	}
-	s.launch(w)
+	s.launch(w, j.spec.Head.Version.Spec.Concurrency)
 }
 
 // queue makes a datum wait for a slot again, with one of its owners.

@@ -83,6 +83,7 @@ type Job struct {
 	Inputs     []commit.Input    `json:"inputs,omitempty"`
 	Parameters map[string]string `json:"parameters,omitempty"`
 	Rerun      int               `json:"rerun,omitempty"` // how often a rerun was asked for
+	Only       []string          `json:"only,omitempty"`  // of a rerun: the datums without a result that are tried again; none: all
 	State      State             `json:"state"`
 	Reason     string            `json:"reason,omitempty"` // one line for people: why it failed or was killed
 	By         string            `json:"by,omitempty"`     // the principal that cancelled it
@@ -101,6 +102,7 @@ type Attempt struct {
 	Attempt  int           `json:"attempt"` // from 1
 	Outcome  string        `json:"outcome"` // succeeded, failed, timed-out, crashed, cancelled
 	Exit     int           `json:"exit"`
+	Failure  string        `json:"failure,omitempty"` // of a failed one: exit, limit, output, signal, start, timeout
 	Reason   string        `json:"reason,omitempty"`
 	By       string        `json:"by,omitempty"` // the principal that cancelled it
 	Log      chunk.Content `json:"log,omitzero"` // stdout and stderr as they came

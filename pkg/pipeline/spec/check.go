@@ -18,6 +18,8 @@ import (
 const (
 	ParallelismMax = 10_000   // datums at once
 	TriesMax       = 100      // attempts at a datum
+	CrashTriesMax  = 1000     // attempts at a datum that the infrastructure lost
+	UnitsMax       = 1000     // of a pool, for one attempt
 	PriorityMax    = 1000     // of a pipeline, above and below 0
 	namesMax       = 1000     // names in one of env, parameters, metadata
 	nameMax        = 256      // bytes of such a name
@@ -48,6 +50,7 @@ func (s Spec) WithDefaults() Spec {
 			s.Transform.WorkingDir = ""
 		}
 	}
+	s.Datum.RetryOn = slices.Compact(slices.Sorted(slices.Values(s.Datum.RetryOn)))
 	accept := slices.DeleteFunc(slices.Clone(s.Transform.AcceptReturnCode), func(n int) bool { return n == 0 })
 	slices.Sort(accept)
 	s.Transform.AcceptReturnCode = slices.Compact(accept)
@@ -134,6 +137,15 @@ func (s Spec) problems() []*Error {
 	if s.Datum.Tries < 0 || s.Datum.Tries > TriesMax {
 		c.fail("datum.tries", "%d is not from 1 to %d", s.Datum.Tries, TriesMax)
 	}
+	if s.Datum.CrashTries < 0 || s.Datum.CrashTries > CrashTriesMax {
+		c.fail("datum.crash_tries", "%d is not from 1 to %d", s.Datum.CrashTries, CrashTriesMax)
+	}
+	for i, class := range s.Datum.RetryOn {
+		if !slices.Contains(RetryClasses(), class) {
+			c.fail(fmt.Sprintf("datum.retry_on[%d]", i), "want one of %s, found %.40q", strings.Join(RetryClasses(), ", "), class)
+		}
+	}
+	c.pools(s.Concurrency)
 	c.duration("datum.timeout", s.Datum.Timeout)
 	c.duration("datum.backoff", s.Datum.Backoff)
 	c.duration("job_timeout", s.JobTimeout)
@@ -207,6 +219,34 @@ func (c *checker) inside(field, p, folder string) {
 	}
 }
 
+// pools checks the units of pools that attempts hold.
+func (c *checker) pools(units map[string]int) {
+	if len(units) > namesMax {
+		c.fail("concurrency", "%d names exceed the limit of %d", len(units), namesMax)
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(units)) {
+		at := "concurrency." + name
+		if reason := CheckPoolName(name); reason != "" {
+			*c = append(*c, &Error{Field: at, Reason: fmt.Sprintf("concurrency: the name %.80q %s", name, reason)})
+		} else if n := units[name]; n < 1 || n > UnitsMax {
+			c.fail(at, "%d is not from 1 to %d", n, UnitsMax)
+		}
+	}
+}
+
+// CheckPoolName says what is wrong with the name of a pool, "" if nothing is.
+func CheckPoolName(name string) string {
+	if strings.ContainsFunc(name, func(r rune) bool { return !strings.ContainsRune("-_.", r) && !isLetterOrDigit(r) }) {
+		return "must be letters, digits, -, _ and ."
+	}
+	return checkLabel(name)
+}
+
+func isLetterOrDigit(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+}
+
 // dict checks names and values.
 func (c *checker) dict(field string, m map[string]string, check func(string) string) {
 	if len(m) > namesMax {
@@ -238,8 +278,7 @@ func (c *checker) text(field, v string) {
 // checkIdentifier says what is wrong with the name of a parameter.
 func checkIdentifier(name string) string {
 	for i, r := range name {
-		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r == '_'
-		if !letter && (i == 0 || r < '0' || r > '9') {
+		if r != '_' && !isLetterOrDigit(r) || i == 0 && r >= '0' && r <= '9' {
 			return "must be letters, digits and _, not a digit first"
 		}
 	}

@@ -26,6 +26,7 @@ const (
 	shapeTexts         // a list of texts; numbers and booleans stand for themselves as typed
 	shapeNumbers       // a list of whole numbers
 	shapeDict          // names with texts; numbers and booleans stand for themselves as typed
+	shapeCounts        // names with whole numbers
 	shapeInputs        // a list of inputs
 )
 
@@ -82,6 +83,8 @@ var fieldRows = []fieldRow{
 	{"datum", shapeObject, keyBelow, ""},
 	{"datum.tries", shapeNumber, keyNo, "only results that succeeded are recorded"},
 	{"datum.backoff", shapeText, keyNo, "only results that succeeded are recorded"},
+	{"datum.retry_on", shapeTexts, keyNo, "only results that succeeded are recorded"},
+	{"datum.crash_tries", shapeNumber, keyNo, "only results that succeeded are recorded"},
 	{"datum.timeout", shapeText, keyNo, "only results that succeeded are recorded"},
 	{"datum.set_size", unbuilt, keyNo, "how fast, not what"},
 	{"datum.order", unbuilt, keyNo, "in which order, not what"},
@@ -125,7 +128,7 @@ var fieldRows = []fieldRow{
 	{"hooks.on_success", unbuilt, keyNo, "they run beside the work"},
 	{"hooks.on_failure", unbuilt, keyNo, "they run beside the work"},
 	{"hooks.on_exit", unbuilt, keyNo, "they run beside the work"},
-	{"concurrency", unbuilt, keyNo, "when, not what"},
+	{"concurrency", shapeCounts, keyNo, "when, not what"},
 	{"egress", unbuilt, keyNo, "what is done with a result"},
 	{"cache", shapeText, keyNo, "whether results are looked up, not what they are"},
 	{"reprocess", shapeText, keyYes, "the salt: changing it runs everything again"},

@@ -230,6 +230,8 @@ func (r *reader) value(n *yaml.Node, f fieldRow, at string) any {
 		return r.list(n, at, func(n *yaml.Node, at string) any { return r.literal(n, at) })
 	case shapeNumbers:
 		return r.list(n, at, r.number)
+	case shapeCounts:
+		return r.counts(n, at)
 	default: // shapeDict
 		m := map[string]any{}
 		r.pairs(n, at, "names with values", func(key, value *yaml.Node) {
@@ -239,6 +241,17 @@ func (r *reader) value(n *yaml.Node, f fieldRow, at string) any {
 		})
 		return m
 	}
+}
+
+// counts reads names with whole numbers.
+func (r *reader) counts(n *yaml.Node, at string) any {
+	m := map[string]any{}
+	r.pairs(n, at, "names with whole numbers", func(key, value *yaml.Node) {
+		at := at + "." + key.Value
+		r.at[at] = value
+		m[key.Value] = r.number(value, at)
+	})
+	return m
 }
 
 // inputs reads the parts of a combination of inputs.

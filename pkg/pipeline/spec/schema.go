@@ -61,6 +61,8 @@ func schemaOf(f fieldRow, inputs map[string]any) map[string]any {
 		return map[string]any{"type": "array", "items": literal}
 	case shapeNumbers:
 		return map[string]any{"type": "array", "items": map[string]any{"type": "integer"}}
+	case shapeCounts:
+		return map[string]any{"type": "object", "additionalProperties": map[string]any{"type": "integer"}}
 	default: // shapeDict
 		return map[string]any{"type": "object", "additionalProperties": literal}
 	}

@@ -14,8 +14,9 @@ type Spec struct {
 	JobTimeout  string            `json:"job_timeout,omitempty"` // Go duration; none by default
 	MaxFailed   int               `json:"max_failed,omitempty"`  // datums without a result that the output may lack
 	Scheduling  Scheduling        `json:"scheduling,omitzero"`
-	Cache       string            `json:"cache,omitempty"`     // "never": results are neither looked up nor kept for others
-	Reprocess   string            `json:"reprocess,omitempty"` // salt: change it to run everything again
+	Concurrency map[string]int    `json:"concurrency,omitempty"` // units of pools that each attempt holds
+	Cache       string            `json:"cache,omitempty"`       // "never": results are neither looked up nor kept for others
+	Reprocess   string            `json:"reprocess,omitempty"`   // salt: change it to run everything again
 	Metadata    map[string]string `json:"metadata,omitempty"`
 }
 
@@ -44,14 +45,22 @@ type Parallelism struct {
 
 // DatumPolicy says how single datums are treated.
 type DatumPolicy struct {
-	Tries   int    `json:"tries,omitempty"`   // attempts at a datum whose program fails; 1 by default
-	Backoff string `json:"backoff,omitempty"` // Go duration: the wait after the first failure, doubled after each; none by default
-	Timeout string `json:"timeout,omitempty"` // Go duration; none by default
+	Tries      int      `json:"tries,omitempty"`       // attempts at a datum whose program fails; 1 by default
+	Backoff    string   `json:"backoff,omitempty"`     // Go duration: the wait after the first failure, doubled after each; none by default
+	RetryOn    []string `json:"retry_on,omitempty"`    // failures after which there is another attempt, of [RetryClasses]; all by default
+	CrashTries int      `json:"crash_tries,omitempty"` // attempts that the infrastructure may lose before the datum fails; 21 by default
+	Timeout    string   `json:"timeout,omitempty"`     // Go duration; none by default
 }
 
 // Scheduling says which work comes first.
 type Scheduling struct {
 	Priority int `json:"priority,omitempty"` // of slots that are free, those with the highest get theirs first; 0 by default
+}
+
+// RetryClasses returns the ways in which a program fails, as datum.retry_on
+// names them.
+func RetryClasses() []string {
+	return []string{"exit", "limit", "output", "signal", "start", "timeout"}
 }
 
 // CacheNever is the value of Spec.Cache for work that is done anew each time.

@@ -2,6 +2,7 @@ package task
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
@@ -31,13 +32,19 @@ type Runner interface {
 // Task is one attempt at one datum.
 type Task struct {
 	Key       memo.Key
-	Attempt   int  // from 1
-	Last      bool // if this one fails there is no other: the error command runs then
+	Attempt   int      // from 1
+	Last      bool     // if this one fails there is no other: the error command runs then
+	RetryOn   []string // failures that another attempt follows; none: any
 	Transform spec.Transform
 	Params    map[string]string
 	Code      tree.Root // zero: no code
 	Inputs    []Input
 	Timeout   time.Duration // 0: none
+}
+
+// Final reports whether no other attempt follows if this one fails in that way.
+func (t Task) Final(f Failure) bool {
+	return t.Last || len(t.RetryOn) > 0 && !slices.Contains(t.RetryOn, string(f))
 }
 
 // Input is what a task sees under in/NAME.
@@ -91,11 +98,25 @@ const (
 	Recovered Outcome = "recovered" // failed in its last attempt, and the error command succeeded: there is no output
 )
 
+// Failure says in which way a program failed, as datum.retry_on names it.
+type Failure string
+
+// The ways in which a program fails.
+const (
+	FailedExit    Failure = "exit"    // an exit status that is not accepted
+	FailedLimit   Failure = "limit"   // it used more than it may
+	FailedOutput  Failure = "output"  // what it wrote is refused
+	FailedSignal  Failure = "signal"  // a signal ended it
+	FailedStart   Failure = "start"   // it could not be started
+	FailedTimeout Failure = "timeout" // it ran into its time limit
+)
+
 // Result is what an attempt gave.
 type Result struct {
 	Outcome Outcome
 	Output  tree.Root     // when Succeeded; entries carry no attributes
 	Log     chunk.Content // stdout and stderr as they came
+	Failure Failure       // when Failed, TimedOut or Recovered
 	Exit    int           // exit status; 128+n for signal n
 	Reason  string        // one line for people, when not Succeeded
 	Started time.Time     // UTC

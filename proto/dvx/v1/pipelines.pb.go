@@ -593,7 +593,11 @@ func (*CancelJobResponse) Descriptor() ([]byte, []int) {
 type RerunJobRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// ID, or a unique prefix of at least 6 digits.
-	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Id string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// Identities of the datums without a result that are to be tried again. Empty:
+	// all. NOT_FOUND if the job has no such datum, INVALID_ARGUMENT if one has a
+	// result.
+	Datums        []string `protobuf:"bytes,2,rep,name=datums,proto3" json:"datums,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -633,6 +637,13 @@ func (x *RerunJobRequest) GetId() string {
 		return x.Id
 	}
 	return ""
+}
+
+func (x *RerunJobRequest) GetDatums() []string {
+	if x != nil {
+		return x.Datums
+	}
+	return nil
 }
 
 type RerunJobResponse struct {
@@ -1145,9 +1156,10 @@ const file_dvx_v1_pipelines_proto_rawDesc = "" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
 	"\acascade\x18\x03 \x01(\bR\acascade\"\x13\n" +
-	"\x11CancelJobResponse\"!\n" +
+	"\x11CancelJobResponse\"9\n" +
 	"\x0fRerunJobRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\x12\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
+	"\x06datums\x18\x02 \x03(\tR\x06datums\"\x12\n" +
 	"\x10RerunJobResponse\"\xeb\x02\n" +
 	"\aJobInfo\x12\x12\n" +
 	"\x04json\x18\x01 \x01(\fR\x04json\x12\x0e\n" +

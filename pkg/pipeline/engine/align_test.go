@@ -64,7 +64,7 @@ func (g *dag) run(j JobSpec) {
 			g.t.Fatalf("job of %s sees two versions of %s: %v", j.Head.Name, o.Repo, origins)
 		}
 	}
-	g.commit(j.Head.Name, commit.Commit{Origins: origins, Run: runOf(origins), Prov: &commit.Provenance{Job: j.ID.String()}})
+	g.commit(j.Head.Name, commit.Commit{Origins: origins, Run: RunOf(j.Head), Prov: &commit.Provenance{Job: j.ID.String()}})
 }
 
 // TestDiamondSeesOneOrigin commits to the sources of a graph of diamonds and

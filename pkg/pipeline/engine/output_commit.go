@@ -71,7 +71,7 @@ func OutputCommit(j JobSpec, m output.Merging, datums, lacks int64) commit.Commi
 	if !p.Output.ID.IsZero() {
 		c.Parents = []commit.ID{p.Output.ID}
 	}
-	c.Run = runOf(c.Origins)
+	c.Run = RunOf(p)
 	return c
 }
 
@@ -88,9 +88,30 @@ func originsOf(p PipelineHead) []commit.Ref {
 
 func originLine(r commit.Ref) string { return r.Repo + "@" + r.Branch + " " + r.Commit.String() + "\n" }
 
-// runOf returns the run ID: one for all commits that derive from the same
-// commits by users.
-func runOf(origins []commit.Ref) string {
+// RunOf returns the run ID of what a pipeline makes of its inputs: that of the
+// input whose commit is the newest. So one commit by a user has one run ID
+// through the whole graph, also where other sources join in that did not
+// change. It is empty while an input has no commit.
+func RunOf(p PipelineHead) string {
+	run := ""
+	var newest commit.Commit
+	for _, in := range p.Inputs {
+		if in.Head.ID.IsZero() {
+			return ""
+		}
+		id := in.Head.Commit.Run
+		if id == "" {
+			id = OriginRun(in.origins())
+		}
+		if c := in.Head.Commit.Time.Compare(newest.Time); run == "" || c > 0 || c == 0 && id < run {
+			run, newest = id, in.Head.Commit
+		}
+	}
+	return run
+}
+
+// OriginRun returns the run ID that begins with commits by users.
+func OriginRun(origins []commit.Ref) string {
 	var b strings.Builder
 	b.WriteString("dvx 2026-11 v1 run\n")
 	for _, o := range origins {

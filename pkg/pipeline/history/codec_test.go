@@ -34,7 +34,7 @@ func testRecords() []Record {
 	}
 	ended := job
 	ended.State, ended.Reason, ended.By, ended.Ended = Killed, "cancelled by owner", "owner", testTime(9)
-	ended.Output = commit.ID(chunk.Commit.Sum([]byte("out")))
+	ended.Output, ended.Run = commit.ID(chunk.Commit.Sum([]byte("out"))), "run"
 	log := chunk.Content{ID: chunk.Data.Sum([]byte("log")), Size: 3}
 	attempt := Attempt{
 		Job: job.ID, Identity: "src:/a/b", Key: memo.Key(chunk.Data.Sum([]byte("key"))), Attempt: 2, Outcome: "failed", Exit: 137,

@@ -92,6 +92,7 @@ type Job struct {
 	Started    time.Time         `json:"started,omitzero"` // when its datums were listed
 	Ended      time.Time         `json:"ended,omitzero"`
 	Output     commit.ID         `json:"output,omitzero"` // when done
+	Run        string            `json:"run,omitempty"`   // run ID: one per commit by a user, through the whole graph of pipelines
 }
 
 // Attempt is what is recorded of one run of user code.

@@ -87,7 +87,7 @@ func (a *app) plan(ctx context.Context, name, branch, file, on string) (list []e
 		if err != nil {
 			return nil, err
 		}
-		return e.Plan(ctx, name, branch)
+		return e.Plan(ctx, explain.PlanQuery{Pipeline: name, Branch: branch})
 	}
 	if here == nil {
 		return nil, usagef("dvx plan -f works on a store directly: give --store")
@@ -130,7 +130,7 @@ func (a *app) planDraft(ctx context.Context, x *explain.Explainer, s repo.Store,
 		}
 	}
 	d := &explain.Draft{Branch: branch, Version: engine.Version{Spec: one, Code: code}, Reader: sess}
-	return x.PlanDraft(ctx, one.Pipeline, branch, d)
+	return x.PlanDraft(ctx, explain.PlanQuery{Pipeline: one.Pipeline, Branch: branch}, d)
 }
 
 func printPlan(w io.Writer, list []explain.Forecast) error {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/pipeline"
+	"github.com/dvx-io/dvx/pkg/pipeline/history"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/rpc"
@@ -235,9 +236,14 @@ type pipelineInfo struct {
 }
 
 func cmdPipelineList(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "list", Aliases: []string{"ls"}, Short: "List the pipelines of the store", Example: "  dvx pipeline list", Args: exactArgs(0),
+	var asOf string
+	cmd := &cobra.Command{
+		Use: "list", Aliases: []string{"ls"}, Short: "List the pipelines of the store",
+		Example: "  dvx pipeline list\n  dvx pipeline list --as-of 2026-11-20T09:00Z", Args: exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if asOf != "" {
+				return a.pipelinesAt(cmd.Context(), asOf)
+			}
 			list, err := a.pipelines(cmd.Context())
 			if err != nil {
 				return err
@@ -245,16 +251,48 @@ func cmdPipelineList(a *app) *cobra.Command {
 			return a.print(list, func(w io.Writer) error {
 				var rows [][]string
 				for _, p := range list {
-					job := "-"
-					if !p.Job.IsZero() {
-						job = p.Job.Short()
-					}
-					rows = append(rows, []string{p.Pipeline, p.Branch, p.Spec.Short(), p.State, job, shortCommit(p.Output), p.Problem})
+					rows = append(rows, []string{p.Pipeline, p.Branch, p.Spec.Short(), p.State, shortJob(p.Job), shortCommit(p.Output), p.Problem})
 				}
 				return printTable(w, []string{"pipeline", "branch", "spec", "state", "job", "output", "problem"}, rows)
 			})
 		},
 	}
+	cmd.Flags().StringVar(&asOf, "as-of", "", "as they were at this time, or so long ago: 2026-11-20, 2026-11-20T09:00Z, 2h30m")
+	return cmd
+}
+
+// shortJob names a job in a table.
+func shortJob(id history.JobID) string {
+	if id.IsZero() {
+		return "-"
+	}
+	return id.Short()
+}
+
+func (a *app) pipelinesAt(ctx context.Context, asOf string) error {
+	at, err := parseWhen(asOf, time.Now())
+	if err != nil {
+		return err
+	}
+	past, ctx, err := a.past(ctx)
+	if err != nil {
+		return err
+	}
+	list, err := past.PipelinesAt(ctx, at)
+	if err != nil {
+		return err
+	}
+	return a.print(list, func(w io.Writer) error {
+		var rows [][]string
+		for _, p := range list {
+			state := p.State
+			if p.Paused != "" {
+				state += ", paused by " + p.Paused
+			}
+			rows = append(rows, []string{p.Pipeline, p.Branch, p.Spec.Short(), state, shortJob(p.Job), shortCommit(p.Output)})
+		}
+		return printTable(w, []string{"pipeline", "branch", "spec", "state", "job", "output"}, rows)
+	})
 }
 
 func (a *app) pipelines(ctx context.Context) ([]pipelineInfo, error) {
@@ -306,6 +344,9 @@ func printPipeline(w io.Writer, p pipelineInfo) error {
 	fmt.Fprintf(&b, "pipeline  %s@%s\nspec      %s\nstate     %s\n", p.Pipeline, p.Branch, p.Spec, p.State)
 	if p.Problem != "" {
 		fmt.Fprintf(&b, "problem   %s\n", printable(p.Problem))
+	}
+	for _, in := range p.Inputs {
+		fmt.Fprintf(&b, "input     %s = %s@%s at %s\n", in.Name, in.Repo, in.Branch, shortCommit(in.Commit))
 	}
 	if !p.Job.IsZero() {
 		fmt.Fprintf(&b, "job       %s\n", p.Job)

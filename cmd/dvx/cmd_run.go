@@ -41,6 +41,7 @@ It works on a store directly. It fails with exit code 1 if a job failed.`,
 			return a.runHere(cmd.Context(), args, slots, o)
 		},
 	}
+	cmd.AddCommand(cmdRunSeeing(a)...)
 	cmd.Flags().IntVar(&slots, "slots", runtime.NumCPU(), "programs that run at once")
 	daemon.AddPools(cmd.Flags(), &o.Pools)
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "log what the engine does")

@@ -18,26 +18,47 @@ import (
 
 func cmdWait(a *app) *cobra.Command {
 	var timeout time.Duration
+	var run string
 	cmd := &cobra.Command{
 		Use:   "wait [REPO[@BRANCH]]",
-		Short: "Wait until every pipeline that depends on a branch is up to date",
+		Short: "Wait until every pipeline that depends on a branch is up to date, or follow a run",
 		Long: `Wait until every pipeline that leads to a branch or depends on it, through any number of others, is up to date;
-without an argument, until all are. It fails with exit code 1 if a job failed.`,
+without an argument, until all are. With --run, wait until all that comes of one commit is over, telling on standard error
+what each stage comes to. It fails with exit code 1 if a job failed.`,
 		Example: `  dvx commit -m "new images" && dvx wait images
-  dvx wait images@staging --timeout 10m`,
+  dvx wait images@staging --timeout 10m
+  dvx wait --run images@main`,
 		Args: rangeArgs(0, 1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.wait(cmd.Context(), args, timeout) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx := cmd.Context()
+			if timeout > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeoutCause(ctx, timeout, errors.New("not up to date after "+timeout.String()))
+				defer cancel()
+			}
+			switch {
+			case run == "":
+				return impatient(ctx, a.wait(ctx, args))
+			case len(args) > 0:
+				return usagef("--run says what to wait for: leave out %s", args[0])
+			}
+			return impatient(ctx, a.waitRun(ctx, run))
+		},
 	}
+	cmd.Flags().StringVar(&run, "run", "", "wait for this run only: the ID of one or of a job, a pipeline, or a commit, as dvx run show takes it")
 	cmd.Flags().DurationVar(&timeout, "timeout", 0, "give up after this long (0: never)")
 	return cmd
 }
 
-func (a *app) wait(ctx context.Context, args []string, timeout time.Duration) error {
-	if timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, timeout, errors.New("not up to date after "+timeout.String()))
-		defer cancel()
+// impatient says that the time is over, if that is why something failed.
+func impatient(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); err != nil && cause != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("%w; is a daemon running on this store? (dvx serve)", cause)
 	}
+	return err
+}
+
+func (a *app) wait(ctx context.Context, args []string) error {
 	s, ctx, err := a.open(ctx)
 	if err != nil {
 		return err
@@ -52,9 +73,6 @@ func (a *app) wait(ctx context.Context, args []string, timeout time.Duration) er
 	}
 	settled, err := waitSettled(ctx, s, jobs, name, branch, a.impatience())
 	if err != nil {
-		if cause := context.Cause(ctx); cause != nil && errors.Is(err, context.DeadlineExceeded) {
-			return fmt.Errorf("%w; is a daemon running on this store? (dvx serve)", cause)
-		}
 		return err
 	}
 	if err := settled.Err(); err != nil {

@@ -86,6 +86,7 @@ type Controller struct {
 	running  map[int]context.CancelFunc // of the loop: attempts by serial
 	latest   engine.Snapshot            // of the loop: the newest that it was shown
 	effects  sync.WaitGroup
+	steps    bell // rings after each
 }
 
 // delivery is an event on its way to the loop, with what belongs to it.
@@ -220,6 +221,7 @@ func (c *Controller) step(ctx context.Context, timer *time.Timer, d delivery) {
 	for _, e := range effects {
 		c.carryOut(ctx, timer, e)
 	}
+	c.steps.ring()
 }
 
 // carryOut starts an effect. What takes time runs in the background and

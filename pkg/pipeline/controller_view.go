@@ -30,6 +30,7 @@ type Jobs struct {
 	log   *history.Log
 	memo  *memo.Cache
 	live  func(func(*engine.State)) // looks at the engine's state, if there is one
+	watch func(ctx context.Context, after uint64) (uint64, error)
 	scope string
 	alone bool // nobody else keeps the memo in step with the root
 }
@@ -38,7 +39,9 @@ type Jobs struct {
 // runs elsewhere: what it has published so far. scope is the trust scope whose
 // results are of interest.
 func OpenJobs(store *repo.Direct, scope string) *Jobs {
-	return &Jobs{store: store, log: OpenHistory(store), memo: OpenMemo(store), live: func(func(*engine.State)) {}, scope: scope, alone: true}
+	return &Jobs{
+		store: store, log: OpenHistory(store), memo: OpenMemo(store), live: func(func(*engine.State)) {}, watch: store.Watch, scope: scope, alone: true,
+	}
 }
 
 // Jobs returns the jobs of the store, with those that the engine has under way
@@ -51,7 +54,7 @@ func (c *Controller) Jobs() *Jobs {
 			do(c.state)
 		}
 	}
-	return &Jobs{store: c.o.Store, log: c.log, memo: c.memo, live: look, scope: c.o.Scope}
+	return &Jobs{store: c.o.Store, log: c.log, memo: c.memo, live: look, watch: c.steps.wait, scope: c.o.Scope}
 }
 
 // List returns all jobs of a pipeline, or of all if it is empty, newest first.

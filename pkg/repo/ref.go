@@ -117,7 +117,7 @@ func (r *Ref) parseName(s string) (rest string, err error) {
 		if end < 0 {
 			return "", invalid("%q has no }", s)
 		}
-		if r.At, err = parseAt(s[1:end]); err != nil {
+		if r.At, err = ParseAt(s[1:end]); err != nil {
 			return "", err
 		}
 		s = s[end+1:]
@@ -158,7 +158,9 @@ func (r *Ref) parsePath(s string) error {
 // atLayouts are the spellings of a time in a ref expression.
 var atLayouts = [...]string{"2006-01-02", "2006-01-02T15:04Z07:00", "2006-01-02T15:04:05.999999999Z07:00"}
 
-func parseAt(s string) (time.Time, error) {
+// ParseAt reads a time as a ref expression has it; anything else fails with
+// fs.ErrInvalid.
+func ParseAt(s string) (time.Time, error) {
 	for _, layout := range atLayouts {
 		t, err := time.Parse(layout, s)
 		if err == nil && t.Year() >= 1 && t.UTC().Year() <= 9999 && !commit.Stamp(t).IsZero() {

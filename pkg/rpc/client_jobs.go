@@ -11,6 +11,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
 	dvxv1 "github.com/dvx-io/dvx/proto/dvx/v1"
 )
@@ -68,6 +69,13 @@ func (c *ClientJobs) Pipelines(ctx context.Context) ([]PipelineState, error) {
 				return nil, err
 			}
 		}
+		for _, in := range m.GetInputs() {
+			i := commit.Input{Name: in.GetName(), Ref: commit.Ref{Repo: in.GetRepo(), Branch: in.GetBranch()}}
+			if i.Commit, err = idFrom(in.GetCommit()); err != nil {
+				return nil, err
+			}
+			st.Inputs = append(st.Inputs, i)
+		}
 		out = append(out, st)
 	}
 	return out, nil
@@ -110,18 +118,6 @@ func (c *ClientJobs) Datums(ctx context.Context, id history.JobID) iter.Seq2[Dat
 		}
 		return d, nil
 	})
-}
-
-// Log implements [Jobs]. The reader ends with ctx.
-func (c *ClientJobs) Log(ctx context.Context, d DatumState) (io.Reader, error) {
-	stream, err := c.logs.ReadLogs(ctx, &dvxv1.ReadLogsRequest{Job: d.Job.String(), Datum: d.Identity})
-	if err != nil {
-		return nil, err
-	}
-	return &pieceReader{next: func() ([]byte, error) {
-		m, err := stream.Recv()
-		return m.GetData(), err
-	}}, nil
 }
 
 // messages yields what a stream of the server says.

@@ -15,14 +15,15 @@ import (
 	"github.com/dvx-io/dvx/pkg/pipeline/explain"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
+	"github.com/dvx-io/dvx/pkg/repo"
 	dvxv1 "github.com/dvx-io/dvx/proto/dvx/v1"
 )
 
 // Explain answers questions about pipelines: an [explain.Explainer], or a daemon
 // reached by a [Client]. It may be used concurrently.
 type Explain interface {
-	// Plan says what would run, of a pipeline and branch, of all if they are empty.
-	Plan(ctx context.Context, name, branch string) ([]explain.Forecast, error)
+	// Plan says what would run. A daemon decides by itself what may be looked into.
+	Plan(ctx context.Context, q explain.PlanQuery) ([]explain.Forecast, error)
 
 	// Why yields why the datums of a job, or the one of an identity, ran.
 	Why(ctx context.Context, job history.Job, identity string) iter.Seq2[explain.Answer, error]
@@ -32,6 +33,9 @@ type Explain interface {
 
 	// Preview yields the datums that an input would have on a branch.
 	Preview(ctx context.Context, in spec.Input, branch string) iter.Seq2[explain.Datum, error]
+
+	// Detail returns all that is known of a datum of a job.
+	Detail(ctx context.Context, job history.Job, identity string) (explain.Detail, error)
 }
 
 var (
@@ -50,15 +54,17 @@ func (e *explainService) Plan(ctx context.Context, req *dvxv1.PlanRequest) (*dvx
 	if err := e.s.allow(ctx, auth.ReadStore, auth.Resource{}); err != nil {
 		return nil, err
 	}
-	list, err := e.s.opts.Explain.Plan(ctx, req.GetPipeline(), req.GetBranch())
+	list, err := e.s.opts.Explain.Plan(ctx, explain.PlanQuery{
+		Pipeline: req.GetPipeline(), Branch: req.GetBranch(),
+		May: func(pipeline, branch string) bool {
+			return e.s.allow(ctx, auth.ReadPipeline, auth.Resource{Repo: pipeline, Branch: branch}) == nil
+		},
+	})
 	if err != nil {
 		return nil, err
 	}
 	resp := &dvxv1.PlanResponse{}
 	for _, f := range list {
-		if e.s.allow(ctx, auth.ReadPipeline, auth.Resource{Repo: f.Pipeline, Branch: f.Branch}) != nil {
-			continue
-		}
 		b, err := commit.CanonicalJSON(f)
 		if err != nil {
 			return nil, err
@@ -96,6 +102,9 @@ func (e *explainService) Lineage(ctx context.Context, req *dvxv1.LineageRequest)
 	if err := e.s.allow(ctx, auth.ReadStore, auth.Resource{}); err != nil {
 		return nil, err
 	}
+	if err := e.sees(ctx, req.GetExpression()); err != nil { // before anything is looked for
+		return nil, err
+	}
 	n, err := e.s.opts.Explain.Lineage(ctx, req.GetExpression())
 	if err != nil {
 		return nil, err
@@ -106,6 +115,23 @@ func (e *explainService) Lineage(ctx context.Context, req *dvxv1.LineageRequest)
 	e.prune(ctx, n)
 	b, err := commit.CanonicalJSON(n)
 	return &dvxv1.LineageResponse{Json: b}, err
+}
+
+// sees fails unless the caller may read anything in the repo of an expression.
+func (e *explainService) sees(ctx context.Context, expr string) error {
+	ref, err := repo.ParseRef(expr)
+	if err != nil {
+		return err
+	}
+	who, err := auth.From(ctx)
+	if err != nil {
+		return err
+	}
+	ok, err := auth.Sees(ctx, e.s.opts.Authorizer, who, ref.Repo)
+	if err == nil && !ok {
+		err = fmt.Errorf("%s: %w", ref.Repo, repo.ErrRepoNotFound)
+	}
+	return err
 }
 
 // prune takes away what the caller may not read.
@@ -150,6 +176,20 @@ func (e *explainService) PreviewDatums(req *dvxv1.PreviewDatumsRequest, stream g
 	return nil
 }
 
+// GetDatum implements dvxv1.ExplainServiceServer.
+func (e *explainService) GetDatum(ctx context.Context, req *dvxv1.GetDatumRequest) (*dvxv1.GetDatumResponse, error) {
+	job, err := e.s.job(ctx, req.GetJob())
+	if err != nil {
+		return nil, err
+	}
+	d, err := e.s.opts.Explain.Detail(ctx, job, req.GetDatum())
+	if err != nil {
+		return nil, err
+	}
+	b, err := commit.CanonicalJSON(d)
+	return &dvxv1.GetDatumResponse{Json: b}, err
+}
+
 // ClientExplain is the answers of a daemon. It implements [Explain].
 type ClientExplain struct{ c dvxv1.ExplainServiceClient }
 
@@ -159,8 +199,8 @@ func (c *Client) Explain() *ClientExplain {
 }
 
 // Plan implements [Explain].
-func (c *ClientExplain) Plan(ctx context.Context, name, branch string) ([]explain.Forecast, error) {
-	resp, err := c.c.Plan(ctx, &dvxv1.PlanRequest{Pipeline: name, Branch: branch})
+func (c *ClientExplain) Plan(ctx context.Context, q explain.PlanQuery) ([]explain.Forecast, error) {
+	resp, err := c.c.Plan(ctx, &dvxv1.PlanRequest{Pipeline: q.Pipeline, Branch: q.Branch})
 	if err != nil {
 		return nil, err
 	}
@@ -205,6 +245,15 @@ func (c *ClientExplain) Preview(ctx context.Context, in spec.Input, branch strin
 	return messages(ctx, open, func(m *dvxv1.PreviewDatumsResponse) (explain.Datum, error) {
 		return answered[explain.Datum](m.GetJson())
 	})
+}
+
+// Detail implements [Explain].
+func (c *ClientExplain) Detail(ctx context.Context, job history.Job, identity string) (explain.Detail, error) {
+	resp, err := c.c.GetDatum(ctx, &dvxv1.GetDatumRequest{Job: job.ID.String(), Datum: identity})
+	if err != nil {
+		return explain.Detail{}, err
+	}
+	return answered[explain.Detail](resp.GetJson())
 }
 
 // answered reads what a daemon answered.

@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"io"
 	"iter"
 
 	"google.golang.org/grpc"
@@ -30,21 +29,22 @@ type Jobs interface {
 	// Datums yields the datums of a job in order of identity.
 	Datums(ctx context.Context, id history.JobID) iter.Seq2[DatumState, error]
 
-	// Log opens what the user code of a datum printed in its last attempt, for a
-	// datum that was skipped in the run whose result it shares.
-	Log(ctx context.Context, d DatumState) (io.Reader, error)
+	// Logs yields what user code printed in a job, see [LogQuery]. It fails with
+	// fs.ErrNotExist if the job has no such datum.
+	Logs(ctx context.Context, q LogQuery) iter.Seq2[LogPiece, error]
 }
 
 // PipelineState is a pipeline on a branch and how it stands.
 type PipelineState struct {
-	Pipeline string        `json:"pipeline"`
-	Branch   string        `json:"branch"`
-	Spec     commit.ID     `json:"spec"`              // commit that holds the spec
-	Source   []byte        `json:"-"`                 // the spec's canonical JSON
-	Output   commit.ID     `json:"output,omitzero"`   // head of the output branch
-	Job      history.JobID `json:"job,omitzero"`      // the newest
-	State    string        `json:"state"`             // of that job, or why there is none
-	Problem  string        `json:"problem,omitempty"` // why it can't run
+	Pipeline string         `json:"pipeline"`
+	Branch   string         `json:"branch"`
+	Spec     commit.ID      `json:"spec"`              // commit that holds the spec
+	Source   []byte         `json:"-"`                 // the spec's canonical JSON
+	Output   commit.ID      `json:"output,omitzero"`   // head of the output branch
+	Job      history.JobID  `json:"job,omitzero"`      // the newest
+	State    string         `json:"state"`             // of that job, or why there is none
+	Problem  string         `json:"problem,omitempty"` // why it can't run
+	Inputs   []commit.Input `json:"inputs,omitempty"`  // what it reads, and where that is; in order of the spec
 }
 
 // DatumState is a datum of a job.
@@ -116,6 +116,9 @@ func pipelineTo(st PipelineState) *dvxv1.PipelineInfo {
 	if !st.Job.IsZero() {
 		m.Job = st.Job.String()
 	}
+	for _, in := range st.Inputs {
+		m.Inputs = append(m.Inputs, &dvxv1.PipelineInput{Name: in.Name, Repo: in.Repo, Branch: in.Branch, Commit: idBytes(in.Commit)})
+	}
 	return m
 }
 
@@ -132,7 +135,14 @@ func (j *jobService) ListJobs(req *dvxv1.ListJobsRequest, stream grpc.ServerStre
 		return err
 	}
 	sent := uint32(0)
-	for job, err := range j.s.opts.Jobs.Jobs(ctx, req.GetPipeline()) {
+	jobs := j.s.opts.Jobs.Jobs(ctx, req.GetPipeline())
+	if at := req.GetAsOf(); at != nil {
+		if j.s.opts.Past == nil {
+			return errNoPast
+		}
+		jobs = j.s.opts.Past.JobsAt(ctx, req.GetPipeline(), at.AsTime())
+	}
+	for job, err := range jobs {
 		if err != nil {
 			return err
 		}
@@ -214,79 +224,4 @@ func (j *jobService) ListDatums(req *dvxv1.ListDatumsRequest, stream grpc.Server
 		}
 	}
 	return nil
-}
-
-// logService serves what user code printed.
-type logService struct {
-	dvxv1.UnimplementedLogServiceServer
-	s *Server
-}
-
-// ReadLogs implements dvxv1.LogServiceServer.
-func (l *logService) ReadLogs(req *dvxv1.ReadLogsRequest, stream grpc.ServerStreamingServer[dvxv1.ReadLogsResponse]) error {
-	ctx := stream.Context()
-	id := req.GetJob()
-	if id == "" {
-		newest, err := l.newest(ctx, req.GetPipeline())
-		if err != nil {
-			return err
-		}
-		id = newest
-	}
-	job, err := l.s.job(ctx, id)
-	if err != nil {
-		return err
-	}
-	found := req.GetDatum() == ""
-	for d, err := range l.s.opts.Jobs.Datums(ctx, job.ID) {
-		if err != nil {
-			return err
-		}
-		if req.GetDatum() != "" && d.Identity != req.GetDatum() {
-			continue
-		}
-		found = true
-		r, err := l.s.opts.Jobs.Log(ctx, d)
-		if err != nil {
-			return err
-		}
-		w := &logSender{stream: stream, job: job.ID.String(), datum: d.Identity}
-		if _, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{r}, make([]byte, pieceSize)); err != nil {
-			return err
-		}
-	}
-	if !found {
-		return noDatum(req.GetDatum(), job.ID)
-	}
-	return nil
-}
-
-// newest returns the ID of the newest job of a pipeline that the caller may see.
-func (l *logService) newest(ctx context.Context, name string) (string, error) {
-	if err := l.s.allow(ctx, auth.ReadStore, auth.Resource{}); err != nil {
-		return "", err
-	}
-	for job, err := range l.s.opts.Jobs.Jobs(ctx, name) {
-		if err != nil {
-			return "", err
-		}
-		if l.s.allow(ctx, auth.ReadPipeline, auth.Resource{Repo: job.Pipeline, Branch: job.Branch}) == nil {
-			return job.ID.String(), nil
-		}
-	}
-	return "", noJob(name)
-}
-
-// logSender sends what is written to it.
-type logSender struct {
-	stream     grpc.ServerStreamingServer[dvxv1.ReadLogsResponse]
-	job, datum string
-}
-
-// Write implements io.Writer.
-func (s *logSender) Write(p []byte) (int, error) {
-	if err := s.stream.Send(&dvxv1.ReadLogsResponse{Job: s.job, Datum: s.datum, Data: p}); err != nil {
-		return 0, err
-	}
-	return len(p), nil
 }

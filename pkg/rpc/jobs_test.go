@@ -2,8 +2,8 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"iter"
 	"strings"
@@ -68,8 +68,18 @@ func (noJobs) Datums(context.Context, history.JobID) iter.Seq2[DatumState, error
 	}
 }
 
-func (noJobs) Log(_ context.Context, d DatumState) (io.Reader, error) {
-	return strings.NewReader("log of " + d.Identity + strings.Repeat(".", 3<<20)), nil
+func (noJobs) Logs(_ context.Context, q LogQuery) iter.Seq2[LogPiece, error] {
+	return func(yield func(LogPiece, error) bool) {
+		for _, d := range twoDatums() {
+			text := fmt.Sprintf("log of %s, %q, %v", d.Identity, q.Grep, q.Follow) + strings.Repeat(".", 3<<20)
+			if (q.Datum == "" || q.Datum == d.Identity) && !yield(LogPiece{Job: q.Job, Datum: d.Identity, Attempt: q.Attempt, Data: []byte(text)}, nil) {
+				return
+			}
+		}
+		if q.Datum == "/none" {
+			yield(LogPiece{}, noDatum(q.Datum, q.Job))
+		}
+	}
 }
 
 func TestJobsThroughDaemon(t *testing.T) {
@@ -101,22 +111,23 @@ func TestJobsThroughDaemon(t *testing.T) {
 			t.Fatal(err)
 		}
 		got = append(got, d)
-		r, err := jobs.Log(ctx, d)
-		if err != nil {
-			t.Fatal(err)
+		text := ""
+		for p, err := range jobs.Logs(ctx, LogQuery{Job: j.ID, Datum: d.Identity, Attempt: 3, Grep: "x", Follow: true}) {
+			if err != nil || p.Datum != d.Identity || p.Attempt != 3 || p.Job != j.ID {
+				t.Fatalf("log of %s: piece of %s #%d, %v", d.Identity, p.Datum, p.Attempt, err)
+			}
+			text += string(p.Data)
 		}
-		b, err := io.ReadAll(r)
-		if err != nil || len(b) != len("log of /a")+3<<20 || !strings.HasPrefix(string(b), "log of "+d.Identity) {
-			t.Errorf("log of %s: %d bytes, %v", d.Identity, len(b), err)
+		if want := "log of " + d.Identity + `, "x", true`; len(text) != len(want)+3<<20 || !strings.HasPrefix(text, want) {
+			t.Errorf("log of %s: %d bytes", d.Identity, len(text))
 		}
 	}
 	if !cmp.Equal(got, twoDatums()) {
 		t.Errorf("datums:\n%s", cmp.Diff(twoDatums(), got))
 	}
-	if _, err := jobs.Log(ctx, DatumState{Job: j.ID, DatumInfo: pipeline.DatumInfo{Identity: "/none"}}); err == nil {
-		r, _ := jobs.Log(ctx, DatumState{Job: j.ID, DatumInfo: pipeline.DatumInfo{Identity: "/none"}})
-		if _, err := io.ReadAll(r); err == nil {
-			t.Error("log of a datum that is not there: no error")
+	for _, err := range jobs.Logs(ctx, LogQuery{Job: j.ID, Datum: "/none"}) {
+		if !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("log of a datum that is not there: %v", err)
 		}
 	}
 }

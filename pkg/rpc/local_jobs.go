@@ -2,10 +2,10 @@ package rpc
 
 import (
 	"context"
-	"io"
 	"iter"
 
 	"github.com/dvx-io/dvx/pkg/auth"
+	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/pipeline"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
@@ -50,6 +50,9 @@ func (l *LocalJobs) Pipelines(ctx context.Context) ([]PipelineState, error) {
 		}
 		if p.Problem != "" {
 			st.State = "can't run"
+		}
+		for _, in := range p.Inputs {
+			st.Inputs = append(st.Inputs, commit.Input{Name: in.Name, Ref: commit.Ref{Repo: in.Repo, Branch: in.Branch, Commit: in.Head.ID}})
 		}
 		if p.Version.Spec.Pipeline != "" { // it could be read
 			if st.Source, err = spec.Encode(p.Version.Spec); err != nil {
@@ -100,9 +103,4 @@ func (l *LocalJobs) Datums(ctx context.Context, id history.JobID) iter.Seq2[Datu
 			}
 		}
 	}
-}
-
-// Log implements [Jobs].
-func (l *LocalJobs) Log(ctx context.Context, d DatumState) (io.Reader, error) {
-	return l.jobs.ReadLog(ctx, d.Last)
 }

@@ -45,6 +45,7 @@ type ServerOptions struct {
 	Writer     *repo.Writer     // adds to open commits; nil: that is refused
 	Jobs       Jobs             // the engine's jobs; nil: there is no engine here
 	Explain    Explain          // answers about pipelines; nil: none are given
+	Past       Past             // what happened; nil: nobody tells
 	Keys       Authenticator    // who may come in
 	Authorizer auth.Authorizer  // what they may do
 	TLS        *tls.Config      // nil: in the clear; see [auth.PrincipalOf] for client certificates
@@ -96,6 +97,10 @@ func NewServer(o ServerOptions) *Server {
 	}
 	if o.Explain != nil {
 		dvxv1.RegisterExplainServiceServer(s.grpc, &explainService{s: s})
+	}
+	if o.Past != nil {
+		dvxv1.RegisterRunServiceServer(s.grpc, &runService{s: s})
+		dvxv1.RegisterEventServiceServer(s.grpc, &eventService{s: s})
 	}
 	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
 	return s

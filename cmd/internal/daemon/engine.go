@@ -133,7 +133,7 @@ func RemoveWork(dir string) error {
 }
 
 // explain returns what answers questions about the pipelines.
-func (e *runningEngine) explain() rpc.Explain {
+func (e *runningEngine) explain() *explain.Explainer {
 	jobs := pipeline.OpenJobs(e.store, local.Scope())
 	if e.controller != nil {
 		jobs = e.controller.Jobs()

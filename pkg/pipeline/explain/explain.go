@@ -35,21 +35,19 @@ type Options struct {
 	Rights auth.Authorizer
 }
 
-// observer returns what looks at the store's pipelines.
-func (x *Explainer) observer() *pipeline.Observer {
-	o := pipeline.NewObserver(x.o.Store)
-	o.Judge(x.o.Rights)
-	return o
-}
-
 // Explainer answers questions about a store.
 type Explainer struct {
-	o    Options
-	memo *memo.Cache
+	o        Options
+	memo     *memo.Cache
+	observer *pipeline.Observer
 }
 
 // New returns an explainer.
-func New(o Options) *Explainer { return &Explainer{o: o, memo: pipeline.OpenMemo(o.Store)} }
+func New(o Options) *Explainer {
+	x := &Explainer{o: o, memo: pipeline.OpenMemo(o.Store), observer: pipeline.NewObserver(o.Store)}
+	x.observer.Judge(o.Rights)
+	return x
+}
 
 // sync brings the memo in step with the root.
 func (x *Explainer) sync(ctx context.Context) error {

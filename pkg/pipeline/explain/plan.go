@@ -62,23 +62,33 @@ type Draft struct {
 	Reader  chunk.Reader // reads its code
 }
 
-// Plan says what the engine would do for a pipeline, or for all if name is
-// empty; on a branch, or on all if branch is empty. It fails with
-// fs.ErrNotExist if there is no such pipeline.
-func (x *Explainer) Plan(ctx context.Context, name, branch string) ([]Forecast, error) {
-	return x.PlanDraft(ctx, name, branch, nil)
+// PlanQuery says for which pipelines a plan is wanted. The zero value is all.
+type PlanQuery struct {
+	Pipeline string                             // empty: all
+	Branch   string                             // empty: all
+	May      func(pipeline, branch string) bool // others are not looked into; nil: all may be
+}
+
+func (q PlanQuery) wants(h engine.PipelineHead) bool {
+	return (q.Pipeline == "" || h.Name == q.Pipeline) && (q.Branch == "" || h.Branch == q.Branch) && (q.May == nil || q.May(h.Name, h.Branch))
+}
+
+// Plan says what the engine would do for pipelines. It fails with
+// fs.ErrNotExist if there is none of the name that is asked for.
+func (x *Explainer) Plan(ctx context.Context, q PlanQuery) ([]Forecast, error) {
+	return x.PlanDraft(ctx, q, nil)
 }
 
 // PlanDraft is Plan if the draft took the place of the version that its
 // pipeline has. No draft is nil.
-func (x *Explainer) PlanDraft(ctx context.Context, name, branch string, draft *Draft) ([]Forecast, error) {
+func (x *Explainer) PlanDraft(ctx context.Context, q PlanQuery, draft *Draft) ([]Forecast, error) {
 	if x.o.Runner == nil {
 		return nil, fmt.Errorf("plan: no runner: %w", fs.ErrInvalid)
 	}
 	if err := x.sync(ctx); err != nil {
 		return nil, err
 	}
-	snap, err := x.observer().Observe(ctx)
+	snap, err := x.observer.Observe(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -92,9 +102,9 @@ func (x *Explainer) PlanDraft(ctx context.Context, name, branch string, draft *D
 		return nil, err
 	}
 	p := &planner{x: x, snap: snap, ledger: ledger, draft: draft, wanted: map[int]engine.JobSpec{}, runs: map[int]bool{}}
-	out, err := p.run(ctx, name, branch)
-	if err == nil && len(out) == 0 && name != "" {
-		err = fmt.Errorf("no pipeline %s on branch %s: %w", name, branch, fs.ErrNotExist)
+	out, err := p.run(ctx, q)
+	if err == nil && len(out) == 0 && q.Pipeline != "" {
+		err = fmt.Errorf("no pipeline %s on branch %s: %w", q.Pipeline, q.Branch, fs.ErrNotExist)
 	}
 	return out, err
 }
@@ -129,7 +139,7 @@ type planner struct {
 	runs   map[int]bool           // pipelines whose output may change
 }
 
-func (p *planner) run(ctx context.Context, name, branch string) ([]Forecast, error) {
+func (p *planner) run(ctx context.Context, q PlanQuery) ([]Forecast, error) {
 	for _, j := range engine.Plan(p.snap, p.ledger) {
 		i := slices.IndexFunc(p.snap.Pipelines, func(h engine.PipelineHead) bool { return h.Name == j.Head.Name && h.Branch == j.Head.Branch })
 		p.wanted[i], p.runs[i] = j, true
@@ -144,7 +154,7 @@ func (p *planner) run(ctx context.Context, name, branch string) ([]Forecast, err
 	}
 	var out []Forecast
 	for i, h := range p.snap.Pipelines {
-		if name != "" && h.Name != name || branch != "" && h.Branch != branch {
+		if !q.wants(h) {
 			continue
 		}
 		f, err := p.forecast(ctx, i, h)

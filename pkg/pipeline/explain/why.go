@@ -203,7 +203,7 @@ func (w *inquiry) list(ctx context.Context) error {
 	if w.x.o.Runner == nil {
 		return nil
 	}
-	snap, err := w.x.observer().Observe(ctx)
+	snap, err := w.x.observer.Observe(ctx)
 	if err != nil {
 		return err
 	}

@@ -67,14 +67,28 @@ func (l *Log) Published(n int) {
 
 // Jobs returns the newest record of every job, the newest job first.
 func (l *Log) Jobs(ctx context.Context) ([]Job, error) {
+	all, err := l.Evaluations(ctx)
+	seen := make(map[JobID]bool, len(all))
+	return slices.DeleteFunc(all, func(j Job) bool {
+		again := seen[j.ID]
+		seen[j.ID] = true
+		return again
+	}), err
+}
+
+// Evaluations returns the last record of each time that a job was evaluated, the
+// newest first: where inputs go back to an earlier version, a job is evaluated
+// again.
+func (l *Log) Evaluations(ctx context.Context) ([]Job, error) {
 	segments, pending, err := l.load(ctx)
 	if err != nil {
 		return nil, err
 	}
-	jobs := map[JobID]Job{}
+	jobs := map[evaluation]Job{}
 	note := func(j Job) {
-		if old, ok := jobs[j.ID]; !ok || !older(j, old) {
-			jobs[j.ID] = j
+		k := evaluation{j.ID, j.Created}
+		if old, ok := jobs[k]; !ok || !older(j, old) {
+			jobs[k] = j
 		}
 	}
 	for _, s := range segments {
@@ -90,6 +104,12 @@ func (l *Log) Jobs(ctx context.Context) ([]Job, error) {
 	return slices.SortedFunc(maps.Values(jobs), func(a, b Job) int {
 		return cmp.Or(b.Created.Compare(a.Created), strings.Compare(a.ID.String(), b.ID.String()))
 	}), nil
+}
+
+// evaluation names one time that a job was evaluated.
+type evaluation struct {
+	id      JobID
+	created time.Time
 }
 
 // older reports whether record a of a job says less than record b: it is of an
@@ -186,6 +206,37 @@ func (l *Log) attempts(ctx context.Context, n named, id JobID, all *[]Attempt) e
 	l.mu.Lock()
 	n.indexed.has = has
 	l.mu.Unlock()
+	return nil
+}
+
+// EachAttempt visits all attempts, in no particular order, and some of them
+// twice.
+func (l *Log) EachAttempt(ctx context.Context, visit func(Attempt) error) error {
+	segments, pending, err := l.load(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range segments {
+		b, err := l.source.Load(ctx, s.name)
+		if err != nil {
+			return fmt.Errorf("read history segment %s: %w", s.name, err)
+		}
+		d, err := Decode(b)
+		if err == nil {
+			err = d.Attempts(visit)
+		}
+		if err != nil {
+			return fmt.Errorf("history segment %s: %w", s.name, err)
+		}
+	}
+	for _, r := range pending {
+		if r.Attempt == nil {
+			continue
+		}
+		if err := visit(*r.Attempt); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -317,10 +368,6 @@ func (l *Log) Merge(ctx context.Context) (names []string, data []byte, err error
 // dropStale leaves out the job records that a later one of the same
 // evaluation makes pointless.
 func dropStale(all []Record) []Record {
-	type evaluation struct {
-		id      JobID
-		created time.Time
-	}
 	last := map[evaluation]int{}
 	for i, r := range all {
 		if r.Job == nil {

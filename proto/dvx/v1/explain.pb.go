@@ -408,6 +408,105 @@ func (x *PreviewDatumsResponse) GetJson() []byte {
 	return nil
 }
 
+type GetDatumRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Job ID or prefix.
+	Job string `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	// Identity of the datum.
+	Datum         string `protobuf:"bytes,2,opt,name=datum,proto3" json:"datum,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDatumRequest) Reset() {
+	*x = GetDatumRequest{}
+	mi := &file_dvx_v1_explain_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDatumRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDatumRequest) ProtoMessage() {}
+
+func (x *GetDatumRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dvx_v1_explain_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDatumRequest.ProtoReflect.Descriptor instead.
+func (*GetDatumRequest) Descriptor() ([]byte, []int) {
+	return file_dvx_v1_explain_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *GetDatumRequest) GetJob() string {
+	if x != nil {
+		return x.Job
+	}
+	return ""
+}
+
+func (x *GetDatumRequest) GetDatum() string {
+	if x != nil {
+		return x.Datum
+	}
+	return ""
+}
+
+type GetDatumResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The datum as JSON.
+	Json          []byte `protobuf:"bytes,1,opt,name=json,proto3" json:"json,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDatumResponse) Reset() {
+	*x = GetDatumResponse{}
+	mi := &file_dvx_v1_explain_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDatumResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDatumResponse) ProtoMessage() {}
+
+func (x *GetDatumResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dvx_v1_explain_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDatumResponse.ProtoReflect.Descriptor instead.
+func (*GetDatumResponse) Descriptor() ([]byte, []int) {
+	return file_dvx_v1_explain_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *GetDatumResponse) GetJson() []byte {
+	if x != nil {
+		return x.Json
+	}
+	return nil
+}
+
 var File_dvx_v1_explain_proto protoreflect.FileDescriptor
 
 const file_dvx_v1_explain_proto_rawDesc = "" +
@@ -434,12 +533,18 @@ const file_dvx_v1_explain_proto_rawDesc = "" +
 	"\x05input\x18\x01 \x01(\fR\x05input\x12\x16\n" +
 	"\x06branch\x18\x02 \x01(\tR\x06branch\"+\n" +
 	"\x15PreviewDatumsResponse\x12\x12\n" +
-	"\x04json\x18\x01 \x01(\fR\x04json2\x81\x02\n" +
+	"\x04json\x18\x01 \x01(\fR\x04json\"9\n" +
+	"\x0fGetDatumRequest\x12\x10\n" +
+	"\x03job\x18\x01 \x01(\tR\x03job\x12\x14\n" +
+	"\x05datum\x18\x02 \x01(\tR\x05datum\"&\n" +
+	"\x10GetDatumResponse\x12\x12\n" +
+	"\x04json\x18\x01 \x01(\fR\x04json2\xc0\x02\n" +
 	"\x0eExplainService\x121\n" +
 	"\x04Plan\x12\x13.dvx.v1.PlanRequest\x1a\x14.dvx.v1.PlanResponse\x120\n" +
 	"\x03Why\x12\x12.dvx.v1.WhyRequest\x1a\x13.dvx.v1.WhyResponse0\x01\x12:\n" +
 	"\aLineage\x12\x16.dvx.v1.LineageRequest\x1a\x17.dvx.v1.LineageResponse\x12N\n" +
-	"\rPreviewDatums\x12\x1c.dvx.v1.PreviewDatumsRequest\x1a\x1d.dvx.v1.PreviewDatumsResponse0\x01B*Z(github.com/dvx-io/dvx/proto/dvx/v1;dvxv1b\x06proto3"
+	"\rPreviewDatums\x12\x1c.dvx.v1.PreviewDatumsRequest\x1a\x1d.dvx.v1.PreviewDatumsResponse0\x01\x12=\n" +
+	"\bGetDatum\x12\x17.dvx.v1.GetDatumRequest\x1a\x18.dvx.v1.GetDatumResponseB*Z(github.com/dvx-io/dvx/proto/dvx/v1;dvxv1b\x06proto3"
 
 var (
 	file_dvx_v1_explain_proto_rawDescOnce sync.Once
@@ -453,7 +558,7 @@ func file_dvx_v1_explain_proto_rawDescGZIP() []byte {
 	return file_dvx_v1_explain_proto_rawDescData
 }
 
-var file_dvx_v1_explain_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_dvx_v1_explain_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_dvx_v1_explain_proto_goTypes = []any{
 	(*PlanRequest)(nil),           // 0: dvx.v1.PlanRequest
 	(*PlanResponse)(nil),          // 1: dvx.v1.PlanResponse
@@ -463,18 +568,22 @@ var file_dvx_v1_explain_proto_goTypes = []any{
 	(*LineageResponse)(nil),       // 5: dvx.v1.LineageResponse
 	(*PreviewDatumsRequest)(nil),  // 6: dvx.v1.PreviewDatumsRequest
 	(*PreviewDatumsResponse)(nil), // 7: dvx.v1.PreviewDatumsResponse
+	(*GetDatumRequest)(nil),       // 8: dvx.v1.GetDatumRequest
+	(*GetDatumResponse)(nil),      // 9: dvx.v1.GetDatumResponse
 }
 var file_dvx_v1_explain_proto_depIdxs = []int32{
 	0, // 0: dvx.v1.ExplainService.Plan:input_type -> dvx.v1.PlanRequest
 	2, // 1: dvx.v1.ExplainService.Why:input_type -> dvx.v1.WhyRequest
 	4, // 2: dvx.v1.ExplainService.Lineage:input_type -> dvx.v1.LineageRequest
 	6, // 3: dvx.v1.ExplainService.PreviewDatums:input_type -> dvx.v1.PreviewDatumsRequest
-	1, // 4: dvx.v1.ExplainService.Plan:output_type -> dvx.v1.PlanResponse
-	3, // 5: dvx.v1.ExplainService.Why:output_type -> dvx.v1.WhyResponse
-	5, // 6: dvx.v1.ExplainService.Lineage:output_type -> dvx.v1.LineageResponse
-	7, // 7: dvx.v1.ExplainService.PreviewDatums:output_type -> dvx.v1.PreviewDatumsResponse
-	4, // [4:8] is the sub-list for method output_type
-	0, // [0:4] is the sub-list for method input_type
+	8, // 4: dvx.v1.ExplainService.GetDatum:input_type -> dvx.v1.GetDatumRequest
+	1, // 5: dvx.v1.ExplainService.Plan:output_type -> dvx.v1.PlanResponse
+	3, // 6: dvx.v1.ExplainService.Why:output_type -> dvx.v1.WhyResponse
+	5, // 7: dvx.v1.ExplainService.Lineage:output_type -> dvx.v1.LineageResponse
+	7, // 8: dvx.v1.ExplainService.PreviewDatums:output_type -> dvx.v1.PreviewDatumsResponse
+	9, // 9: dvx.v1.ExplainService.GetDatum:output_type -> dvx.v1.GetDatumResponse
+	5, // [5:10] is the sub-list for method output_type
+	0, // [0:5] is the sub-list for method input_type
 	0, // [0:0] is the sub-list for extension type_name
 	0, // [0:0] is the sub-list for extension extendee
 	0, // [0:0] is the sub-list for field type_name
@@ -491,7 +600,7 @@ func file_dvx_v1_explain_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dvx_v1_explain_proto_rawDesc), len(file_dvx_v1_explain_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

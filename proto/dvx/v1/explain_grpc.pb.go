@@ -23,6 +23,7 @@ const (
 	ExplainService_Why_FullMethodName           = "/dvx.v1.ExplainService/Why"
 	ExplainService_Lineage_FullMethodName       = "/dvx.v1.ExplainService/Lineage"
 	ExplainService_PreviewDatums_FullMethodName = "/dvx.v1.ExplainService/PreviewDatums"
+	ExplainService_GetDatum_FullMethodName      = "/dvx.v1.ExplainService/GetDatum"
 )
 
 // ExplainServiceClient is the client API for ExplainService service.
@@ -39,6 +40,8 @@ type ExplainServiceClient interface {
 	Lineage(ctx context.Context, in *LineageRequest, opts ...grpc.CallOption) (*LineageResponse, error)
 	// PreviewDatums sends the datums that an input would have.
 	PreviewDatums(ctx context.Context, in *PreviewDatumsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PreviewDatumsResponse], error)
+	// GetDatum returns all that is known of a datum of a job.
+	GetDatum(ctx context.Context, in *GetDatumRequest, opts ...grpc.CallOption) (*GetDatumResponse, error)
 }
 
 type explainServiceClient struct {
@@ -107,6 +110,16 @@ func (c *explainServiceClient) PreviewDatums(ctx context.Context, in *PreviewDat
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type ExplainService_PreviewDatumsClient = grpc.ServerStreamingClient[PreviewDatumsResponse]
 
+func (c *explainServiceClient) GetDatum(ctx context.Context, in *GetDatumRequest, opts ...grpc.CallOption) (*GetDatumResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetDatumResponse)
+	err := c.cc.Invoke(ctx, ExplainService_GetDatum_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ExplainServiceServer is the server API for ExplainService service.
 // All implementations must embed UnimplementedExplainServiceServer
 // for forward compatibility.
@@ -121,6 +134,8 @@ type ExplainServiceServer interface {
 	Lineage(context.Context, *LineageRequest) (*LineageResponse, error)
 	// PreviewDatums sends the datums that an input would have.
 	PreviewDatums(*PreviewDatumsRequest, grpc.ServerStreamingServer[PreviewDatumsResponse]) error
+	// GetDatum returns all that is known of a datum of a job.
+	GetDatum(context.Context, *GetDatumRequest) (*GetDatumResponse, error)
 	mustEmbedUnimplementedExplainServiceServer()
 }
 
@@ -142,6 +157,9 @@ func (UnimplementedExplainServiceServer) Lineage(context.Context, *LineageReques
 }
 func (UnimplementedExplainServiceServer) PreviewDatums(*PreviewDatumsRequest, grpc.ServerStreamingServer[PreviewDatumsResponse]) error {
 	return status.Error(codes.Unimplemented, "method PreviewDatums not implemented")
+}
+func (UnimplementedExplainServiceServer) GetDatum(context.Context, *GetDatumRequest) (*GetDatumResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetDatum not implemented")
 }
 func (UnimplementedExplainServiceServer) mustEmbedUnimplementedExplainServiceServer() {}
 func (UnimplementedExplainServiceServer) testEmbeddedByValue()                        {}
@@ -222,6 +240,24 @@ func _ExplainService_PreviewDatums_Handler(srv interface{}, stream grpc.ServerSt
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type ExplainService_PreviewDatumsServer = grpc.ServerStreamingServer[PreviewDatumsResponse]
 
+func _ExplainService_GetDatum_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetDatumRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ExplainServiceServer).GetDatum(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ExplainService_GetDatum_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ExplainServiceServer).GetDatum(ctx, req.(*GetDatumRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ExplainService_ServiceDesc is the grpc.ServiceDesc for ExplainService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -236,6 +272,10 @@ var ExplainService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Lineage",
 			Handler:    _ExplainService_Lineage_Handler,
+		},
+		{
+			MethodName: "GetDatum",
+			Handler:    _ExplainService_GetDatum_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

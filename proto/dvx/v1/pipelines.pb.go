@@ -214,7 +214,9 @@ type PipelineInfo struct {
 	Job   string `protobuf:"bytes,6,opt,name=job,proto3" json:"job,omitempty"`
 	State string `protobuf:"bytes,7,opt,name=state,proto3" json:"state,omitempty"`
 	// Why it can't run, if so.
-	Problem       string `protobuf:"bytes,8,opt,name=problem,proto3" json:"problem,omitempty"`
+	Problem string `protobuf:"bytes,8,opt,name=problem,proto3" json:"problem,omitempty"`
+	// What it reads, in order of the spec.
+	Inputs        []*PipelineInput `protobuf:"bytes,9,rep,name=inputs,proto3" json:"inputs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -305,19 +307,98 @@ func (x *PipelineInfo) GetProblem() string {
 	return ""
 }
 
+func (x *PipelineInfo) GetInputs() []*PipelineInput {
+	if x != nil {
+		return x.Inputs
+	}
+	return nil
+}
+
+// PipelineInput is a branch that a pipeline reads, and where that is.
+type PipelineInput struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Repo   string                 `protobuf:"bytes,2,opt,name=repo,proto3" json:"repo,omitempty"`
+	Branch string                 `protobuf:"bytes,3,opt,name=branch,proto3" json:"branch,omitempty"`
+	// Head of the branch, empty if there is none.
+	Commit        []byte `protobuf:"bytes,4,opt,name=commit,proto3" json:"commit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PipelineInput) Reset() {
+	*x = PipelineInput{}
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PipelineInput) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PipelineInput) ProtoMessage() {}
+
+func (x *PipelineInput) ProtoReflect() protoreflect.Message {
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PipelineInput.ProtoReflect.Descriptor instead.
+func (*PipelineInput) Descriptor() ([]byte, []int) {
+	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *PipelineInput) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PipelineInput) GetRepo() string {
+	if x != nil {
+		return x.Repo
+	}
+	return ""
+}
+
+func (x *PipelineInput) GetBranch() string {
+	if x != nil {
+		return x.Branch
+	}
+	return ""
+}
+
+func (x *PipelineInput) GetCommit() []byte {
+	if x != nil {
+		return x.Commit
+	}
+	return nil
+}
+
 type ListJobsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Empty: all pipelines.
 	Pipeline string `protobuf:"bytes,1,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
 	// 0: all.
-	Limit         uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	Limit uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	// The jobs as they were at this time; absent: as they are.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListJobsRequest) Reset() {
 	*x = ListJobsRequest{}
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[5]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -329,7 +410,7 @@ func (x *ListJobsRequest) String() string {
 func (*ListJobsRequest) ProtoMessage() {}
 
 func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[5]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -342,7 +423,7 @@ func (x *ListJobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsRequest.ProtoReflect.Descriptor instead.
 func (*ListJobsRequest) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{5}
+	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListJobsRequest) GetPipeline() string {
@@ -359,6 +440,13 @@ func (x *ListJobsRequest) GetLimit() uint32 {
 	return 0
 }
 
+func (x *ListJobsRequest) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
+	}
+	return nil
+}
+
 type ListJobsResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Job           *JobInfo               `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
@@ -368,7 +456,7 @@ type ListJobsResponse struct {
 
 func (x *ListJobsResponse) Reset() {
 	*x = ListJobsResponse{}
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[6]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -380,7 +468,7 @@ func (x *ListJobsResponse) String() string {
 func (*ListJobsResponse) ProtoMessage() {}
 
 func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[6]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -393,7 +481,7 @@ func (x *ListJobsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJobsResponse.ProtoReflect.Descriptor instead.
 func (*ListJobsResponse) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{6}
+	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListJobsResponse) GetJob() *JobInfo {
@@ -412,7 +500,7 @@ type GetJobRequest struct {
 
 func (x *GetJobRequest) Reset() {
 	*x = GetJobRequest{}
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[7]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -424,7 +512,7 @@ func (x *GetJobRequest) String() string {
 func (*GetJobRequest) ProtoMessage() {}
 
 func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[7]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -437,7 +525,7 @@ func (x *GetJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobRequest.ProtoReflect.Descriptor instead.
 func (*GetJobRequest) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{7}
+	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetJobRequest) GetId() string {
@@ -456,7 +544,7 @@ type GetJobResponse struct {
 
 func (x *GetJobResponse) Reset() {
 	*x = GetJobResponse{}
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[8]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -468,7 +556,7 @@ func (x *GetJobResponse) String() string {
 func (*GetJobResponse) ProtoMessage() {}
 
 func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[8]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -481,7 +569,7 @@ func (x *GetJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetJobResponse.ProtoReflect.Descriptor instead.
 func (*GetJobResponse) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{8}
+	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *GetJobResponse) GetJob() *JobInfo {
@@ -505,7 +593,7 @@ type CancelJobRequest struct {
 
 func (x *CancelJobRequest) Reset() {
 	*x = CancelJobRequest{}
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[9]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -517,7 +605,7 @@ func (x *CancelJobRequest) String() string {
 func (*CancelJobRequest) ProtoMessage() {}
 
 func (x *CancelJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[9]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -530,7 +618,7 @@ func (x *CancelJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelJobRequest.ProtoReflect.Descriptor instead.
 func (*CancelJobRequest) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{9}
+	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *CancelJobRequest) GetId() string {
@@ -562,7 +650,7 @@ type CancelJobResponse struct {
 
 func (x *CancelJobResponse) Reset() {
 	*x = CancelJobResponse{}
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[10]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -574,7 +662,7 @@ func (x *CancelJobResponse) String() string {
 func (*CancelJobResponse) ProtoMessage() {}
 
 func (x *CancelJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[10]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -587,7 +675,7 @@ func (x *CancelJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelJobResponse.ProtoReflect.Descriptor instead.
 func (*CancelJobResponse) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{10}
+	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{11}
 }
 
 type RerunJobRequest struct {
@@ -604,7 +692,7 @@ type RerunJobRequest struct {
 
 func (x *RerunJobRequest) Reset() {
 	*x = RerunJobRequest{}
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[11]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -616,7 +704,7 @@ func (x *RerunJobRequest) String() string {
 func (*RerunJobRequest) ProtoMessage() {}
 
 func (x *RerunJobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[11]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -629,7 +717,7 @@ func (x *RerunJobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RerunJobRequest.ProtoReflect.Descriptor instead.
 func (*RerunJobRequest) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{11}
+	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RerunJobRequest) GetId() string {
@@ -654,7 +742,7 @@ type RerunJobResponse struct {
 
 func (x *RerunJobResponse) Reset() {
 	*x = RerunJobResponse{}
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[12]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -666,7 +754,7 @@ func (x *RerunJobResponse) String() string {
 func (*RerunJobResponse) ProtoMessage() {}
 
 func (x *RerunJobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[12]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -679,7 +767,7 @@ func (x *RerunJobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RerunJobResponse.ProtoReflect.Descriptor instead.
 func (*RerunJobResponse) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{12}
+	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{13}
 }
 
 // JobInfo describes a job.
@@ -705,7 +793,7 @@ type JobInfo struct {
 
 func (x *JobInfo) Reset() {
 	*x = JobInfo{}
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[13]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -717,7 +805,7 @@ func (x *JobInfo) String() string {
 func (*JobInfo) ProtoMessage() {}
 
 func (x *JobInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[13]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -730,7 +818,7 @@ func (x *JobInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JobInfo.ProtoReflect.Descriptor instead.
 func (*JobInfo) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{13}
+	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *JobInfo) GetJson() []byte {
@@ -833,7 +921,7 @@ type ListDatumsRequest struct {
 
 func (x *ListDatumsRequest) Reset() {
 	*x = ListDatumsRequest{}
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[14]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -845,7 +933,7 @@ func (x *ListDatumsRequest) String() string {
 func (*ListDatumsRequest) ProtoMessage() {}
 
 func (x *ListDatumsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[14]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -858,7 +946,7 @@ func (x *ListDatumsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDatumsRequest.ProtoReflect.Descriptor instead.
 func (*ListDatumsRequest) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{14}
+	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListDatumsRequest) GetJob() string {
@@ -877,7 +965,7 @@ type ListDatumsResponse struct {
 
 func (x *ListDatumsResponse) Reset() {
 	*x = ListDatumsResponse{}
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[15]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -889,7 +977,7 @@ func (x *ListDatumsResponse) String() string {
 func (*ListDatumsResponse) ProtoMessage() {}
 
 func (x *ListDatumsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[15]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -902,7 +990,7 @@ func (x *ListDatumsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDatumsResponse.ProtoReflect.Descriptor instead.
 func (*ListDatumsResponse) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{15}
+	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListDatumsResponse) GetDatum() *DatumInfo {
@@ -928,7 +1016,7 @@ type DatumInfo struct {
 
 func (x *DatumInfo) Reset() {
 	*x = DatumInfo{}
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[16]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -940,7 +1028,7 @@ func (x *DatumInfo) String() string {
 func (*DatumInfo) ProtoMessage() {}
 
 func (x *DatumInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[16]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -953,7 +1041,7 @@ func (x *DatumInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DatumInfo.ProtoReflect.Descriptor instead.
 func (*DatumInfo) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{16}
+	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DatumInfo) GetJson() []byte {
@@ -1004,14 +1092,20 @@ type ReadLogsRequest struct {
 	Job      string `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
 	Pipeline string `protobuf:"bytes,2,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
 	// Identity of a datum; empty: all.
-	Datum         string `protobuf:"bytes,3,opt,name=datum,proto3" json:"datum,omitempty"`
+	Datum string `protobuf:"bytes,3,opt,name=datum,proto3" json:"datum,omitempty"`
+	// Number of an attempt; 0: all.
+	Attempt int32 `protobuf:"varint,4,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// Only lines that match this regular expression (RE2); empty: all.
+	Grep string `protobuf:"bytes,5,opt,name=grep,proto3" json:"grep,omitempty"`
+	// Go on until the job is over.
+	Follow        bool `protobuf:"varint,6,opt,name=follow,proto3" json:"follow,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReadLogsRequest) Reset() {
 	*x = ReadLogsRequest{}
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[17]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1023,7 +1117,7 @@ func (x *ReadLogsRequest) String() string {
 func (*ReadLogsRequest) ProtoMessage() {}
 
 func (x *ReadLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[17]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1036,7 +1130,7 @@ func (x *ReadLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogsRequest.ProtoReflect.Descriptor instead.
 func (*ReadLogsRequest) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{17}
+	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ReadLogsRequest) GetJob() string {
@@ -1060,18 +1154,41 @@ func (x *ReadLogsRequest) GetDatum() string {
 	return ""
 }
 
+func (x *ReadLogsRequest) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *ReadLogsRequest) GetGrep() string {
+	if x != nil {
+		return x.Grep
+	}
+	return ""
+}
+
+func (x *ReadLogsRequest) GetFollow() bool {
+	if x != nil {
+		return x.Follow
+	}
+	return false
+}
+
 type ReadLogsResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Job           string                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
-	Datum         string                 `protobuf:"bytes,2,opt,name=datum,proto3" json:"datum,omitempty"`
-	Data          []byte                 `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Job   string                 `protobuf:"bytes,1,opt,name=job,proto3" json:"job,omitempty"`
+	Datum string                 `protobuf:"bytes,2,opt,name=datum,proto3" json:"datum,omitempty"`
+	// Whole lines of one attempt. A line of more than 1 MiB comes in pieces.
+	Data          []byte `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
+	Attempt       int32  `protobuf:"varint,4,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ReadLogsResponse) Reset() {
 	*x = ReadLogsResponse{}
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[18]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1083,7 +1200,7 @@ func (x *ReadLogsResponse) String() string {
 func (*ReadLogsResponse) ProtoMessage() {}
 
 func (x *ReadLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_pipelines_proto_msgTypes[18]
+	mi := &file_dvx_v1_pipelines_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1096,7 +1213,7 @@ func (x *ReadLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogsResponse.ProtoReflect.Descriptor instead.
 func (*ReadLogsResponse) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{18}
+	return file_dvx_v1_pipelines_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ReadLogsResponse) GetJob() string {
@@ -1120,6 +1237,13 @@ func (x *ReadLogsResponse) GetData() []byte {
 	return nil
 }
 
+func (x *ReadLogsResponse) GetAttempt() int32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
 var File_dvx_v1_pipelines_proto protoreflect.FileDescriptor
 
 const file_dvx_v1_pipelines_proto_rawDesc = "" +
@@ -1132,7 +1256,7 @@ const file_dvx_v1_pipelines_proto_rawDesc = "" +
 	"\bpipeline\x18\x01 \x01(\tR\bpipeline\x12\x16\n" +
 	"\x06branch\x18\x02 \x01(\tR\x06branch\"G\n" +
 	"\x13GetPipelineResponse\x120\n" +
-	"\bpipeline\x18\x01 \x01(\v2\x14.dvx.v1.PipelineInfoR\bpipeline\"\xd1\x01\n" +
+	"\bpipeline\x18\x01 \x01(\v2\x14.dvx.v1.PipelineInfoR\bpipeline\"\x80\x02\n" +
 	"\fPipelineInfo\x12\x1a\n" +
 	"\bpipeline\x18\x01 \x01(\tR\bpipeline\x12\x16\n" +
 	"\x06branch\x18\x02 \x01(\tR\x06branch\x12\x1f\n" +
@@ -1142,10 +1266,17 @@ const file_dvx_v1_pipelines_proto_rawDesc = "" +
 	"\x06output\x18\x05 \x01(\fR\x06output\x12\x10\n" +
 	"\x03job\x18\x06 \x01(\tR\x03job\x12\x14\n" +
 	"\x05state\x18\a \x01(\tR\x05state\x12\x18\n" +
-	"\aproblem\x18\b \x01(\tR\aproblem\"C\n" +
+	"\aproblem\x18\b \x01(\tR\aproblem\x12-\n" +
+	"\x06inputs\x18\t \x03(\v2\x15.dvx.v1.PipelineInputR\x06inputs\"g\n" +
+	"\rPipelineInput\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04repo\x18\x02 \x01(\tR\x04repo\x12\x16\n" +
+	"\x06branch\x18\x03 \x01(\tR\x06branch\x12\x16\n" +
+	"\x06commit\x18\x04 \x01(\fR\x06commit\"t\n" +
 	"\x0fListJobsRequest\x12\x1a\n" +
 	"\bpipeline\x18\x01 \x01(\tR\bpipeline\x12\x14\n" +
-	"\x05limit\x18\x02 \x01(\rR\x05limit\"5\n" +
+	"\x05limit\x18\x02 \x01(\rR\x05limit\x12/\n" +
+	"\x05as_of\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\"5\n" +
 	"\x10ListJobsResponse\x12!\n" +
 	"\x03job\x18\x01 \x01(\v2\x0f.dvx.v1.JobInfoR\x03job\"\x1f\n" +
 	"\rGetJobRequest\x12\x0e\n" +
@@ -1186,15 +1317,19 @@ const file_dvx_v1_pipelines_proto_rawDesc = "" +
 	"\x03key\x18\x03 \x01(\tR\x03key\x12\x14\n" +
 	"\x05state\x18\x04 \x01(\tR\x05state\x12\x1a\n" +
 	"\battempts\x18\x05 \x01(\x05R\battempts\x12\x16\n" +
-	"\x06reason\x18\x06 \x01(\tR\x06reason\"U\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\"\x9b\x01\n" +
 	"\x0fReadLogsRequest\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x12\x1a\n" +
 	"\bpipeline\x18\x02 \x01(\tR\bpipeline\x12\x14\n" +
-	"\x05datum\x18\x03 \x01(\tR\x05datum\"N\n" +
+	"\x05datum\x18\x03 \x01(\tR\x05datum\x12\x18\n" +
+	"\aattempt\x18\x04 \x01(\x05R\aattempt\x12\x12\n" +
+	"\x04grep\x18\x05 \x01(\tR\x04grep\x12\x16\n" +
+	"\x06follow\x18\x06 \x01(\bR\x06follow\"h\n" +
 	"\x10ReadLogsResponse\x12\x10\n" +
 	"\x03job\x18\x01 \x01(\tR\x03job\x12\x14\n" +
 	"\x05datum\x18\x02 \x01(\tR\x05datum\x12\x12\n" +
-	"\x04data\x18\x03 \x01(\fR\x04data2\xa7\x01\n" +
+	"\x04data\x18\x03 \x01(\fR\x04data\x12\x18\n" +
+	"\aattempt\x18\x04 \x01(\x05R\aattempt2\xa7\x01\n" +
 	"\x0fPipelineService\x12L\n" +
 	"\rListPipelines\x12\x1c.dvx.v1.ListPipelinesRequest\x1a\x1d.dvx.v1.ListPipelinesResponse\x12F\n" +
 	"\vGetPipeline\x12\x1a.dvx.v1.GetPipelineRequest\x1a\x1b.dvx.v1.GetPipelineResponse2\xce\x02\n" +
@@ -1222,58 +1357,61 @@ func file_dvx_v1_pipelines_proto_rawDescGZIP() []byte {
 	return file_dvx_v1_pipelines_proto_rawDescData
 }
 
-var file_dvx_v1_pipelines_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_dvx_v1_pipelines_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_dvx_v1_pipelines_proto_goTypes = []any{
 	(*ListPipelinesRequest)(nil),  // 0: dvx.v1.ListPipelinesRequest
 	(*ListPipelinesResponse)(nil), // 1: dvx.v1.ListPipelinesResponse
 	(*GetPipelineRequest)(nil),    // 2: dvx.v1.GetPipelineRequest
 	(*GetPipelineResponse)(nil),   // 3: dvx.v1.GetPipelineResponse
 	(*PipelineInfo)(nil),          // 4: dvx.v1.PipelineInfo
-	(*ListJobsRequest)(nil),       // 5: dvx.v1.ListJobsRequest
-	(*ListJobsResponse)(nil),      // 6: dvx.v1.ListJobsResponse
-	(*GetJobRequest)(nil),         // 7: dvx.v1.GetJobRequest
-	(*GetJobResponse)(nil),        // 8: dvx.v1.GetJobResponse
-	(*CancelJobRequest)(nil),      // 9: dvx.v1.CancelJobRequest
-	(*CancelJobResponse)(nil),     // 10: dvx.v1.CancelJobResponse
-	(*RerunJobRequest)(nil),       // 11: dvx.v1.RerunJobRequest
-	(*RerunJobResponse)(nil),      // 12: dvx.v1.RerunJobResponse
-	(*JobInfo)(nil),               // 13: dvx.v1.JobInfo
-	(*ListDatumsRequest)(nil),     // 14: dvx.v1.ListDatumsRequest
-	(*ListDatumsResponse)(nil),    // 15: dvx.v1.ListDatumsResponse
-	(*DatumInfo)(nil),             // 16: dvx.v1.DatumInfo
-	(*ReadLogsRequest)(nil),       // 17: dvx.v1.ReadLogsRequest
-	(*ReadLogsResponse)(nil),      // 18: dvx.v1.ReadLogsResponse
-	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
+	(*PipelineInput)(nil),         // 5: dvx.v1.PipelineInput
+	(*ListJobsRequest)(nil),       // 6: dvx.v1.ListJobsRequest
+	(*ListJobsResponse)(nil),      // 7: dvx.v1.ListJobsResponse
+	(*GetJobRequest)(nil),         // 8: dvx.v1.GetJobRequest
+	(*GetJobResponse)(nil),        // 9: dvx.v1.GetJobResponse
+	(*CancelJobRequest)(nil),      // 10: dvx.v1.CancelJobRequest
+	(*CancelJobResponse)(nil),     // 11: dvx.v1.CancelJobResponse
+	(*RerunJobRequest)(nil),       // 12: dvx.v1.RerunJobRequest
+	(*RerunJobResponse)(nil),      // 13: dvx.v1.RerunJobResponse
+	(*JobInfo)(nil),               // 14: dvx.v1.JobInfo
+	(*ListDatumsRequest)(nil),     // 15: dvx.v1.ListDatumsRequest
+	(*ListDatumsResponse)(nil),    // 16: dvx.v1.ListDatumsResponse
+	(*DatumInfo)(nil),             // 17: dvx.v1.DatumInfo
+	(*ReadLogsRequest)(nil),       // 18: dvx.v1.ReadLogsRequest
+	(*ReadLogsResponse)(nil),      // 19: dvx.v1.ReadLogsResponse
+	(*timestamppb.Timestamp)(nil), // 20: google.protobuf.Timestamp
 }
 var file_dvx_v1_pipelines_proto_depIdxs = []int32{
 	4,  // 0: dvx.v1.ListPipelinesResponse.pipelines:type_name -> dvx.v1.PipelineInfo
 	4,  // 1: dvx.v1.GetPipelineResponse.pipeline:type_name -> dvx.v1.PipelineInfo
-	13, // 2: dvx.v1.ListJobsResponse.job:type_name -> dvx.v1.JobInfo
-	13, // 3: dvx.v1.GetJobResponse.job:type_name -> dvx.v1.JobInfo
-	19, // 4: dvx.v1.JobInfo.created:type_name -> google.protobuf.Timestamp
-	19, // 5: dvx.v1.JobInfo.ended:type_name -> google.protobuf.Timestamp
-	16, // 6: dvx.v1.ListDatumsResponse.datum:type_name -> dvx.v1.DatumInfo
-	0,  // 7: dvx.v1.PipelineService.ListPipelines:input_type -> dvx.v1.ListPipelinesRequest
-	2,  // 8: dvx.v1.PipelineService.GetPipeline:input_type -> dvx.v1.GetPipelineRequest
-	5,  // 9: dvx.v1.JobService.ListJobs:input_type -> dvx.v1.ListJobsRequest
-	7,  // 10: dvx.v1.JobService.GetJob:input_type -> dvx.v1.GetJobRequest
-	14, // 11: dvx.v1.JobService.ListDatums:input_type -> dvx.v1.ListDatumsRequest
-	9,  // 12: dvx.v1.JobService.CancelJob:input_type -> dvx.v1.CancelJobRequest
-	11, // 13: dvx.v1.JobService.RerunJob:input_type -> dvx.v1.RerunJobRequest
-	17, // 14: dvx.v1.LogService.ReadLogs:input_type -> dvx.v1.ReadLogsRequest
-	1,  // 15: dvx.v1.PipelineService.ListPipelines:output_type -> dvx.v1.ListPipelinesResponse
-	3,  // 16: dvx.v1.PipelineService.GetPipeline:output_type -> dvx.v1.GetPipelineResponse
-	6,  // 17: dvx.v1.JobService.ListJobs:output_type -> dvx.v1.ListJobsResponse
-	8,  // 18: dvx.v1.JobService.GetJob:output_type -> dvx.v1.GetJobResponse
-	15, // 19: dvx.v1.JobService.ListDatums:output_type -> dvx.v1.ListDatumsResponse
-	10, // 20: dvx.v1.JobService.CancelJob:output_type -> dvx.v1.CancelJobResponse
-	12, // 21: dvx.v1.JobService.RerunJob:output_type -> dvx.v1.RerunJobResponse
-	18, // 22: dvx.v1.LogService.ReadLogs:output_type -> dvx.v1.ReadLogsResponse
-	15, // [15:23] is the sub-list for method output_type
-	7,  // [7:15] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	5,  // 2: dvx.v1.PipelineInfo.inputs:type_name -> dvx.v1.PipelineInput
+	20, // 3: dvx.v1.ListJobsRequest.as_of:type_name -> google.protobuf.Timestamp
+	14, // 4: dvx.v1.ListJobsResponse.job:type_name -> dvx.v1.JobInfo
+	14, // 5: dvx.v1.GetJobResponse.job:type_name -> dvx.v1.JobInfo
+	20, // 6: dvx.v1.JobInfo.created:type_name -> google.protobuf.Timestamp
+	20, // 7: dvx.v1.JobInfo.ended:type_name -> google.protobuf.Timestamp
+	17, // 8: dvx.v1.ListDatumsResponse.datum:type_name -> dvx.v1.DatumInfo
+	0,  // 9: dvx.v1.PipelineService.ListPipelines:input_type -> dvx.v1.ListPipelinesRequest
+	2,  // 10: dvx.v1.PipelineService.GetPipeline:input_type -> dvx.v1.GetPipelineRequest
+	6,  // 11: dvx.v1.JobService.ListJobs:input_type -> dvx.v1.ListJobsRequest
+	8,  // 12: dvx.v1.JobService.GetJob:input_type -> dvx.v1.GetJobRequest
+	15, // 13: dvx.v1.JobService.ListDatums:input_type -> dvx.v1.ListDatumsRequest
+	10, // 14: dvx.v1.JobService.CancelJob:input_type -> dvx.v1.CancelJobRequest
+	12, // 15: dvx.v1.JobService.RerunJob:input_type -> dvx.v1.RerunJobRequest
+	18, // 16: dvx.v1.LogService.ReadLogs:input_type -> dvx.v1.ReadLogsRequest
+	1,  // 17: dvx.v1.PipelineService.ListPipelines:output_type -> dvx.v1.ListPipelinesResponse
+	3,  // 18: dvx.v1.PipelineService.GetPipeline:output_type -> dvx.v1.GetPipelineResponse
+	7,  // 19: dvx.v1.JobService.ListJobs:output_type -> dvx.v1.ListJobsResponse
+	9,  // 20: dvx.v1.JobService.GetJob:output_type -> dvx.v1.GetJobResponse
+	16, // 21: dvx.v1.JobService.ListDatums:output_type -> dvx.v1.ListDatumsResponse
+	11, // 22: dvx.v1.JobService.CancelJob:output_type -> dvx.v1.CancelJobResponse
+	13, // 23: dvx.v1.JobService.RerunJob:output_type -> dvx.v1.RerunJobResponse
+	19, // 24: dvx.v1.LogService.ReadLogs:output_type -> dvx.v1.ReadLogsResponse
+	17, // [17:25] is the sub-list for method output_type
+	9,  // [9:17] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_dvx_v1_pipelines_proto_init() }
@@ -1287,7 +1425,7 @@ func file_dvx_v1_pipelines_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dvx_v1_pipelines_proto_rawDesc), len(file_dvx_v1_pipelines_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

@@ -457,7 +457,8 @@ const (
 //
 // LogService reads what user code printed.
 type LogServiceClient interface {
-	// ReadLogs sends the logs of a job, or of one datum of it, datum by datum.
+	// ReadLogs sends the logs of a job, or of one datum of it, datum by datum and
+	// attempt by attempt; of a skipped datum that of the run whose result it shares.
 	ReadLogs(ctx context.Context, in *ReadLogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadLogsResponse], error)
 }
 
@@ -494,7 +495,8 @@ type LogService_ReadLogsClient = grpc.ServerStreamingClient[ReadLogsResponse]
 //
 // LogService reads what user code printed.
 type LogServiceServer interface {
-	// ReadLogs sends the logs of a job, or of one datum of it, datum by datum.
+	// ReadLogs sends the logs of a job, or of one datum of it, datum by datum and
+	// attempt by attempt; of a skipped datum that of the run whose result it shares.
 	ReadLogs(*ReadLogsRequest, grpc.ServerStreamingServer[ReadLogsResponse]) error
 	mustEmbedUnimplementedLogServiceServer()
 }

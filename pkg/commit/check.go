@@ -64,10 +64,25 @@ func (c Commit) check() error {
 			return err
 		}
 	}
+	if err := c.checkChanges(); err != nil {
+		return err
+	}
 	if c.Prov != nil {
 		return c.Prov.check()
 	}
 	return nil
+}
+
+func (c Commit) checkChanges() error {
+	switch {
+	case c.Changes == nil:
+		return nil
+	case len(c.Parents) == 0:
+		return invalid("changes without a parent")
+	case c.Changes.Since.IsZero():
+		return invalid("changes since the zero ID")
+	}
+	return checkTree("changes", c.Changes.Tree)
 }
 
 func checkParents(parents []ID) error {

@@ -56,6 +56,7 @@ type wire struct {
 	Run       string            `json:"run,omitempty"`
 	Origins   []Ref             `json:"origins,omitempty"`
 	Prov      *Provenance       `json:"provenance,omitempty"`
+	Changes   *Changes          `json:"changes,omitempty"`
 }
 
 // Encode returns the canonical bytes of c, described in FORMAT.md. It fails
@@ -70,7 +71,7 @@ func Encode(c Commit) ([]byte, error) {
 	}
 	w := wire{
 		Tree: c.Tree, Parents: c.Parents, Author: c.Author, Committer: c.Committer, Time: stamp,
-		Message: c.Message, Labels: c.Labels, Op: c.Op, Run: c.Run, Origins: c.Origins, Prov: c.Prov,
+		Message: c.Message, Labels: c.Labels, Op: c.Op, Run: c.Run, Origins: c.Origins, Prov: c.Prov, Changes: c.Changes,
 	}
 	if c.Prov != nil && c.Prov.Inputs == nil {
 		p := *c.Prov
@@ -104,7 +105,7 @@ func Decode(b []byte) (Commit, error) {
 	}
 	c := Commit{
 		Tree: w.Tree, Parents: w.Parents, Author: w.Author, Committer: w.Committer, Time: t,
-		Message: w.Message, Labels: w.Labels, Op: w.Op, Run: w.Run, Origins: w.Origins, Prov: w.Prov,
+		Message: w.Message, Labels: w.Labels, Op: w.Op, Run: w.Run, Origins: w.Origins, Prov: w.Prov, Changes: w.Changes,
 	}
 	again, err := Encode(c)
 	if err != nil {

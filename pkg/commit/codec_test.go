@@ -62,6 +62,13 @@ func full() commit.Commit {
 	return c
 }
 
+func indexed() commit.Commit {
+	c := minimal()
+	c.Parents = []commit.ID{id(1)}
+	c.Changes = &commit.Changes{Since: id(6), Tree: root(0x30)}
+	return c
+}
+
 var golden = []struct {
 	file string
 	make func() commit.Commit
@@ -69,6 +76,7 @@ var golden = []struct {
 }{
 	{"minimal.json", minimal, "6238a0d540bcd46677f379da5f07c9276fb1a2f2d7876bd9772ed0141b90534f"},
 	{"full.json", full, "9718783e2a4af13000ee27b0583e59857e4f1b844b89d68cbabba4a86be6f5e3"},
+	{"indexed.json", indexed, "2ac472099e08a4863b06136121c2abc14314f6b115b4546894075a4c055037d8"},
 }
 
 func TestGolden(t *testing.T) {
@@ -116,35 +124,41 @@ func TestDecodeRefuses(t *testing.T) {
 		}
 		return strings.Replace(good, old, new, 1)
 	}
+	marked, err := commit.Encode(indexed())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, in := range map[string]string{
-		"empty":             "",
-		"not json":          "{",
-		"null":              "null",
-		"trailing newline":  good + "\n",
-		"trailing object":   good + "{}",
-		"white space":       swap(`,"author"`, `, "author"`),
-		"unknown field":     swap(`,"author"`, `,"x":1,"author"`),
-		"duplicate field":   swap(`"author":`, `"author":"a","author":`),
-		"field in capitals": swap(`"author"`, `"Author"`),
-		"missing author":    swap(`"author":"Zoë <zoe@example.org>",`, ``),
-		"escaped html":      swap("<b>", `\u003cb>`),
-		"escaped slash":     swap("staging/x", `staging\/x`),
-		"lone surrogate":    swap("line one", `\ud800`),
-		"upper-case id":     swap(strings.Repeat("c", 64), strings.Repeat("C", 64)),
-		"unsorted labels":   swap(`"a":"1","z":""`, `"z":"","a":"1"`),
-		"empty list":        swap(`"run":"run-1"`, `"run":""`),
-		"null inputs":       swap(`"inputs":[{"name":"in","repo":"images","branch":"main","commit":"`+id(3).String()+`"}]`, `"inputs":null`),
-		"time with zone":    swap("00.007Z", "00.007+00:00"),
-		"time in seconds":   swap("00.007Z", "00Z"),
-		"time too precise":  swap("00.007Z", "00.0070Z"),
-		"negative total":    swap(`"files":3`, `"files":-3`),
-		"float total":       swap(`"files":3`, `"files":3.0`),
-		"zero parent":       swap(id(2).String(), strings.Repeat("0", 64)),
-		"parent twice":      swap(id(2).String(), id(1).String()),
-		"bad op":            swap(strings.Repeat("0a", 16), strings.Repeat("0A", 16)),
-		"bad repo":          swap(`"repo":"images"`, `"repo":"im.ages"`),
-		"bad branch":        swap("staging/x", "staging//x"),
-		"too large":         swap("line one", strings.Repeat("x", commit.SizeMax)),
+		"changes, no parent": strings.Replace(string(marked), `"parents":["`+id(1).String()+`"],`, "", 1),
+		"changes since none": strings.Replace(string(marked), id(6).String(), strings.Repeat("0", 64), 1),
+		"empty":              "",
+		"not json":           "{",
+		"null":               "null",
+		"trailing newline":   good + "\n",
+		"trailing object":    good + "{}",
+		"white space":        swap(`,"author"`, `, "author"`),
+		"unknown field":      swap(`,"author"`, `,"x":1,"author"`),
+		"duplicate field":    swap(`"author":`, `"author":"a","author":`),
+		"field in capitals":  swap(`"author"`, `"Author"`),
+		"missing author":     swap(`"author":"Zoë <zoe@example.org>",`, ``),
+		"escaped html":       swap("<b>", `\u003cb>`),
+		"escaped slash":      swap("staging/x", `staging\/x`),
+		"lone surrogate":     swap("line one", `\ud800`),
+		"upper-case id":      swap(strings.Repeat("c", 64), strings.Repeat("C", 64)),
+		"unsorted labels":    swap(`"a":"1","z":""`, `"z":"","a":"1"`),
+		"empty list":         swap(`"run":"run-1"`, `"run":""`),
+		"null inputs":        swap(`"inputs":[{"name":"in","repo":"images","branch":"main","commit":"`+id(3).String()+`"}]`, `"inputs":null`),
+		"time with zone":     swap("00.007Z", "00.007+00:00"),
+		"time in seconds":    swap("00.007Z", "00Z"),
+		"time too precise":   swap("00.007Z", "00.0070Z"),
+		"negative total":     swap(`"files":3`, `"files":-3`),
+		"float total":        swap(`"files":3`, `"files":3.0`),
+		"zero parent":        swap(id(2).String(), strings.Repeat("0", 64)),
+		"parent twice":       swap(id(2).String(), id(1).String()),
+		"bad op":             swap(strings.Repeat("0a", 16), strings.Repeat("0A", 16)),
+		"bad repo":           swap(`"repo":"images"`, `"repo":"im.ages"`),
+		"bad branch":         swap("staging/x", "staging//x"),
+		"too large":          swap("line one", strings.Repeat("x", commit.SizeMax)),
 	} {
 		if _, err := commit.Decode([]byte(in)); !errors.Is(err, chunk.ErrCorrupt) {
 			t.Errorf("%s: %v, want corrupt", name, err)

@@ -1,6 +1,7 @@
 package commit
 
 import (
+	"slices"
 	"time"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
@@ -24,6 +25,30 @@ type Commit struct {
 	Run       string            `json:"run,omitempty"`        // run ID: one per origin commit across the whole graph of pipelines
 	Origins   []Ref             `json:"origins,omitempty"`    // the commits by users from which this one was derived
 	Prov      *Provenance       `json:"provenance,omitempty"` // of a pipeline's output
+	Changes   *Changes          `json:"changes,omitempty"`    // index of the history by path, see [Index]; nil if there is none
+}
+
+// Trees returns the directories that the commit names: everything that must be
+// kept for it, besides its parents.
+func (c *Commit) Trees() []tree.Root {
+	roots := []tree.Root{c.Tree, c.Datums(), c.Marks()}
+	return slices.DeleteFunc(roots, func(r tree.Root) bool { return r.ID.IsZero() })
+}
+
+// Datums returns the datum table, the zero Root if there is none.
+func (c *Commit) Datums() tree.Root {
+	if c.Prov == nil || c.Prov.Datums == nil {
+		return tree.Root{}
+	}
+	return *c.Prov.Datums
+}
+
+// Marks returns the marks of the index of changes, the zero Root if there is none.
+func (c *Commit) Marks() tree.Root {
+	if c.Changes == nil {
+		return tree.Root{}
+	}
+	return c.Changes.Tree
 }
 
 // Ref names a commit of a repo.

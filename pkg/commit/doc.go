@@ -11,7 +11,8 @@
 //
 // [Log], [MergeBase] and [IsAncestor] walk commits through a chunk.Reader. A
 // commit is always newer than its parents ([CheckParents]), so walks stop by
-// time.
+// time. [Steps] follows the history of a path or prefix alone, by the index of
+// changes that [Index] gives a commit.
 //
 // Commits are immutable values and may be shared by goroutines.
 package commit

@@ -171,14 +171,9 @@ func (c *checker) checkVersion(ctx context.Context, id commit.ID) {
 	if len(v.Parents) > 0 {
 		parent, _ = commit.Load(ctx, r, v.Parents[0]) // if it fails, it was found before
 	}
-	before := treesOf(parent)
-	for i, t := range treesOf(v) {
-		var base tree.Root
-		if i < len(before) {
-			base = before[i]
-		}
-		if err := tree.VerifyChange(ctx, r, base, t); err != nil {
-			say(BadTree, fmt.Errorf("directory %v: %w", chunk.ID(t.ID).Short(), err))
+	for _, p := range [][2]tree.Root{{parent.Tree, v.Tree}, {parent.Datums(), v.Datums()}, {parent.Marks(), v.Marks()}} {
+		if err := tree.VerifyChange(ctx, r, p[0], p[1]); err != nil && !p[1].ID.IsZero() {
+			say(BadTree, fmt.Errorf("directory %v: %w", chunk.ID(p[1].ID).Short(), err))
 		}
 	}
 }

@@ -208,7 +208,7 @@ func belowOf(kind chunk.Kind, b []byte) ([]chunk.Ref, error) {
 			return nil, err
 		}
 		var refs []chunk.Ref
-		for _, t := range treesOf(c) {
+		for _, t := range c.Trees() {
 			refs = append(refs, nodeRef(t))
 		}
 		for _, p := range c.Parents {

@@ -173,22 +173,13 @@ func (m *marker) belowCommit(b []byte) ([]task, error) {
 		return nil, err
 	}
 	var tasks []task
-	for _, root := range treesOf(c) {
+	for _, root := range c.Trees() {
 		tasks = append(tasks, task{Ref: nodeRef(root)})
 	}
 	for _, p := range c.Parents {
 		tasks = append(tasks, task{Ref: commitRef(p)})
 	}
 	return tasks, nil
-}
-
-// treesOf returns the directories that a commit names.
-func treesOf(c commit.Commit) []tree.Root {
-	roots := []tree.Root{c.Tree}
-	if c.Prov != nil && c.Prov.Datums != nil {
-		roots = append(roots, *c.Prov.Datums)
-	}
-	return roots
 }
 
 func nodeRef(r tree.Root) chunk.Ref { return chunk.Ref{Kind: chunk.Node, ID: chunk.ID(r.ID)} }

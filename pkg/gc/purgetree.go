@@ -190,6 +190,9 @@ func (p *purge) make(ctx context.Context, named bool, id commit.ID, v commit.Com
 	}
 	p.rep.Versions++
 	p.o.Progress(p.rep.Versions)
+	if v, err = commit.Index(ctx, p.s, v); err != nil {
+		return commit.ID{}, err
+	}
 	return commit.Save(ctx, p.s, v)
 }
 
@@ -236,7 +239,7 @@ func (p *purge) elsewhere(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			for _, root := range treesOf(e.Commit) {
+			for _, root := range e.Commit.Trees() {
 				edits, err := p.find.edits(ctx, root, "")
 				if err != nil {
 					return err

@@ -24,8 +24,12 @@ func (c *Controller) merge(ctx context.Context, e engine.Merge) engine.Merged {
 		prev.Table = *prov.Datums
 	}
 	m, err := output.Merge(ctx, c.session, prev, e.Delta, engine.StampOf(e.Job))
+	var out commit.Commit
 	if err == nil {
-		answer.Commit, err = commit.Save(ctx, c.session, engine.OutputCommit(e.Job, m, e.Delta.Total, e.Delta.Lacks))
+		out, err = commit.Index(ctx, c.session, engine.OutputCommit(e.Job, m, e.Delta.Total, e.Delta.Lacks))
+	}
+	if err == nil {
+		answer.Commit, err = commit.Save(ctx, c.session, out)
 	}
 	answer.Err, answer.Final = err, errors.Is(err, output.ErrClash) || errors.Is(err, fs.ErrInvalid)
 	if err != nil && !answer.Final {

@@ -104,8 +104,8 @@ func refsOf(kind chunk.Kind, b []byte) ([]chunk.Ref, error) {
 		if err != nil {
 			return nil, err
 		}
-		refs := []chunk.Ref{{Kind: chunk.Node, ID: chunk.ID(c.Tree.ID)}}
-		if t := datums(c); !t.ID.IsZero() {
+		var refs []chunk.Ref
+		for _, t := range c.Trees() {
 			refs = append(refs, chunk.Ref{Kind: chunk.Node, ID: chunk.ID(t.ID)})
 		}
 		for _, p := range c.Parents {

@@ -143,19 +143,21 @@ func (c *closure) commit(ctx context.Context, repo string, id commit.ID) ([]comm
 	if err := c.tree(ctx, parent.Tree, v.Tree, known); err != nil {
 		return nil, fmt.Errorf("tree: %w", err)
 	}
-	if now := datums(v); !now.ID.IsZero() {
-		if err := c.tree(ctx, datums(parent), now, known); err != nil {
+	if now := v.Datums(); !now.ID.IsZero() {
+		if err := c.tree(ctx, parent.Datums(), now, known); err != nil {
 			return nil, fmt.Errorf("datum table: %w", err)
 		}
 	}
-	return v.Parents, nil
-}
-
-func datums(c commit.Commit) tree.Root {
-	if c.Prov == nil || c.Prov.Datums == nil {
-		return tree.Root{}
+	if v.Changes == nil {
+		return v.Parents, nil
 	}
-	return *c.Prov.Datums
+	if err := c.tree(ctx, parent.Marks(), v.Marks(), known); err != nil {
+		return nil, fmt.Errorf("index of changes: %w", err)
+	}
+	if c.owner {
+		return v.Parents, nil
+	}
+	return v.Parents, commit.CheckIndex(ctx, c.r, v)
 }
 
 // reachable reports whether a name of the repo reaches the commit.

@@ -312,6 +312,9 @@ func (c *committer) attempt(ctx context.Context, s Session, head, base commit.ID
 		Tree: root, Parents: parents, Author: c.o.Author, Committer: c.o.Committer, Time: t, Message: c.o.Message,
 		Labels: c.o.Labels, Op: c.o.Op.String(), Run: c.o.Run, Origins: c.o.Origins, Prov: c.o.Prov,
 	}
+	if v, err = commit.Index(ctx, s, v); err != nil {
+		return CommitResult{}, err
+	}
 	id, err := commit.Save(ctx, s, v)
 	if err != nil {
 		return CommitResult{}, err

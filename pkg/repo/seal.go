@@ -90,9 +90,13 @@ func (d *Direct) makeSealed(ctx context.Context, s Session, op OpID, o *OpenComm
 	if author == "" {
 		author = auth.Owner.Name
 	}
-	to, err = commit.Save(ctx, s, commit.Commit{
+	v, err := commit.Index(ctx, s, commit.Commit{
 		Tree: root, Parents: parents, Author: author, Time: at, Message: fmt.Sprintf("sealed writes: %d", o.Writes), Op: op.String(),
 	})
+	if err != nil {
+		return to, from, err
+	}
+	to, err = commit.Save(ctx, s, v)
 	return to, from, err
 }
 

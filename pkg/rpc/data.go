@@ -183,15 +183,15 @@ func named(kind chunk.Kind, b []byte) ([]chunk.Ref, error) {
 		if err != nil {
 			return nil, err
 		}
-		refs := []chunk.Ref{nodeRef(chunk.ID(c.Tree.ID))}
+		var refs []chunk.Ref
+		for _, root := range c.Trees() {
+			refs = append(refs, nodeRef(chunk.ID(root.ID)))
+		}
 		for _, p := range c.Parents {
 			refs = append(refs, commitRef(p))
 		}
 		if c.Prov != nil {
 			refs = append(refs, commitRef(c.Prov.Spec))
-			if c.Prov.Datums != nil {
-				refs = append(refs, nodeRef(chunk.ID(c.Prov.Datums.ID)))
-			}
 		}
 		return refs, nil
 	case chunk.Node:

@@ -101,7 +101,7 @@ func TestDiffThenApply(t *testing.T) {
 	}
 }
 
-func TestDiffPrefix(t *testing.T) {
+func TestDiffPrefixAfter(t *testing.T) {
 	rngModels(t, 30, func(t *testing.T, s *chunk.Mem, a, b Root) {
 		all := diff(t, s, a, b, DiffOptions{Expand: true})
 		for i, c := range all {
@@ -112,9 +112,12 @@ func TestDiffPrefix(t *testing.T) {
 					want = append(want, c)
 				}
 			}
-			got := diff(t, s, a, b, DiffOptions{Expand: true, Prefix: prefix})
-			if !slices.EqualFunc(got, want, func(a, b Change) bool { return a.Path == b.Path && a.Kind == b.Kind }) {
-				t.Fatalf("prefix %q: got %v, want %v", prefix, got, want)
+			for _, after := range []string{"", prefix, all[i/2].Path, all[i/2].Path + "\xff", all[len(all)-1-i/2].Path + "/"} {
+				got := diff(t, s, a, b, DiffOptions{Expand: true, Prefix: prefix, After: after})
+				want := slices.DeleteFunc(slices.Clone(want), func(c Change) bool { return c.Path <= after })
+				if !slices.EqualFunc(got, want, func(a, b Change) bool { return a.Path == b.Path && a.Kind == b.Kind }) {
+					t.Fatalf("prefix %q after %q: got %v, want %v", prefix, after, got, want)
+				}
 			}
 		}
 	})

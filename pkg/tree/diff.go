@@ -63,6 +63,10 @@ type DiffOptions struct {
 	// directory that holds such paths and others is looked into.
 	Prefix string
 
+	// After restricts the result to paths greater than it, as in [WalkOptions]:
+	// what lies before is not read.
+	After string
+
 	// Expand yields each file below a directory that was added or removed, and
 	// the directory itself only if it is empty or marked or has Attrs;
 	// otherwise the directory is one change.
@@ -79,7 +83,7 @@ type DiffOptions struct {
 func Diff(ctx context.Context, ra chunk.Reader, a Root, rb chunk.Reader, b Root, o DiffOptions) iter.Seq2[Change, error] {
 	return func(yield func(Change, error) bool) {
 		d := &differ{ra: ra, rb: rb, o: o, yield: yield}
-		if err := d.dir(ctx, "", a, b, o.Prefix); err != nil && !d.done {
+		if err := d.dir(ctx, "", a, b, o.Prefix, o.After); err != nil && !d.done {
 			yield(Change{}, fmt.Errorf("compare directories: %w", err))
 		}
 	}
@@ -120,9 +124,9 @@ func sameExtras(a, b *Entry) bool {
 	return bytes.Equal(extras(a), extras(b))
 }
 
-// dir compares two directories at path, restricted to names that begin with
-// prefix.
-func (d *differ) dir(ctx context.Context, path string, a, b Root, prefix string) error {
+// dir compares two directories at path, restricted to what begins with prefix
+// and comes after the path after, both relative to it.
+func (d *differ) dir(ctx context.Context, path string, a, b Root, prefix, after string) error {
 	if same(&a, &b, d.o.Storage) {
 		return nil
 	}
@@ -130,12 +134,40 @@ func (d *differ) dir(ctx context.Context, path string, a, b Root, prefix string)
 		return fmt.Errorf("%w: path %.80q… exceeds %d bytes", errFormat, path, PathSizeMax)
 	}
 	first, rest, inner := cutPath(prefix)
+	from, afterIn, within := cutPath(after) // the key at from is before after, but may hold paths after it
 	p := rootPair{ra: d.ra, a: a, rb: d.rb, b: b, storage: d.o.Storage}
-	return p.each(ctx, first, func(old, now *Entry) (bool, error) {
-		err := d.entry(ctx, path, old, now, rest, inner)
+	return p.each(ctx, first, max(first, from), func(old, now *Entry) (bool, error) {
+		pair := entryPair{old: old, now: now, prefix: rest, lead: inner}
+		switch key := pair.key(); {
+		case key == from && !within:
+			return true, nil
+		case key == from:
+			pair.after, pair.begun = afterIn, true
+		}
+		pair.path = path + pair.key()
+		err := d.entry(ctx, pair)
 		return !d.done, err
 	})
 }
+
+// entryPair is two entries of one key, of which at most one is nil.
+type entryPair struct {
+	path     string
+	old, now *Entry
+	prefix   string // what of the prefix applies inside
+	lead     bool   // the prefix leads into the directory
+	after    string // where to start inside
+	begun    bool   // the directory's own path is before the start
+}
+
+func (p *entryPair) either() *Entry {
+	if p.old != nil {
+		return p.old
+	}
+	return p.now
+}
+
+func (p *entryPair) key() string { return p.either().Key() }
 
 // cutPath splits a path prefix after its first component: into the prefix of
 // the keys to look at, and the prefix inside of the directory that has exactly
@@ -147,15 +179,11 @@ func cutPath(prefix string) (first, rest string, inner bool) {
 	return prefix, "", false
 }
 
-// entry handles one pair of entries of which at most one is nil.
-func (d *differ) entry(ctx context.Context, path string, old, now *Entry, rest string, inner bool) error {
-	either := old
-	if old == nil {
-		either = now
-	}
-	path += either.Key()
-	if inner && rest != "" {
-		return d.dir(ctx, path, dirOf(old), dirOf(now), rest)
+// entry handles one pair of entries.
+func (d *differ) entry(ctx context.Context, p entryPair) error {
+	path, old, now, either := p.path, p.old, p.now, p.either()
+	if p.lead && p.prefix != "" || p.begun {
+		return d.dir(ctx, path, dirOf(old), dirOf(now), p.prefix, p.after)
 	}
 	switch {
 	case either.Kind != Dir:
@@ -178,7 +206,7 @@ func (d *differ) entry(ctx context.Context, path string, old, now *Entry, rest s
 	if d.done {
 		return nil
 	}
-	return d.dir(ctx, path, dirOf(old), dirOf(now), "")
+	return d.dir(ctx, path, dirOf(old), dirOf(now), "", "")
 }
 
 func dirOf(e *Entry) Root {
@@ -211,9 +239,9 @@ type rootPair struct {
 }
 
 // each calls fn for each key of the two directories, not of those below them,
-// that begins with prefix and whose entries differ, in order of key, until fn
-// returns false. One of the entries is nil if its directory lacks the key.
-func (p rootPair) each(ctx context.Context, prefix string, fn func(old, now *Entry) (bool, error)) error {
+// from the key from on that begins with prefix and whose entries differ, in
+// order of key, until fn returns false. One of the entries is nil if its directory lacks the key.
+func (p rootPair) each(ctx context.Context, prefix, from string, fn func(old, now *Entry) (bool, error)) error {
 	ca, err := newCursor(ctx, p.ra, p.a)
 	if err != nil {
 		return err
@@ -222,9 +250,9 @@ func (p rootPair) each(ctx context.Context, prefix string, fn func(old, now *Ent
 	if err != nil {
 		return err
 	}
-	if prefix != "" {
+	if from != "" {
 		for _, c := range []*cursor{ca, cb} {
-			if _, err := c.seek(ctx, prefix); err != nil {
+			if _, err := c.seek(ctx, from); err != nil {
 				return err
 			}
 		}

@@ -62,7 +62,7 @@ func (m *merger) changes(ctx context.Context, base, now Root) (side, error) {
 		return s, nil
 	}
 	p := rootPair{ra: m.r, a: base, rb: m.r, b: now}
-	err := p.each(ctx, "", func(old, now *Entry) (bool, error) {
+	err := p.each(ctx, "", "", func(old, now *Entry) (bool, error) {
 		either := old
 		if old == nil {
 			either = now

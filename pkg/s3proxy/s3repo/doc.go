@@ -44,8 +44,9 @@
 // cut as they come, and joined by cutting anew only where they meet.
 //
 // The version ID of an object is the operation ID of the write, which its
-// directory has; a commit's ID works too. Listing versions reads the commits of
-// the branch and, of their directories, what differs below the prefix.
+// directory has; a commit's ID works too. Listing versions follows the
+// writes below the prefix, by the index that commits have of their changes
+// (commit.Index), and of the directories reads what differs.
 //
 // # Errors
 //

@@ -5,54 +5,62 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/commit"
-	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/s3proxy"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
-// state is a version of a branch as a step of its history: its commit, or, on
-// top of all, the writes that are not sealed.
-type state struct {
-	id   string // of the commit, "open" for what is not sealed
-	root tree.Root
-	time time.Time
+// change is a step of a branch's history: what an operation made of a version.
+type change struct {
+	before, after tree.Root
+	op            string    // in hex digits; openState for what is not sealed
+	time          time.Time // of the commit
 }
 
-// markerPrefix begins the IDs of delete markers, which are named by the commit
-// that no longer has the key.
+// markerPrefix begins the IDs of delete markers, which are named by the
+// operation of the commit that no longer has the key.
 const markerPrefix = "deleted-"
 
-// openState stands for the commit that open writes will become.
+// openState stands for the operation that will seal the open writes.
 const openState = "open"
 
-// states yields the steps of a version's history, the newest first.
-func (k *bucket) states(ctx context.Context, m *mount, v *version) iter.Seq2[state, error] {
-	return func(yield func(state, error) bool) {
-		if v.open && !yield(state{openState, v.tree.Root(), v.time}, nil) {
-			return
-		}
-		if v.head.IsZero() {
-			return
-		}
-		chunks, err := k.b.store.Reader(ctx, repo.Scope{Repo: k.name, Branch: k.branch(m.ref), Commit: v.head})
-		if err != nil {
-			yield(state{}, err)
-			return
-		}
-		for e, err := range commit.Log(ctx, chunks, v.head, commit.LogOptions{FirstParent: true}) {
-			if !yield(state{e.ID.String(), e.Commit.Tree, e.Commit.Time}, err) || err != nil {
+// changes yields where in a version's history the selected paths were written,
+// the newest first.
+func (v *version) changes(ctx context.Context, o commit.StepsOptions) iter.Seq2[change, error] {
+	return func(yield func(change, error) bool) {
+		now := v.tree.Root()
+		if v.open {
+			var sealed tree.Root
+			if !v.head.IsZero() {
+				c, err := commit.Load(ctx, v.chunks, v.head)
+				if err != nil {
+					yield(change{}, err)
+					return
+				}
+				sealed = c.Tree
+			}
+			if !yield(change{sealed, now, openState, v.time}, nil) {
 				return
 			}
+			now = sealed
+		}
+		for s, err := range commit.Steps(ctx, v.chunks, v.head, o) {
+			if !yield(change{s.Commit.Tree, now, s.Op, s.Time}, err) || err != nil {
+				return
+			}
+			now = s.Commit.Tree
 		}
 	}
+}
+
+// at opens what a change made.
+func (v *version) at(c change) *version {
+	return &version{chunks: v.chunks, tree: tree.Open(v.chunks, c.after), time: c.time}
 }
 
 // openVersion opens a version of a path by its ID: that of the write, which is
@@ -72,7 +80,8 @@ func (k *bucket) openVersion(ctx context.Context, m *mount, path string, name s3
 	} else if e != nil && versionID(stored(e).attrs.Op) == name.VersionID {
 		return v.newObject(name.Key, e), nil
 	}
-	at, err := k.findState(ctx, m, v, path, name.VersionID)
+	v.chunks = &recent{Reader: v.chunks}
+	at, err := v.find(ctx, path, name.VersionID)
 	if err != nil {
 		return nil, seal(err)
 	}
@@ -92,54 +101,60 @@ func (k *bucket) openVersion(ctx context.Context, m *mount, path string, name s3
 	return at.newObject(name.Key, e), nil
 }
 
-// clockSkewMax is how far apart the clocks of those who write may be.
-const clockSkewMax = 15 * time.Minute
-
-// findState finds the step of a history that a version ID names for a path,
-// nil if there is none.
-func (k *bucket) findState(ctx context.Context, m *mount, v *version, path, id string) (*version, error) {
-	op, err := repo.ParseOpID(id)
-	isOp := err == nil
+// find finds the state of a history that a version ID names for a path, nil if
+// there is none. It reads the path's own history; only for the ID of a commit,
+// or its beginning, the branch's.
+func (v *version) find(ctx context.Context, path, id string) (*version, error) {
 	wanted := strings.TrimPrefix(id, markerPrefix)
-	if !isOp && !isCommit(wanted) && wanted != openState {
+	if tree.CheckPath(path) != nil {
 		return nil, nil
 	}
-	for s, err := range k.states(ctx, m, v) {
+	for c, err := range v.changes(ctx, commit.StepsOptions{Prefix: path, Exact: true}) {
 		if err != nil {
 			return nil, err
 		}
-		at := &version{chunks: v.chunks, tree: tree.Open(v.chunks, s.root), time: s.time}
-		if !isOp {
-			if strings.HasPrefix(s.id, wanted) {
-				return at, nil
-			}
-			continue
-		}
-		if made, ok := op.Time(); ok && s.time.Before(made.Add(-clockSkewMax)) {
-			return nil, nil // older than the write: nothing below has it
+		at := v.at(c)
+		if c.op == wanted {
+			return at, nil
 		}
 		e, err := at.lookup(ctx, path)
 		if err != nil {
 			return nil, err
 		}
-		if e != nil && stored(e).attrs.Op == tree.OpID(op) {
+		if e != nil && versionID(stored(e).attrs.Op) == id {
 			return at, nil
+		}
+	}
+	if !isCommit(id) || len(id) == opDigits {
+		return nil, nil
+	}
+	for e, err := range commit.Log(ctx, v.chunks, v.head, commit.LogOptions{FirstParent: true}) {
+		if err != nil {
+			return nil, err
+		}
+		if strings.HasPrefix(e.ID.String(), id) {
+			return v.at(change{after: e.Commit.Tree, time: e.Commit.Time}), nil
 		}
 	}
 	return nil, nil
 }
 
-// history is what was ever at the paths with a prefix, the newest first.
+// opDigits is the length of an operation's ID, which no commit is looked up by.
+const opDigits = 32
+
+// history is where below a prefix the paths of a branch were written.
 type history struct {
-	paths    []string
-	versions map[string][]s3proxy.Version
+	v       *version
+	prefix  string
+	changes []change
 }
 
-// historyMax bounds the versions that one history holds: some 100 MiB.
-const historyMax = 200_000
+// Limits of histories: of one, some 60 MiB, and of all that are remembered.
+const (
+	changesMax    = 1 << 18
+	rememberedMax = 1 << 16
+)
 
-// history compares each version with the one before it, where they differ at
-// paths with the prefix.
 func (k *bucket) history(ctx context.Context, m *mount, prefix string) (*history, error) {
 	v, err := k.version(ctx, m)
 	if isAbsent(err) {
@@ -148,56 +163,104 @@ func (k *bucket) history(ctx context.Context, m *mount, prefix string) (*history
 	if err != nil {
 		return nil, err
 	}
-	h := &history{versions: map[string][]s3proxy.Version{}}
-	var newer *state
-	count := 0
-	for s, err := range k.states(ctx, m, v) {
-		if err == nil && newer != nil {
-			err = h.compare(ctx, v.chunks, m, *newer, s.root, prefix, &count)
-		}
+	v.chunks = &recent{Reader: v.chunks}
+	h := &history{v: v, prefix: prefix}
+	for c, err := range v.changes(ctx, commit.StepsOptions{Prefix: prefix}) {
 		if err != nil {
 			return nil, err
 		}
-		newer = &s
-	}
-	if newer != nil {
-		if err := h.compare(ctx, v.chunks, m, *newer, tree.Root{}, prefix, &count); err != nil {
-			return nil, err
+		if len(h.changes) == changesMax {
+			return nil, fmt.Errorf("%w: more than %d commits changed what begins with %q: list a longer prefix", s3proxy.ErrBusy, changesMax, prefix)
 		}
+		h.changes = append(h.changes, c)
 	}
-	h.paths = slices.Sorted(maps.Keys(h.versions))
 	return h, nil
 }
 
-// compare adds what a state has and the one before it has not.
-func (h *history) compare(ctx context.Context, r chunk.Reader, m *mount, s state, before tree.Root, prefix string, count *int) error {
-	v := &version{chunks: r, tree: tree.Open(r, s.root), time: s.time}
-	for c, err := range tree.Diff(ctx, r, before, r, s.root, tree.DiffOptions{Storage: true, Prefix: prefix, Expand: true}) {
+// window is a part of a history in order of path and then from the newest
+// version to the oldest. Of the paths after one it holds the first, with all
+// their versions.
+type window struct {
+	paths    []string
+	versions map[string][]s3proxy.Version
+	limit    int    // of versions, at which the greatest paths are left out
+	count    int    //
+	last     string // the last path, if others were left out
+}
+
+// window reads the versions of the first paths greater than after. Of what a
+// change made outside of them little is read.
+func (h *history) window(ctx context.Context, after string, limit int) (*window, error) {
+	w := &window{versions: map[string][]s3proxy.Version{}, limit: limit}
+	for _, c := range slices.Backward(h.changes) {
+		if err := h.compare(ctx, c, after, w); err != nil {
+			return nil, err
+		}
+	}
+	w.shrink()
+	for _, all := range w.versions {
+		slices.Reverse(all)
+		all[0].Latest = true
+	}
+	return w, nil
+}
+
+// compare adds what a change made.
+func (h *history) compare(ctx context.Context, c change, after string, w *window) error {
+	v := h.v.at(c)
+	r := h.v.chunks
+	o := tree.DiffOptions{Storage: true, Prefix: h.prefix, After: after, Expand: true}
+	for d, err := range tree.Diff(ctx, r, c.before, r, c.after, o) {
 		if err != nil {
 			return err
 		}
-		if *count++; *count > historyMax {
-			return fmt.Errorf("%w: more than %d versions under %q: list a longer prefix", s3proxy.ErrBusy, historyMax, prefix)
+		if w.last != "" && d.Path > w.last {
+			return nil
 		}
-		is, was := isStored(&c.New), isStored(&c.Old)
-		key := m.prefix + c.Path
+		is, was := isStored(&d.New), isStored(&d.Old)
 		var found s3proxy.Version
 		switch {
-		case is && was && stored(&c.New).attrs.Op == stored(&c.Old).attrs.Op && stored(&c.New).content == stored(&c.Old).content:
+		case is && was && stored(&d.New).attrs.Op == stored(&d.Old).attrs.Op && stored(&d.New).content == stored(&d.Old).content:
 			continue
 		case is:
-			found.ObjectInfo = v.summary(key, &c.New)
-			found.VersionID = cmp.Or(found.VersionID, s.id)
+			found.ObjectInfo = v.summary(d.Path, &d.New)
+			found.VersionID = cmp.Or(found.VersionID, c.op)
 		case was:
-			found.ObjectInfo = s3proxy.ObjectInfo{Key: key, VersionID: markerPrefix + s.id, LastModified: s.time}
+			found.ObjectInfo = s3proxy.ObjectInfo{Key: d.Path, VersionID: markerPrefix + c.op, LastModified: c.time}
 			found.DeleteMarker = true
 		default:
 			continue
 		}
-		found.Latest = len(h.versions[c.Path]) == 0
-		h.versions[c.Path] = append(h.versions[c.Path], found)
+		w.add(found)
 	}
 	return nil
+}
+
+func (w *window) add(v s3proxy.Version) {
+	if w.versions[v.Key] == nil {
+		w.paths = append(w.paths, v.Key)
+	}
+	w.versions[v.Key] = append(w.versions[v.Key], v)
+	if w.count++; w.count > 2*w.limit {
+		w.shrink()
+	}
+}
+
+// shrink leaves out the greatest paths, as long as the limit is reached
+// without.
+func (w *window) shrink() {
+	slices.Sort(w.paths)
+	n := 0
+	for i, path := range w.paths {
+		if n >= w.limit {
+			for _, path := range w.paths[i:] {
+				delete(w.versions, path)
+			}
+			w.paths, w.count, w.last = w.paths[:i], n, w.paths[i-1]
+			return
+		}
+		n += len(w.versions[path])
+	}
 }
 
 // isStored tells whether an entry is something that somebody wrote.
@@ -209,12 +272,10 @@ func isStored(e *tree.Entry) bool {
 // listing ask for the same.
 type histories struct {
 	mu   sync.Mutex
-	keys []string
+	keys []string // the one that was used last at the end
 	by   map[string]*history
+	size int // changes of all
 }
-
-// historiesMax is how many histories are remembered.
-const historiesMax = 2
 
 func (c *histories) get(key string, load func() (*history, error)) (*history, error) {
 	c.mu.Lock()
@@ -224,29 +285,33 @@ func (c *histories) get(key string, load func() (*history, error)) (*history, er
 		return known, nil
 	}
 	h, err := load()
-	if err != nil {
-		return nil, err
+	if err != nil || len(h.changes) > rememberedMax/2 {
+		return h, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.by == nil {
 		c.by = map[string]*history{}
 	}
-	if len(c.keys) == historiesMax {
+	if c.by[key] == nil {
+		c.by[key] = h
+		c.keys = append(c.keys, key)
+		c.size += len(h.changes)
+	}
+	for len(c.keys) > historiesMax || c.size > rememberedMax {
+		c.size -= len(c.by[c.keys[0]].changes)
 		delete(c.by, c.keys[0])
 		c.keys = c.keys[1:]
 	}
-	if c.by[key] == nil {
-		c.keys = append(c.keys, key)
-	}
-	c.by[key] = h
 	return h, nil
 }
 
+// historiesMax is how many histories are remembered.
+const historiesMax = 8
+
 // ListVersions implements s3proxy.Versioner. A version is what a write made,
 // as far as it became a version of the branch: overwritten content does. It
-// reads the commits of the branch, and of their directories what differs below
-// the prefix.
+// reads what the commits have below the prefix that changed something there.
 func (b *Backend) ListVersions(ctx context.Context, name string, q s3proxy.VersionQuery) (s3proxy.VersionPage, error) {
 	ctx, _ = enter(ctx)
 	k, err := b.bucket(ctx, name)
@@ -255,26 +320,11 @@ func (b *Backend) ListVersions(ctx context.Context, name string, q s3proxy.Versi
 	}
 	page, err := s3proxy.PaginateVersions(q, func(yield func(s3proxy.Version, error) bool) {
 		for _, m := range k.mounts(q.Prefix) {
-			if m.prefix != "" && q.KeyMarker > m.prefix && !strings.HasPrefix(q.KeyMarker, m.prefix) {
-				continue // all its keys come before
-			}
-			inner := ""
-			if len(q.Prefix) > len(m.prefix) {
-				inner = q.Prefix[len(m.prefix):]
-			}
-			key := fmt.Sprintf("%d %s %s %s", k.view.Gen, k.name, m.ref.String(), inner)
-			h, err := b.histories.get(key, func() (*history, error) { return k.history(ctx, m, inner) })
-			if err != nil {
+			if more, err := k.mountVersions(ctx, m, q, yield); err != nil {
 				yield(s3proxy.Version{}, err)
 				return
-			}
-			for _, path := range h.paths {
-				for _, v := range h.versions[path] {
-					v.Key = m.prefix + path // of this mount, whoever asked first
-					if !yield(v, nil) {
-						return
-					}
-				}
+			} else if !more {
+				return
 			}
 		}
 	})
@@ -282,4 +332,45 @@ func (b *Backend) ListVersions(ctx context.Context, name string, q s3proxy.Versi
 		return s3proxy.VersionPage{}, sealWrite(err)
 	}
 	return page, nil
+}
+
+// windowMin is the least number of versions that are looked for at once.
+const windowMin = 1000
+
+// mountVersions yields the versions of one mount, from the query's marker on.
+func (k *bucket) mountVersions(ctx context.Context, m *mount, q s3proxy.VersionQuery, yield func(s3proxy.Version, error) bool) (bool, error) {
+	inner := ""
+	if len(q.Prefix) > len(m.prefix) {
+		inner = q.Prefix[len(m.prefix):]
+	}
+	key := fmt.Sprintf("%d %s %s %s", k.view.Gen, k.name, m.ref.String(), inner)
+	h, err := k.b.histories.get(key, func() (*history, error) { return k.history(ctx, m, inner) })
+	if err != nil {
+		return false, err
+	}
+	after := q.KeyMarker
+	if q.VersionMarker != "" {
+		after = before(after) // more versions of this key may come
+	}
+	for after, more := within(m, after); more; {
+		w, err := h.window(ctx, after, max(q.MaxKeys+1, windowMin))
+		if err != nil {
+			return false, err
+		}
+		for _, path := range w.paths {
+			for _, v := range w.versions[path] {
+				v.Key = m.prefix + path
+				if !yield(v, nil) {
+					return false, nil
+				}
+			}
+		}
+		if after, more = w.last, w.last != ""; !more {
+			break
+		}
+		if common := rollUp(inner, after); q.Delimiter == "/" && common != "" {
+			after = common + pastAll
+		}
+	}
+	return true, nil
 }

@@ -74,8 +74,9 @@ cross: ## build for every platform, without cgo
 	@echo "windows/amd64: dvx"; mkdir -p $(DIST)/windows/amd64
 	@CGO_ENABLED=0 GOOS=windows GOARCH=amd64 $(GO) build -trimpath -o $(DIST)/windows/amd64/ ./cmd/dvx
 
-e2e: build $(BIN)/versitygw ## run the binaries end to end; installs what is missing if root
-	.ci/install awscli curl python3 python3-boto3 rclone restic s3cmd strace zstd
+e2e: build $(BIN)/versitygw $(BIN)/mc ## run the binaries end to end; installs what is missing if root
+	.ci/install awscli curl nodejs npm python3 python3-boto3 rclone restic s3cmd s3fs strace zstd
+	@$(MAKE) --no-print-directory $(BIN)/npm/node_modules
 	DVX_BIN=$(BIN) $(GO) test -tags e2e -count=1 -timeout 20m -v ./test/e2e/...
 
 # BENCH holds flags of test/bench, such as "-only big -runs 3".
@@ -89,7 +90,7 @@ microbench: ## run the benchmarks of the packages; the result is dist/bench.txt
 scale: build ## measure stores of millions of files and tens of millions of chunks
 	DVX_BIN=$(BIN) $(GO) test -tags scale -count=1 -timeout 60m -v ./test/scale/
 
-soak: build $(BIN)/versitygw ## try to lose data for SOAKTIME in each of four ways
+soak: build $(BIN)/versitygw $(BIN)/mc $(BIN)/npm/node_modules ## try to lose data for SOAKTIME in each of four ways
 	DVX_SOAK=$(SOAKTIME) $(GO) test -count=1 -timeout 0 -run Soak ./test/proof
 	DVX_BIN=$(BIN) DVX_SOAK=$(SOAKTIME) $(GO) test -tags e2e -count=1 -timeout 0 -v -run Soak ./test/e2e/...
 
@@ -115,6 +116,19 @@ $(BIN)/.tools: tools/go.mod tools/go.sum
 $(BIN)/versitygw: test/s3server/go.mod test/s3server/go.sum
 	@mkdir -p $(BIN)
 	cd test/s3server && GOBIN=$(BIN) $(GO) install tool
+	@touch $@
+
+# The S3 clients of the end-to-end tests that are Go: mc, and a program on the AWS SDK.
+$(BIN)/mc: test/clients/go.mod test/clients/go.sum test/clients/awsgo/main.go
+	@mkdir -p $(BIN)
+	cd test/clients && GOBIN=$(BIN) $(GO) install tool ./awsgo
+	@touch $@
+
+# Those from npm.
+$(BIN)/npm/node_modules: test/clients/package.json
+	@mkdir -p $(BIN)/npm
+	cp test/clients/package.json $(BIN)/npm/
+	cd $(BIN)/npm && npm install --no-audit --no-fund --loglevel error
 	@touch $@
 
 clean: ## remove what was built

@@ -1,5 +1,6 @@
 // Package e2e runs the binaries end to end, as a user would: dvx and dvxd as
-// processes, a folder as the store, Debian's awscli and strace beside them.
+// processes, a folder or a bucket as the store, stock clients of S3 and strace
+// beside them. The clients that are no Debian packages are in test/clients.
 //
 // The tests have the build tag e2e and are run by make e2e, which builds the
 // binaries (DVX_BIN names their folder) and installs what they need. Each test

@@ -151,10 +151,8 @@ func s3Matrix(t *testing.T, u *user, store string) {
 // collectBeside collects garbage and seals what branches returns, again and again,
 // until stop is called, which returns how often.
 func collectBeside(t *testing.T, u *user, branches func() []string) (stop func() int) {
-	ctx, cancel := context.WithCancel(t.Context())
 	rounds := 0
-	var wg sync.WaitGroup
-	wg.Go(func() {
+	end := beside(t, 1, func(ctx context.Context, _ int) {
 		for ; ctx.Err() == nil; rounds++ {
 			if r := u.tryDVX("gc", "--yes", "--grace", "1h"); r.code != 0 {
 				t.Errorf("%s: exit code %d: %s", r.line, r.code, r.err)
@@ -171,8 +169,7 @@ func collectBeside(t *testing.T, u *user, branches func() []string) (stop func()
 		}
 	})
 	return func() int {
-		cancel()
-		wg.Wait()
+		end()
 		return rounds
 	}
 }

@@ -80,10 +80,15 @@ func (r *reader) GetMany(ctx context.Context, kind chunk.Kind, ids []chunk.ID, f
 	snap := r.snap
 	r.mu.Unlock()
 	given := make([]bool, len(ids))
+	var own error // of fn, whatever it is about
 	err := snap.GetMany(ctx, kind, ids, func(i int, plain []byte) error {
 		given[i] = true
-		return fn(i, plain)
+		own = fn(i, plain)
+		return own
 	})
+	if own != nil {
+		return own
+	}
 	if err == nil || !errors.Is(err, chunk.ErrNotFound) && !errors.Is(err, pack.ErrMissing) {
 		return err
 	}

@@ -32,6 +32,24 @@ func TestCheckPortable(t *testing.T) {
 	}
 }
 
+// TestPlainName: what is portable at first sight is so by the rules.
+func TestPlainName(t *testing.T) {
+	for name, plain := range map[string]bool{
+		"a": true, "main.go": true, "f000": true, "README.md": true, "conf": false, "console": true, "x.y.z": true, "a-b_C": true,
+		"": false, ".": false, "..": false, ".git": false, "a.": false, "con.txt": false, "LPT1": false, "a b": false, "ü": false, "dvx~1": false,
+	} {
+		if plainName(name) != plain {
+			t.Errorf("plainName(%q) is %v", name, !plain)
+		}
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		name := rapid.StringMatching(`(?i)(con|prn|aux|nul|com|lpt|dvx|\.|)[a-d0-9._~ :-]{0,6}`).Draw(t, "name")
+		if plainName(name) && (CheckName(name) != nil || unportable(name) != "") {
+			t.Fatalf("%q: %v, %s", name, CheckName(name), unportable(name))
+		}
+	})
+}
+
 func TestCheckPath(t *testing.T) {
 	long := strings.Repeat("a", NameSizeMax)
 	for path, ok := range map[string]bool{

@@ -127,13 +127,17 @@ func checkout(ctx context.Context, r chunk.Reader, root tree.Root, dir string, o
 	if err := w.write(ctx, st.tree, root); err != nil {
 		return Progress{}, err
 	}
+	private, err := w.now()
+	if err != nil {
+		return Progress{}, err
+	}
 	if fresh {
 		err = st.publish(name)
 	} else {
 		err = st.publishInto(w)
 	}
 	if err == nil {
-		err = w.remember(func(string) bool { return true })
+		err = w.remember(0, private, func(string) bool { return true })
 	}
 	return w.meter.sum, err
 }

@@ -72,7 +72,7 @@ func readNames(t testing.TB, dir string) []string {
 // TestIndexAfterCheckout shows that what a checkout wrote need not be read.
 func TestIndexAfterCheckout(t *testing.T) {
 	s := &chunk.Mem{}
-	root := disk{"a": "1", "b/c": "2"}.store(t, s)
+	root := disk{"a/b": "1", "c/d": "2"}.store(t, s)
 	dir, index := workingCopy(t)
 	// The files must be older than the checkout's end by a tick of the clock.
 	slow := slowReader{s, 30 * time.Millisecond}

@@ -152,14 +152,19 @@ func readSmall(name string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	info, err := f.Stat()
 	if err != nil {
 		return nil, err
 	}
-	if int64(len(b)) > limit {
+	var b bytes.Buffer // with room for all, and to see that it ends
+	b.Grow(int(min(info.Size(), limit)) + bytes.MinRead)
+	if _, err := b.ReadFrom(io.LimitReader(f, limit+1)); err != nil {
+		return nil, err
+	}
+	if int64(b.Len()) > limit {
 		return nil, fmt.Errorf("%s has more than %d bytes: %w", name, limit, fs.ErrInvalid)
 	}
-	return b, nil
+	return b.Bytes(), nil
 }
 
 // replaceFile gives a file the content that write writes, at once or not at

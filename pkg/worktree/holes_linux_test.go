@@ -7,9 +7,24 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
+
+// TestTellsHoles: what a file system says of holes is believed of some only.
+func TestTellsHoles(t *testing.T) {
+	for magic, told := range map[uint32]bool{
+		unix.EXT4_SUPER_MAGIC: true, unix.XFS_SUPER_MAGIC: true, unix.TMPFS_MAGIC: true,
+		0x2fc12fc1:           false, // ZFS
+		unix.NFS_SUPER_MAGIC: false, unix.FUSE_SUPER_MAGIC: false, unix.OVERLAYFS_SUPER_MAGIC: false, 0: false,
+	} {
+		if tellsHoles(magic) != told {
+			t.Errorf("%#x: %v", magic, !told)
+		}
+	}
+}
 
 // TestHolesAreNotRead commits a file of a tebibyte in which there are two
 // words, and compares a smaller one with its bytes.

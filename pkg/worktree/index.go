@@ -17,8 +17,13 @@ import (
 // looks as it did is not read again. It is a cache: losing it costs time.
 //
 // Two changes of a file within one tick of the disk's clock look alike. So a
-// file is remembered only if it was last modified before the scan that read it
-// began, by the disk's own clock; all others are read again next time.
+// file is remembered only if it last changed before the scan that read it
+// began, by the disk's own clock; all others are read again next time. That
+// holds also for who sets a file's time of modification back, since it shows
+// as a change. It does not hold for who goes on to write through a mapping into
+// memory while a scan runs: Linux tells of the first such write to a page, and
+// not of further ones until it has written the page to disk, half a minute
+// later.
 //
 // An Index is for one goroutine, and for one call of this package at a time.
 type Index struct {
@@ -139,7 +144,7 @@ func (x *Index) find(path string, s Stat) (chunk.Content, bool) {
 }
 
 // indexUpdate replaces what an index says of the paths for which within is true
-// by what it is given, in order of path. What was modified at or after stamp is
+// by what it is given, in order of path. What changed at or after stamp is
 // left out. While nothing differs from what the index says it makes nothing new.
 type indexUpdate struct {
 	x      *Index
@@ -165,7 +170,7 @@ func (x *Index) update(stamp int64, within func(path string) bool) *indexUpdate 
 func (u *indexUpdate) put(e *indexEntry) {
 	u.keepBefore(e.path)
 	known := u.old.raw != nil && string(u.old.path) == e.path
-	if e.stat.Mtime < u.stamp {
+	if e.stat.before(u.stamp) {
 		u.scrap = e.appendTo(u.scrap[:0])
 		u.add(u.scrap, known && string(u.old.raw) == string(u.scrap))
 	} else if known {

@@ -134,7 +134,7 @@ func decodeIndex(b []byte) (*indexData, error) {
 			return nil, bad("%.200q after %.200q", c.path, last)
 		case len(c.path) > tree.PathSizeMax:
 			return nil, bad("path of %d bytes", len(c.path))
-		case e.stat.Mtime >= d.stamp:
+		case !e.stat.before(d.stamp):
 			return nil, bad("%.200q is younger than the index", c.path)
 		}
 		last = c.path

@@ -114,6 +114,7 @@ func TestIndexRules(t *testing.T) {
 		"no path":   func(d *indexSample) { d.entries[0].path = "" },
 		"long path": func(d *indexSample) { d.entries[2].path = strings.Repeat("x", 5000) },
 		"racy":      func(d *indexSample) { d.entries[1].stat.Mtime = d.stamp },
+		"changed":   func(d *indexSample) { d.entries[1].stat.Ctime = d.stamp },
 		"negative":  func(d *indexSample) { d.entries[1].stat.Size = -1 },
 		"no id":     func(d *indexSample) { d.entries[1].content.ID = chunk.ID{} },
 		"depth":     func(d *indexSample) { d.entries[2].content.Depth = chunk.DepthMax + 1 },
@@ -142,7 +143,7 @@ func TestIndexFile(t *testing.T) {
 	x := open()
 	e := sampleIndex().entries[1]
 	all := func(string) bool { return true }
-	x.updateAll(e.stat.Mtime+1, []indexEntry{e}, all)
+	x.updateAll(e.stat.Ctime+1, []indexEntry{e}, all)
 	if err := x.Save(); err != nil {
 		t.Fatal(err)
 	}
@@ -160,9 +161,12 @@ func TestIndexFile(t *testing.T) {
 			t.Errorf("%s changed, and the index still vouches", name)
 		}
 	}
-	x.updateAll(e.stat.Mtime, []indexEntry{e}, all)
-	if x.Len() != 0 {
-		t.Error("a file modified as the scan began is remembered")
+	for _, stamp := range []int64{e.stat.Mtime, e.stat.Ctime} {
+		x.updateAll(e.stat.Ctime+1, []indexEntry{e}, all)
+		x.updateAll(stamp, []indexEntry{e}, all)
+		if x.Len() != 0 {
+			t.Errorf("a file that changed at %d and %d is remembered by a scan that began at %d", e.stat.Mtime, e.stat.Ctime, stamp)
+		}
 	}
 	name := filepath.Join(dir, FolderName, indexName)
 	if err := os.WriteFile(name, []byte("DVXINDEX"), 0o644); err != nil {
@@ -313,7 +317,7 @@ func TestIndexUnchanged(t *testing.T) {
 	other := e
 	other.path = "a/c"
 	all := func(string) bool { return true }
-	stamp := e.stat.Mtime + 1
+	stamp := e.stat.Ctime + 1
 	x.updateAll(stamp, []indexEntry{e, other}, all)
 	must(t, x.Save())
 	for name, tt := range map[string]struct {

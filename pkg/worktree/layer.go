@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,6 +28,7 @@ type layer struct {
 	temps   atomic.Int64
 
 	mu      sync.Mutex
+	read    []indexEntry // files that were there
 	written []indexEntry
 }
 
@@ -126,17 +128,18 @@ func (w *layer) wrote(path string, e *tree.Entry, stat Stat, err error) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path+e.Name, err)
 	}
-	w.note(indexEntry{path + e.Name, stat, e.Content})
+	w.note(&w.written, indexEntry{path + e.Name, stat, e.Content})
 	w.meter.add(1, e.Content.Size)
 	return nil
 }
 
-func (w *layer) note(e indexEntry) {
+// note adds to what the index is told, w.read or w.written.
+func (w *layer) note(to *[]indexEntry, e indexEntry) {
 	if w.index == nil {
 		return
 	}
 	w.mu.Lock()
-	w.written = append(w.written, e)
+	*to = append(*to, e)
 	w.mu.Unlock()
 }
 
@@ -273,16 +276,36 @@ func (w *layer) restat(top *folder) {
 	}
 }
 
-// remember tells the index of the files that were written, in place of what
-// it knew of the paths for which within is true.
-func (w *layer) remember(within func(string) bool) error {
+// now returns the time by the disk's clock, 0 without an index.
+func (w *layer) now() (int64, error) {
+	if w.index == nil {
+		return 0, nil
+	}
+	return w.index.now()
+}
+
+// remember tells the index of the files that were read or written, in place of
+// what it knew of the paths for which within is true. Of what it read it
+// remembers what changed last before the time began, when it had read nothing;
+// of what it wrote, what nobody else can have changed without a trace: what
+// was there at the time private, when nobody else could reach it, and what was
+// moved to its place, where others find it, in a later tick of the clock than
+// the one in which it was written.
+func (w *layer) remember(began, private int64, within func(string) bool) error {
 	if w.index == nil {
 		return nil
 	}
-	stamp, err := w.index.now()
+	now, err := w.index.now()
 	if err != nil {
 		return err
 	}
-	w.index.updateAll(stamp, w.written, within)
+	known := slices.DeleteFunc(w.read, func(e indexEntry) bool { return !e.stat.before(began) })
+	for _, e := range w.written {
+		s := &e.stat
+		if s.before(private) || s.Mtime < s.Ctime || s.Ctime == 0 {
+			known = append(known, e)
+		}
+	}
+	w.index.updateAll(now, known, within)
 	return nil
 }

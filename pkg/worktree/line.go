@@ -18,11 +18,26 @@ type sighting struct {
 	toRead  *toRead      // the file must be read first
 }
 
+// setChange says what differs. Its argument is copied, so that nothing of a
+// file that did not change has to live on the heap.
+func (f *sighting) setChange(c tree.Change) { f.change = &c }
+
 // toRead is a file that must be read.
 type toRead struct {
 	in  *folder // held until then
 	old *tree.Entry
 	now tree.Entry // all but what reading tells
+}
+
+// newToRead holds the folder. What it is given is copied: the caller's is gone
+// when the file is read.
+func newToRead(in *folder, now, old *tree.Entry) *toRead {
+	t := &toRead{in: in.hold(), now: *now}
+	if old != nil {
+		was := *old
+		t.old = &was
+	}
+	return t
 }
 
 // line hands what was found from the walk to who wants it, in order, and has

@@ -111,6 +111,9 @@ func isOurs(name string, top bool) bool {
 // whether a scan would skip it: no such name is committed or checked out,
 // however portable names need be.
 func isReserved(name string) bool {
+	if name != "" && name[0] < 0x80 && name[0] != '.' && name[0]|0x20 != 'd' {
+		return false // what is left of it begins so too
+	}
 	name = strings.Map(func(r rune) rune {
 		switch { // what HFS+ leaves out when it compares names
 		case r >= 0x200C && r <= 0x200F, r >= 0x202A && r <= 0x202E, r >= 0x206A && r <= 0x206F, r == 0xFEFF:

@@ -214,7 +214,11 @@ func dirName(path string) string {
 }
 
 // add hands on a change.
-func (s *scanner) add(c tree.Change) error { return s.line.add(sighting{change: &c}, 0) }
+func (s *scanner) add(c tree.Change) error {
+	var f sighting
+	f.setChange(c)
+	return s.line.add(f, 0)
+}
 
 // entry compares one key, of which the disk or the base may lack an entry.
 func (s *scanner) entry(ctx context.Context, p *pair, ahead *lookahead, d *diskEntry, old *tree.Entry) error {
@@ -275,28 +279,34 @@ func (s *scanner) link(ctx context.Context, p *pair, d *diskEntry, old *tree.Ent
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	s.files.meter.add(1, 0)
-	if c, ok := changeOf(path, old, tree.Entry{Name: d.name, Kind: tree.Symlink, Content: content}, s.o.Attrs); ok {
-		return s.add(c)
+	now := tree.Entry{Name: d.name, Kind: tree.Symlink, Content: content}
+	if same(old, &now) {
+		return nil
 	}
-	return nil
+	return s.add(changeOf(path, old, &now, s.o.Attrs))
+}
+
+// same reports whether a file or link is as the base has it; old is nil if it
+// has none.
+func same(old, now *tree.Entry) bool {
+	return old != nil && old.Kind == now.Kind && old.Content == now.Content && old.Exec == now.Exec
 }
 
 // changeOf returns the change from old, nil for none, to now. New and changed
 // content gets attrs; a change of the executable bit alone keeps what is known
 // of the content and only says when it was.
-func changeOf(path string, old *tree.Entry, now tree.Entry, attrs tree.Attrs) (tree.Change, bool) {
-	now.Attrs = attrs
+func changeOf(path string, old, now *tree.Entry, attrs tree.Attrs) tree.Change {
+	c := tree.Change{Kind: tree.Added, Path: path, New: *now}
+	c.New.Attrs = attrs
 	if old == nil {
-		return tree.Change{Kind: tree.Added, Path: path, New: now}, true
+		return c
 	}
+	c.Kind, c.Old = tree.Modified, *old
 	if old.Kind == now.Kind && old.Content == now.Content {
-		if old.Exec == now.Exec {
-			return tree.Change{}, false
-		}
-		now.Attrs = old.Attrs
-		now.Attrs.Time, now.Attrs.Op = attrs.Time, attrs.Op
+		c.New.Attrs = old.Attrs
+		c.New.Attrs.Time, c.New.Attrs.Op = attrs.Time, attrs.Op
 	}
-	return tree.Change{Kind: tree.Modified, Path: path, Old: *old, New: now}, true
+	return c
 }
 
 // file compares a file with what the base has. It is read by another
@@ -307,25 +317,20 @@ func (s *scanner) file(p *pair, d *diskEntry, old *tree.Entry, path string) erro
 		now.Exec = old.Exec
 	}
 	f := sighting{path: path, stat: d.stat}
-	same := func(c chunk.Content) bool { return old != nil && old.Kind == tree.File && old.Content == c }
-	if c, ok := s.o.Index.find(path, d.stat); ok && (same(c) || !s.storing) {
+	wasFile := old != nil && old.Kind == tree.File
+	if c, ok := s.o.Index.find(path, d.stat); ok && (wasFile && old.Content == c || !s.storing) {
 		f.content, f.known = c, true
 		now.Content = c
-	} else if s.storing || old != nil && old.Kind == tree.File && old.Content.Size == d.stat.Size {
-		f.toRead = &toRead{in: p.f.hold(), now: now}
-		if old != nil {
-			was := *old // the caller's is gone when it is read
-			f.toRead.old = &was
-		}
+	} else if s.storing || wasFile && old.Content.Size == d.stat.Size {
+		f.toRead = newToRead(p.f, &now, old)
 		return s.line.add(f, d.stat.Size)
 	} else {
 		now.Content.Size = d.stat.Size // it differs, whatever is in it
 	}
 	s.files.meter.add(1, 0)
-	if c, ok := changeOf(path, old, now, s.o.Attrs); ok {
-		f.change = &c
-	}
-	if f.change == nil && s.o.Index == nil {
+	if !same(old, &now) {
+		f.setChange(changeOf(path, old, &now, s.o.Attrs))
+	} else if s.o.Index == nil {
 		return nil
 	}
 	return s.line.add(f, 0)
@@ -343,8 +348,8 @@ func (s *scanner) read(ctx context.Context, f *sighting) error {
 		now.Exec = stat.Exec
 	}
 	f.content, f.stat, f.known = content, stat, true
-	if c, ok := changeOf(f.path, f.toRead.old, now, s.o.Attrs); ok {
-		f.change = &c
+	if old := f.toRead.old; !same(old, &now) {
+		f.setChange(changeOf(f.path, old, &now, s.o.Attrs))
 	}
 	return nil
 }

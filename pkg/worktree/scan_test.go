@@ -20,9 +20,18 @@ import (
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
-// age sets the time of everything in dir back, so that the index remembers it.
+// age sets the times of modification of everything in dir back and waits until
+// the disk's clock has moved on, so that the index remembers it.
 func age(t testing.TB, dir string) {
 	t.Helper()
+	x := openIndex(t, dir)
+	defer func() {
+		aged, err := x.now()
+		for now := aged; err == nil && now <= aged; {
+			now, err = x.now()
+		}
+		must(t, err)
+	}()
 	old := time.Now().Add(-time.Hour)
 	must(t, filepath.WalkDir(dir, func(name string, e fs.DirEntry, err error) error {
 		if err != nil || !e.Type().IsRegular() {

@@ -15,6 +15,10 @@ type Stat struct {
 	Exec  bool   // its owner may execute it; false on Windows
 }
 
+// before reports whether nothing of the file changed at or after stamp, by the
+// disk's clock. The time of modification can be set, the time of change can't.
+func (s *Stat) before(stamp int64) bool { return s.Mtime < stamp && s.Ctime < stamp }
+
 // hasExec says whether files of this system can be executable.
 const hasExec = runtime.GOOS != "windows"
 

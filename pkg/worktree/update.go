@@ -70,6 +70,10 @@ func (u *updater) run(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	defer u.top.release()
+	began, err := u.layer.now()
+	if err != nil {
+		return err
+	}
 	for _, plan := range []func(context.Context) error{u.collect, u.judge, u.look} {
 		if err := plan(ctx); err != nil {
 			return err
@@ -83,7 +87,7 @@ func (u *updater) run(ctx context.Context, dir string) (err error) {
 			return err
 		}
 	}
-	return u.layer.remember(func(p string) bool { return u.touched[p] })
+	return u.layer.remember(began, 0, func(p string) bool { return u.touched[p] })
 }
 
 // collect lists the differences.
@@ -326,6 +330,6 @@ func (u *updater) holds(ctx context.Context, f *folder, st *step, e *tree.Entry)
 	if err != nil {
 		return false, err
 	}
-	u.layer.note(indexEntry{st.Path, stat, c})
+	u.layer.note(&u.layer.read, indexEntry{st.Path, stat, c})
 	return c == e.Content && stat == st.found.stat, nil
 }

@@ -34,17 +34,25 @@ func (a *app) explainer(ctx context.Context) (e rpc.Explain, here *explain.Expla
 	if a.client != nil {
 		return a.client.Explain(), nil, release, nil
 	}
-	dir, err := os.MkdirTemp("", "dvx-plan-")
+	runner, release, err := a.runner(s, 1)
 	if err != nil {
 		return nil, nil, release, err
 	}
-	runner, err := local.New(local.Options{Dir: dir, Slots: 1, Params: s.Config().Chunker, Now: time.Now})
-	if err != nil {
-		return nil, nil, release, errors.Join(err, os.RemoveAll(dir))
-	}
-	release = func() error { return errors.Join(runner.Close(), daemon.RemoveWork(dir)) }
 	here = daemon.NewExplainer(a.direct, pipeline.OpenJobs(a.direct, local.Scope()), runner, nil)
 	return here, here, release, nil
+}
+
+// runner returns what runs programs here, in a folder that release removes.
+func (a *app) runner(s repo.Store, slots int) (r *local.Runner, release func() error, err error) {
+	release = func() error { return nil }
+	dir, err := os.MkdirTemp("", "dvx-run-")
+	if err != nil {
+		return nil, release, err
+	}
+	if r, err = local.New(local.Options{Dir: dir, Slots: slots, Params: s.Config().Chunker, Now: time.Now}); err != nil {
+		return nil, release, errors.Join(err, os.RemoveAll(dir))
+	}
+	return r, func() error { return errors.Join(r.Close(), daemon.RemoveWork(dir)) }, nil
 }
 
 func cmdPlan(a *app) *cobra.Command {

@@ -6,16 +6,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"runtime"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/dvx-io/dvx/cmd/internal/daemon"
 	"github.com/dvx-io/dvx/pkg/pipeline"
 	"github.com/dvx-io/dvx/pkg/pipeline/engine"
-	"github.com/dvx-io/dvx/pkg/pipeline/local"
 )
 
 func cmdRun(a *app) *cobra.Command {
@@ -64,16 +61,11 @@ func (a *app) runHere(ctx context.Context, args []string, slots int, o daemon.Op
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "dvx-run-")
+	runner, release, err := a.runner(s, slots)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, daemon.RemoveWork(dir)) }()
-	runner, err := local.New(local.Options{Dir: dir, Slots: slots, Params: s.Config().Chunker, Now: time.Now})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, runner.Close()) }()
+	defer func() { err = errors.Join(err, release()) }()
 	c, err := daemon.NewController(a.direct, runner, &pipeline.MemoryJournal{}, o)
 	if err != nil {
 		return err

@@ -46,6 +46,7 @@ type ServerOptions struct {
 	Jobs       Jobs             // the engine's jobs; nil: there is no engine here
 	Explain    Explain          // answers about pipelines; nil: none are given
 	Past       Past             // what happened; nil: nobody tells
+	Cache      Cache            // what is remembered; nil: nothing runs here
 	Keys       Authenticator    // who may come in
 	Authorizer auth.Authorizer  // what they may do
 	TLS        *tls.Config      // nil: in the clear; see [auth.PrincipalOf] for client certificates
@@ -101,6 +102,9 @@ func NewServer(o ServerOptions) *Server {
 	if o.Past != nil {
 		dvxv1.RegisterRunServiceServer(s.grpc, &runService{s: s})
 		dvxv1.RegisterEventServiceServer(s.grpc, &eventService{s: s})
+	}
+	if o.Cache != nil {
+		dvxv1.RegisterCacheServiceServer(s.grpc, &cacheService{s: s})
 	}
 	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
 	return s

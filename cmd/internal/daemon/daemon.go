@@ -99,7 +99,7 @@ func Run(ctx context.Context, o Options, ready func(Info) error) error {
 	defer func() { _ = writer.Close() }()
 	answers := eng.explain()
 	server := rpc.NewServer(rpc.ServerOptions{
-		Store: direct, Writer: writer, Jobs: eng.jobs(), Explain: answers, Past: answers, Keys: door.ring, Authorizer: door.ring, TLS: door.tls, Audit: door.write,
+		Store: direct, Writer: writer, Jobs: eng.jobs(), Explain: answers, Past: answers, Cache: eng.cache(), Keys: door.ring, Authorizer: door.ring, TLS: door.tls, Audit: door.write,
 		Log: o.Log, Now: time.Now,
 	})
 	lis, err := net.Listen("tcp", o.Listen)

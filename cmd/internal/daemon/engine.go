@@ -150,3 +150,21 @@ func NewExplainer(store *repo.Direct, jobs *pipeline.Jobs, r *local.Runner, righ
 	}
 	return explain.New(o)
 }
+
+// cache returns what looks after the results; nil if no programs run here.
+func (e *runningEngine) cache() rpc.Cache {
+	if e.runner == nil {
+		return nil
+	}
+	return NewVerifier(e.store, e.runner)
+}
+
+// NewVerifier looks after a store's results as those who run programs on this
+// machine see them. Without a runner it only counts.
+func NewVerifier(store *repo.Direct, r *local.Runner) *pipeline.Verifier {
+	v := &pipeline.Verifier{Store: store, Memo: pipeline.OpenMemo(store), Scope: local.Scope(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	if r != nil {
+		v.Runner = r
+	}
+	return v
+}

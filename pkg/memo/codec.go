@@ -1,7 +1,6 @@
 package memo
 
 import (
-	"bytes"
 	"encoding/hex"
 	"fmt"
 	"io/fs"
@@ -11,7 +10,6 @@ import (
 	"github.com/fxamacker/cbor/v2"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
-	"github.com/dvx-io/dvx/pkg/tree"
 )
 
 // Limits of a record; encoder and decoder hold them.
@@ -27,54 +25,8 @@ const recordVersion = 1
 // partDigestSize is the length of a part's digest in bytes.
 const partDigestSize = 8
 
-// wire is a record as it is stored.
-type wire struct {
-	_       struct{} `cbor:",toarray"`
-	Version int
-	Key     []byte
-	Output  wireRoot
-	Log     wireContent
-	Exit    int
-	Started int64 // nanoseconds since 1970, 0: unknown
-	Ended   int64
-	Scope   string
-	By      string
-	Parts   []wirePart
-}
-
-type wireRoot struct {
-	_            struct{} `cbor:",toarray"`
-	ID, Content  []byte
-	Files, Bytes int64
-}
-
-type wireContent struct {
-	_     struct{} `cbor:",toarray"`
-	ID    []byte
-	Size  int64
-	Depth uint8
-}
-
-type wirePart struct {
-	_      struct{} `cbor:",toarray"`
-	Name   string
-	Digest []byte
-}
-
 // encMode writes core deterministic CBOR (RFC 8949, section 4.2.1).
 var encMode = must(cbor.CoreDetEncOptions().EncMode())
-
-// decMode reads records: definite lengths, no tags, nothing nested deeper than
-// a record is.
-var decMode = must(cbor.DecOptions{
-	DupMapKey:        cbor.DupMapKeyEnforcedAPF,
-	IndefLength:      cbor.IndefLengthForbidden,
-	TagsMd:           cbor.TagsForbidden,
-	UTF8:             cbor.UTF8RejectInvalid,
-	MaxNestedLevels:  4,
-	MaxArrayElements: RecordPartsMax,
-	MaxMapPairs:      16,
-}.DecMode())
 
 func must[T any](v T, err error) T {
 	if err != nil {
@@ -93,120 +45,159 @@ func encode(v any) []byte {
 	return b
 }
 
+// recordFields is the length of the array that a record is.
+const recordFields = 10
+
 // EncodeRecord returns the canonical bytes of r, described in FORMAT.md. It
-// fails with fs.ErrInvalid if r breaks a rule of the format.
+// fails with fs.ErrInvalid if r breaks a rule of the format. A job has hundreds
+// of thousands of records, so they are written and read by hand.
 func EncodeRecord(r Record) ([]byte, error) {
-	w, err := toWire(r)
-	if err != nil {
+	fail := func(err error) ([]byte, error) {
 		return nil, fmt.Errorf("encode memo record %v: %w: %w", r.Key.Short(), err, fs.ErrInvalid)
 	}
-	b := encode(w)
+	if err := r.check(); err != nil {
+		return fail(err)
+	}
+	started, err := nanos(r.Started)
+	if err != nil {
+		return fail(fmt.Errorf("started: %w", err))
+	}
+	ended, err := nanos(r.Ended)
+	if err != nil {
+		return fail(fmt.Errorf("ended: %w", err))
+	}
+	b := appendHead(make([]byte, 0, 512), cborArray, recordFields)
+	b = appendHead(b, cborUint, recordVersion)
+	b = appendBytes(b, r.Key[:])
+	b = appendHead(b, cborArray, 4)
+	b = appendBytes(appendBytes(b, r.Output.ID[:]), r.Output.Content[:])
+	b = appendInt(appendInt(b, r.Output.Files), r.Output.Bytes)
+	b = appendHead(b, cborArray, 3)
+	b = appendInt(appendInt(appendBytes(b, r.Log.ID[:]), r.Log.Size), int64(r.Log.Depth))
+	b = appendInt(appendInt(appendInt(b, int64(r.Exit)), started), ended)
+	b = appendText(appendText(b, r.Scope), r.By)
+	b = appendHead(b, cborArray, uint64(len(r.Parts)))
+	for _, p := range r.Parts {
+		d, err := hex.DecodeString(p.Digest)
+		if err != nil || len(d) != partDigestSize || hex.EncodeToString(d) != p.Digest {
+			return fail(fmt.Errorf("part %.80q: digest %.80q is not %d bytes of lower-case hex", p.Name, p.Digest, partDigestSize))
+		}
+		b = appendBytes(appendText(appendHead(b, cborArray, 2), p.Name), d)
+	}
 	if len(b) > RecordSizeMax {
-		return nil, fmt.Errorf("encode memo record %v: %d bytes exceed the limit of %d: %w",
-			r.Key.Short(), len(b), RecordSizeMax, fs.ErrInvalid)
+		return nil, fmt.Errorf("encode memo record %v: %d bytes exceed the limit of %d: %w", r.Key.Short(), len(b), RecordSizeMax, fs.ErrInvalid)
 	}
 	return b, nil
 }
 
-// DecodeRecord reads what [EncodeRecord] writes. Anything else fails with
-// chunk.ErrCorrupt: one record has one byte string.
-func DecodeRecord(b []byte) (Record, error) {
-	fail := func(err error) (Record, error) {
-		return Record{}, fmt.Errorf("decode memo record: %w: %w", err, chunk.ErrCorrupt)
-	}
-	if len(b) > RecordSizeMax {
-		return fail(fmt.Errorf("%d bytes exceed the limit of %d", len(b), RecordSizeMax))
-	}
-	var w wire
-	if err := decMode.Unmarshal(b, &w); err != nil {
-		return fail(err)
-	}
-	if w.Version != recordVersion {
-		return fail(fmt.Errorf("version %d, want %d", w.Version, recordVersion))
-	}
-	r, err := fromWire(w)
-	if err != nil {
-		return fail(err)
-	}
-	again, err := EncodeRecord(r)
-	if err != nil {
-		return fail(err)
-	}
-	if !bytes.Equal(again, b) {
-		return fail(fmt.Errorf("not in canonical form"))
-	}
-	return r, nil
-}
-
-func toWire(r Record) (wire, error) {
-	w := wire{
-		Version: recordVersion, Key: r.Key[:], Exit: r.Exit, Scope: r.Scope, By: r.By,
-		Output: wireRoot{ID: r.Output.ID[:], Content: r.Output.Content[:], Files: r.Output.Files, Bytes: r.Output.Bytes},
-		Log:    wireContent{ID: r.Log.ID[:], Size: r.Log.Size, Depth: r.Log.Depth},
-		Parts:  make([]wirePart, len(r.Parts)),
-	}
-	var err error
-	if w.Started, err = nanos(r.Started); err != nil {
-		return w, fmt.Errorf("started: %w", err)
-	}
-	if w.Ended, err = nanos(r.Ended); err != nil {
-		return w, fmt.Errorf("ended: %w", err)
-	}
-	for i, p := range r.Parts {
-		d, err := hex.DecodeString(p.Digest)
-		if err != nil || hex.EncodeToString(d) != p.Digest {
-			return w, fmt.Errorf("part %.80q: digest %.80q is not lower-case hex", p.Name, p.Digest)
-		}
-		w.Parts[i] = wirePart{Name: p.Name, Digest: d}
-	}
-	return w, w.check()
-}
-
 // check holds the rules that the types do not.
-func (w wire) check() error {
+func (r *Record) check() error {
 	switch {
-	case Key(w.Key) == Key{}:
+	case r.Key == Key{}:
 		return fmt.Errorf("no key")
-	case w.Output.Files < 0 || w.Output.Bytes < 0:
-		return fmt.Errorf("output totals of %d files, %d bytes", w.Output.Files, w.Output.Bytes)
-	case w.Log.Size < 0 || w.Log.Depth > chunk.DepthMax:
-		return fmt.Errorf("log of %d bytes, depth %d", w.Log.Size, w.Log.Depth)
-	case len(w.Scope) > recordTextMax || len(w.By) > recordTextMax:
+	case r.Output.Files < 0 || r.Output.Bytes < 0:
+		return fmt.Errorf("output totals of %d files, %d bytes", r.Output.Files, r.Output.Bytes)
+	case r.Log.Size < 0 || r.Log.Depth > chunk.DepthMax:
+		return fmt.Errorf("log of %d bytes, depth %d", r.Log.Size, r.Log.Depth)
+	case len(r.Scope) > recordTextMax || len(r.By) > recordTextMax:
 		return fmt.Errorf("scope or principal exceeds the limit of %d bytes", recordTextMax)
-	case len(w.Parts) > RecordPartsMax:
-		return fmt.Errorf("%d parts exceed the limit of %d", len(w.Parts), RecordPartsMax)
+	case !utf8.ValidString(r.Scope) || !utf8.ValidString(r.By):
+		return fmt.Errorf("scope %q or principal %q is not UTF-8", r.Scope, r.By)
+	case len(r.Parts) > RecordPartsMax:
+		return fmt.Errorf("%d parts exceed the limit of %d", len(r.Parts), RecordPartsMax)
 	}
-	if !utf8.ValidString(w.Scope) || !utf8.ValidString(w.By) {
-		return fmt.Errorf("scope %q or principal %q is not UTF-8", w.Scope, w.By)
-	}
-	for _, p := range w.Parts {
-		if len(p.Digest) != partDigestSize || len(p.Name) > recordTextMax || !utf8.ValidString(p.Name) {
-			return fmt.Errorf("part %.80q: digest of %d bytes, name of %d", p.Name, len(p.Digest), len(p.Name))
+	for _, p := range r.Parts {
+		if len(p.Name) > recordTextMax || !utf8.ValidString(p.Name) {
+			return fmt.Errorf("part %.80q: a name of %d bytes, or not UTF-8", p.Name, len(p.Name))
 		}
 	}
 	return nil
 }
 
-func fromWire(w wire) (Record, error) {
-	for _, id := range [][]byte{w.Key, w.Output.ID, w.Output.Content, w.Log.ID} {
-		if len(id) != chunk.IDSize {
-			return Record{}, fmt.Errorf("id of %d bytes, want %d", len(id), chunk.IDSize)
-		}
+// DecodeRecord reads what [EncodeRecord] writes. Anything else fails with
+// chunk.ErrCorrupt: one record has one byte string.
+func DecodeRecord(b []byte) (Record, error) {
+	c := cursor{b: b}
+	r := c.record()
+	if c.err == nil {
+		r.Parts = c.parts()
 	}
-	r := Record{
-		Key:     Key(w.Key),
-		Output:  tree.Root{ID: tree.ID(w.Output.ID), Content: tree.ContentID(w.Output.Content), Files: w.Output.Files, Bytes: w.Output.Bytes},
-		Log:     chunk.Content{ID: chunk.ID(w.Log.ID), Size: w.Log.Size, Depth: w.Log.Depth},
-		Exit:    w.Exit,
-		Started: instant(w.Started),
-		Ended:   instant(w.Ended),
-		Scope:   w.Scope,
-		By:      w.By,
+	if c.err == nil && len(c.b) > 0 {
+		c.fail("%d bytes behind its end", len(c.b))
 	}
-	for _, p := range w.Parts {
-		r.Parts = append(r.Parts, Part{Name: p.Name, Digest: hex.EncodeToString(p.Digest)})
+	if c.err == nil {
+		c.err = r.check()
+	}
+	if c.err != nil {
+		return Record{}, fmt.Errorf("decode memo record: %w: %w", c.err, chunk.ErrCorrupt)
 	}
 	return r, nil
+}
+
+// decodeHead reads a record but for its parts, from bytes that are known to be
+// those that were written.
+func decodeHead(b []byte) (Record, error) {
+	c := cursor{b: b}
+	r := c.record()
+	if c.err != nil {
+		return Record{}, fmt.Errorf("decode memo record: %w: %w", c.err, chunk.ErrCorrupt)
+	}
+	return r, nil
+}
+
+// record reads all fields but the parts.
+func (c *cursor) record() (r Record) {
+	if len(c.b) > RecordSizeMax {
+		c.fail("%d bytes exceed the limit of %d", len(c.b), RecordSizeMax)
+	}
+	c.list(recordFields)
+	if v := c.int(); c.err == nil && v != recordVersion {
+		c.fail("version %d, want %d", v, recordVersion)
+	}
+	c.id(r.Key[:])
+	c.list(4)
+	c.id(r.Output.ID[:])
+	c.id(r.Output.Content[:])
+	r.Output.Files, r.Output.Bytes = c.int(), c.int()
+	c.list(3)
+	c.id(r.Log.ID[:])
+	r.Log.Size = c.int()
+	depth := c.int()
+	if depth < 0 || depth > chunk.DepthMax {
+		c.fail("log of depth %d", depth)
+		return r
+	}
+	r.Log.Depth = uint8(depth)
+	exit := c.int()
+	if r.Exit = int(exit); int64(r.Exit) != exit {
+		c.fail("exit status %d", exit)
+	}
+	r.Started, r.Ended = instant(c.int()), instant(c.int())
+	r.Scope, r.By = string(c.bytes(cborText)), string(c.bytes(cborText))
+	return r
+}
+
+func (c *cursor) parts() []Part {
+	n := c.head(cborArray)
+	if n > RecordPartsMax {
+		c.fail("%d parts exceed the limit of %d", n, RecordPartsMax)
+	}
+	if c.err != nil || n == 0 {
+		return nil
+	}
+	parts := make([]Part, 0, n)
+	for range n {
+		c.list(2)
+		name, digest := c.bytes(cborText), c.bytes(cborBytes)
+		if c.err == nil && len(digest) != partDigestSize {
+			c.fail("part %.80q: digest of %d bytes, want %d", name, len(digest), partDigestSize)
+		}
+		if c.err != nil {
+			return nil
+		}
+		parts = append(parts, Part{Name: string(name), Digest: hex.EncodeToString(digest)})
+	}
+	return parts
 }
 
 // nanos returns t as nanoseconds since 1970, the zero time as 0.

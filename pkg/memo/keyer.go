@@ -2,7 +2,6 @@ package memo
 
 import (
 	"cmp"
-	"encoding/binary"
 	"encoding/hex"
 	"slices"
 
@@ -87,41 +86,6 @@ func (k *Keyer) Parts(inputs []Input) []Part {
 func newPart(name string, value []byte) Part {
 	d := sum(partHasher, value)
 	return Part{Name: name, Digest: hex.EncodeToString(d[:partDigestSize])}
-}
-
-// The major types of CBOR (RFC 8949, section 3.1) in an item's first byte.
-const (
-	cborUint  = 0 << 5
-	cborBytes = 2 << 5
-	cborText  = 3 << 5
-	cborArray = 4 << 5
-)
-
-// The simple values.
-const (
-	cborFalse = 0xf4
-	cborTrue  = 0xf5
-)
-
-// appendHead appends the shortest head of an item with the argument n.
-func appendHead(b []byte, major byte, n uint64) []byte {
-	switch {
-	case n < 24:
-		return append(b, major|byte(n))
-	case n < 1<<8:
-		return append(b, major|24, byte(n))
-	case n < 1<<16:
-		return binary.BigEndian.AppendUint16(append(b, major|25), uint16(n))
-	case n < 1<<32:
-		return binary.BigEndian.AppendUint32(append(b, major|26), uint32(n))
-	default:
-		return binary.BigEndian.AppendUint64(append(b, major|27), n)
-	}
-}
-
-// appendBytes appends a byte string: paths need not be UTF-8.
-func appendBytes[T string | []byte](b []byte, s T) []byte {
-	return append(appendHead(b, cborBytes, uint64(len(s))), s...)
 }
 
 // append appends the value of an input's component: its items, sorted.

@@ -25,6 +25,7 @@ type Work struct {
 	Secrets  map[string]string // versions of declared secrets, by name
 	Dir      string            // transform.working_dir
 	User     string            // transform.user
+	Batch    bool              // the program takes one datum after the other
 	Code     tree.ContentID    // zero if there is no code tree
 	Inputs   []Input           // in order of the spec
 }

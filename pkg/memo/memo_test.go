@@ -58,6 +58,7 @@ func fullWork() Work {
 var workChanges = map[string]func(*Work){
 	"abi":              func(w *Work) { w.ABI = 2 },
 	"salt":             func(w *Work) { w.Salt = "" },
+	"batch":            func(w *Work) { w.Batch = true },
 	"platform":         func(w *Work) { w.Platform = "linux/arm64" },
 	"image":            func(w *Work) { w.Runtime.Image = "sha256:00" },
 	"host":             func(w *Work) { w.Runtime.Host = "i" },

@@ -348,20 +348,29 @@ func (s *Segment) entries(i, n int) ([]byte, error) {
 // against the entry's sum.
 func (s *Segment) read(entry []byte) (blob, error) {
 	b := blob{key: Key(entry[:chunk.IDSize])}
-	at := binary.LittleEndian.Uint64(entry[32:])
-	n := int64(binary.LittleEndian.Uint32(entry[40:]))
-	first, end := int64(segmentHead)+int64(s.count)*segmentEntry, s.size-segmentFoot
-	if at < uint64(first) || at > uint64(end) || n > end-int64(at) || n > RecordSizeMax { //nolint:gosec // both positive, at in range
-		return blob{}, corrupt("record %v lies at %d with %d bytes, outside of the segment", b.key.Short(), at, n)
+	at, err := s.place(entry)
+	if err != nil {
+		return blob{}, err
 	}
-	b.bytes = make([]byte, n)
-	if err := readAt(s.r, b.bytes, int64(at)); err != nil { //nolint:gosec // in range
+	b.bytes = make([]byte, binary.LittleEndian.Uint32(entry[40:]))
+	if err := readAt(s.r, b.bytes, at); err != nil {
 		return blob{}, fmt.Errorf("memo segment: read record %v: %w", b.key.Short(), err)
 	}
 	if got := sum(recordHasher, b.bytes); !bytes.Equal(got[:entrySumSize], entry[entrySum:]) {
 		return blob{}, corrupt("hash of record %v differs", b.key.Short())
 	}
 	return b, nil
+}
+
+// place returns where the record lies that an entry of the table points at.
+func (s *Segment) place(entry []byte) (int64, error) {
+	at := binary.LittleEndian.Uint64(entry[32:])
+	n := int64(binary.LittleEndian.Uint32(entry[40:]))
+	first, end := int64(segmentHead)+int64(s.count)*segmentEntry, s.size-segmentFoot
+	if at < uint64(first) || at > uint64(end) || n > end-int64(at) || n > RecordSizeMax { //nolint:gosec // both positive, at in range
+		return 0, corrupt("record %v lies at %d with %d bytes, outside of the segment", Key(entry[:chunk.IDSize]).Short(), at, n)
+	}
+	return int64(at), nil //nolint:gosec // in range
 }
 
 func decodeBlob(b blob) (Record, error) {

@@ -16,8 +16,8 @@ func (w Work) Key() Key { return w.Keyer().Key(w.Inputs) }
 
 // Parts returns a short digest of each component of the key, in the order of
 // the key: abi, salt, platform, runtime, what that is made of (runtime:image,
-// runtime:host, runtime:exec:PATH), command, stdin, dir, user, code, then
-// env:NAME, param:NAME and secret:NAME by name, then in order of the spec
+// runtime:host, runtime:exec:PATH), command, stdin, dir, user, code, batch if
+// it is one, then env:NAME, param:NAME and secret:NAME by name, then in order of the spec
 // input:NAME, with mode:NAME if it has a mode.
 func (w Work) Parts() []Part { return w.Keyer().Parts(w.Inputs) }
 
@@ -81,6 +81,9 @@ func (w Work) components() []component {
 		{Name: "dir", Value: encode([]byte(w.Dir))},
 		{Name: "user", Value: encode([]byte(w.User))},
 		{Name: "code", Value: encode(w.Code[:])},
+	}
+	if w.Batch {
+		cs = append(cs, component{Name: "batch", Value: encode(true)})
 	}
 	for _, set := range []struct {
 		kind   string

@@ -29,6 +29,12 @@ type keying struct {
 // anew reports whether results are neither looked up nor kept for others.
 func (k *keying) anew() bool { return k.version.Spec.Cache == spec.CacheNever }
 
+// counts reports whether a record is a result for these datums: there is one,
+// and the spec as it is now accepts its exit status.
+func (k *keying) counts(r memo.Record) bool {
+	return r.Key != memo.Key{} && k.version.Spec.Transform.Accepts(r.Exit)
+}
+
 func (k *keying) key(d datum.Datum) memo.Key { return k.keyer.Key(d.Visible()) }
 
 // enumerate lists the datums of a job, or what changed since its pipeline's

@@ -47,7 +47,7 @@ func (c *Controller) recall(ctx context.Context, a *assignment, key memo.Key) (m
 		return memo.Record{}, false
 	}
 	r, ok, err := c.memo.Lookup(ctx, key, c.o.Scope)
-	return r, ok && err == nil
+	return r, ok && err == nil && (a == nil || a.plan.counts(r))
 }
 
 // attempt runs a task and says what it came to.

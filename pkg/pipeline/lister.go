@@ -60,6 +60,8 @@ type listing struct {
 	job    engine.JobSpec
 	r      chunk.Reader
 	keys   *keying
+	block  []candidate      // found, and not looked up yet
+	blocks chan []candidate // to those who look up
 	answer *Listing
 }
 
@@ -76,10 +78,12 @@ func (l *listing) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if ok {
-		return l.changes(ctx, old)
-	}
-	return l.all(ctx)
+	return l.resolving(ctx, func(ctx context.Context) error {
+		if ok {
+			return l.changes(ctx, old)
+		}
+		return l.all(ctx)
+	})
 }
 
 // keying returns what the datums of a pipeline have in common.
@@ -224,8 +228,7 @@ func (l *listing) again(ctx context.Context, d datum.Datum) error {
 	if !ok {
 		return l.add(ctx, d)
 	}
-	l.answer.Items = append(l.answer.Items, engine.Item{Identity: d.Identity, Key: row.Key, Hit: true, Output: row.Output})
-	return nil
+	return l.queue(ctx, candidate{item: engine.Item{Identity: d.Identity, Key: row.Key, Hit: true, Output: row.Output}})
 }
 
 // now returns what the job reads.
@@ -257,26 +260,5 @@ func (l *listing) changes(ctx context.Context, old datum.Version) error {
 			return err
 		}
 	}
-	return nil
-}
-
-// add lists a datum, with its result if there is one.
-func (l *listing) add(ctx context.Context, d datum.Datum) error {
-	it := engine.Item{Identity: d.Identity, Key: l.keys.key(d)}
-	var r memo.Record
-	var ok bool
-	if !l.keys.anew() {
-		var err error
-		if r, ok, err = l.o.Memo.Lookup(ctx, it.Key, l.o.Scope); err != nil {
-			return err
-		}
-	}
-	if ok {
-		it.Hit, it.Output = true, r.Output
-	} else {
-		d.Inputs = slices.Clone(d.Inputs)
-		l.answer.Missing[it.Key] = d
-	}
-	l.answer.Items = append(l.answer.Items, it)
 	return nil
 }

@@ -33,7 +33,9 @@ func (l *leaf) tuple(s spec.Selected) tuple {
 }
 
 // escape makes a path or key safe as a part of an identity of several.
-func escape(s string) string { return strings.NewReplacer("%", "%25", ";", "%3B").Replace(s) }
+func escape(s string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(s, "%", "%25"), ";", "%3B")
+}
 
 // list implements node.
 func (l *leaf) list(ctx context.Context, v Version) iter.Seq2[tuple, error] {

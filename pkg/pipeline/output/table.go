@@ -33,7 +33,7 @@ type Row struct {
 
 // tableName returns the name of a datum's entry in a table.
 func tableName(identity string) string {
-	name := strings.NewReplacer("%", "%25", "/", "%2F").Replace(identity)
+	name := strings.ReplaceAll(strings.ReplaceAll(identity, "%", "%25"), "/", "%2F")
 	if len(name) > tree.NameSizeMax {
 		return hashedName + chunk.Data.Sum([]byte(identity)).String()
 	}

@@ -24,6 +24,14 @@ type assignment struct {
 type keying struct {
 	version engine.Version
 	keyer   *memo.Keyer
+	task    func() (task.Task, error) // without a datum; made on first use
+}
+
+// taskOf returns the task that runs a datum.
+func (k *keying) taskOf(d datum.Datum, e engine.Start) (task.Task, error) {
+	t, err := k.task()
+	t.Key, t.Attempt, t.Last, t.Inputs = e.Key, e.Attempt, e.Last, d.Inputs
+	return t, err
 }
 
 // anew reports whether results are neither looked up nor kept for others.

@@ -10,7 +10,6 @@ import (
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/memo"
-	"github.com/dvx-io/dvx/pkg/pipeline/datum"
 	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
 	"github.com/dvx-io/dvx/pkg/pipeline/task"
@@ -55,11 +54,10 @@ func (c *Controller) attempt(ctx context.Context, a *assignment, e engine.Start)
 	if a == nil {
 		return task.Result{Outcome: task.Crashed, Reason: "dvx: bug: a datum was started that nobody enumerated"}
 	}
-	t, err := datum.Task(a.plan.version.Spec, a.plan.version.Code, a.datum, e.Key, e.Attempt)
+	t, err := a.plan.taskOf(a.datum, e)
 	if err != nil {
 		return task.Result{Outcome: task.Failed, Reason: err.Error()}
 	}
-	t.Last = e.Last
 	r, err := c.o.Runner.Run(ctx, t, deferred{c.session})
 	switch {
 	case ctx.Err() != nil && (err != nil || r.Outcome != task.Succeeded):

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"sync"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/commit"
@@ -103,7 +104,10 @@ func (o *Lister) keying(ctx context.Context, p engine.PipelineHead) (*keying, er
 	if err != nil {
 		return nil, fmt.Errorf("find what runs the command of pipeline %s: %w", p.Name, err)
 	}
-	return &keying{version: v, keyer: datum.Work(v.Spec, rt, v.Code.Content, o.Platform, datum.Datum{}).Keyer()}, nil
+	return &keying{
+		version: v, keyer: datum.Work(v.Spec, rt, v.Code.Content, o.Platform, datum.Datum{}).Keyer(),
+		task: sync.OnceValues(func() (task.Task, error) { return datum.Task(v.Spec, v.Code, datum.Datum{}, memo.Key{}, 0) }),
+	}, nil
 }
 
 // previous returns what the pipeline's previous output was made of, if what

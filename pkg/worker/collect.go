@@ -21,6 +21,7 @@ import (
 type collector struct {
 	ctx    context.Context //nolint:containedctx // of one call: a walker lives no longer
 	task   string          // the task's folder, as the program saw it, with slashes
+	at     string          // the output folder in it, with slashes
 	out    *os.Root
 	store  chunk.Store
 	writer *chunk.Writer
@@ -32,19 +33,19 @@ type collector struct {
 	deep   bool     // not all are
 }
 
-// collect stores the folder out in the folder task as a tree whose entries
+// collect stores the folder at in the folder task as a tree whose entries
 // carry no attributes, and returns it with its bytes. Nothing is followed out
 // of it, except links to inputs, which become those inputs. Stored files are
 // removed if there is nothing else; bare reports whether out is empty then, and
 // as it was before the program ran.
-func collect(ctx context.Context, task string, inputs []task.Input, s chunk.Store, w *chunk.Writer) (root tree.Root, bytes int64, bare bool, err error) {
-	out, plain, err := openOut(task)
+func collect(ctx context.Context, task, at string, inputs []task.Input, s chunk.Store, w *chunk.Writer) (root tree.Root, bytes int64, bare bool, err error) {
+	out, plain, err := openOut(filepath.Join(task, at))
 	if err != nil {
 		return tree.Root{}, 0, false, err
 	}
 	defer func() { _ = out.Close() }()
 	c := &collector{
-		ctx: ctx, task: filepath.ToSlash(task), out: out, store: s, writer: w, inputs: inputs,
+		ctx: ctx, task: filepath.ToSlash(task), at: filepath.ToSlash(at), out: out, store: s, writer: w, inputs: inputs,
 		build: tree.NewBuilder(s),
 	}
 	if _, err := c.dir(""); err != nil {
@@ -69,8 +70,7 @@ func (c *collector) remove() bool {
 
 // openOut opens the output folder, unless the program put something else in
 // its place. It is plain if the program left it its mode.
-func openOut(task string) (out *os.Root, plain bool, err error) {
-	dir := filepath.Join(task, "out")
+func openOut(dir string) (out *os.Root, plain bool, err error) {
 	before, err := os.Lstat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, false, refusef("the program removed the folder out")
@@ -236,11 +236,11 @@ func (c *collector) link(p string) error {
 	if in, ok := strings.CutPrefix(at, "in/"); ok {
 		return c.graft(p, target, in)
 	}
-	if !below(at, "out") {
+	if !below(at, c.at) {
 		return refusef("output out/%s is a link to %q, which is neither in out nor an input", p, target)
 	}
 	if path.IsAbs(target) { // keep what it means, not where this task's folder was
-		if target, err = relative(path.Dir(path.Join("out", p)), at); err != nil {
+		if target, err = relative(path.Dir(path.Join(c.at, p)), at); err != nil {
 			return fmt.Errorf("store output out/%s: %w", p, err)
 		}
 	}
@@ -255,7 +255,7 @@ func (c *collector) link(p string) error {
 // folder, in which out and in lie side by side.
 func (c *collector) pointsAt(p, target string) (string, error) {
 	if !path.IsAbs(target) {
-		return linkInside("", path.Dir(path.Join("out", p)), target)
+		return linkInside("", path.Dir(path.Join(c.at, p)), target)
 	}
 	rel, ok := strings.CutPrefix(target, c.task+"/")
 	if !ok {

@@ -13,6 +13,14 @@
 // How a program is executed (as a child process, in a container) is the
 // [Executor]'s business.
 //
+// # Batch
+//
+// A program that takes one datum after the other (task.Task.Batch) is left
+// running between tasks that it may serve ([Worker.Serves]), until it is no longer
+// wanted ([Worker.Rest]). It is told of each in a line of JSON, and answers in one;
+// docs/PIPELINES.md describes them. Its inputs lie where those of the last datum lay,
+// its outputs go to a folder of their own for each.
+//
 // # Caveats
 //
 // Outputs are read without following any link. A link in out that points at an

@@ -16,6 +16,13 @@ func (w *Worker) environ(t task.Task) []string {
 		"DVX_IN": w.path("in"), "DVX_OUT": w.path("out"), "DVX_CODE": w.path("code"),
 		"DVX_DATUM_ID": t.Key.String(), "DVX_ATTEMPT_KEY": attemptKey(t.Key),
 	}
+	if t.Batch { // what differs from datum to datum it is told
+		for _, name := range []string{"DVX_OUT", "DVX_DATUM_ID", "DVX_ATTEMPT_KEY"} {
+			delete(env, name)
+		}
+		env["DVX_BATCH"] = "1"
+		t.Inputs = nil
+	}
 	for _, in := range t.Inputs {
 		env["DVX_INPUT_"+spec.EnvName(in.Name)+"_URL"] = in.URL()
 	}

@@ -13,6 +13,11 @@ type Process struct {
 	Dir   string   // working directory
 	Stdin string   // file to read standard input from; empty: nothing
 	Log   string   // file that takes standard output and standard error, appended to
+
+	// Lines and Answers are named pipes that the program finds open as descriptors
+	// 3, to read from, and 4, to write to; empty: it finds nothing there. The caller
+	// has both open for reading and writing.
+	Lines, Answers string
 }
 
 // Exit says how a program ended.
@@ -24,6 +29,7 @@ type Exit struct {
 	CPU     time.Duration // user and system time of the program and what it started
 	RSSMax  int64         // bytes
 	Failure string        // why it could not be started: the author's to mend
+	Answer  string        // of a program that takes datum after datum: why there is no result
 }
 
 // Executor executes programs.

@@ -38,6 +38,9 @@ type Worker struct {
 	in     inputFolder
 	tmp    stillness // of the empty folder tmp
 	bare   bool      // out is empty and as it is to be
+	out    string    // the folder of the outputs, below the task's
+	outs   int       // such folders that were made for programs that take many datums
+	batch  *batch    // the program that waits for more datums, or has one; nil: none runs
 }
 
 // New makes a worker that cuts outputs by params.
@@ -116,7 +119,7 @@ func (w *Worker) run(ctx context.Context, t task.Task, s chunk.Store, res *task.
 	if res.Outcome, res.Failure, res.Reason = judge(t, exit, timedOut, last); res.Outcome != task.Succeeded {
 		return w.recover(ctx, t, res)
 	}
-	res.Output, res.Stats.BytesOut, w.bare, err = collect(ctx, w.path(), t.Inputs, s, w.writer)
+	res.Output, res.Stats.BytesOut, w.bare, err = collect(ctx, w.path(), w.out, t.Inputs, s, w.writer)
 	if err != nil {
 		res.Outcome = task.Crashed
 	}
@@ -126,31 +129,50 @@ func (w *Worker) run(ctx context.Context, t task.Task, s chunk.Store, res *task.
 // prepare lays out everything that the program finds, and returns the bytes of
 // its inputs.
 func (w *Worker) prepare(ctx context.Context, t task.Task, now time.Time) (int64, error) {
-	if !w.bare {
-		if err := clear(w.path("out")); err != nil {
+	if !w.Serves(t) {
+		w.Rest()
+		if err := w.prepareProgram(ctx, t, now); err != nil {
 			return 0, err
 		}
+	}
+	if t.Batch {
+		if err := w.freshOut(); err != nil {
+			return 0, err
+		}
+	} else {
+		w.out = "out"
 	}
 	w.bare = false
-	if tmp := w.path("tmp"); !w.tmp.holds(tmp) {
-		if err := clear(tmp); err != nil {
-			return 0, err
-		}
-		w.tmp.note(tmp, now)
-	}
-	if err := w.code.prepare(ctx, t.Code, w.store); err != nil {
-		return 0, err
-	}
-	if len(t.Transform.Stdin) > 0 {
-		stdin := strings.Join(t.Transform.Stdin, "\n") + "\n"
-		if err := os.WriteFile(w.file("stdin"), []byte(stdin), 0o600); err != nil {
-			return 0, fmt.Errorf("prepare task: %w", err)
-		}
-	}
 	if err := w.clearLog(); err != nil {
 		return 0, fmt.Errorf("prepare task: %w", err)
 	}
 	return w.in.lay(ctx, t.Inputs, w.store, now)
+}
+
+// prepareProgram lays out what a new process of the program finds besides
+// inputs.
+func (w *Worker) prepareProgram(ctx context.Context, t task.Task, now time.Time) error {
+	if !w.bare || w.out != "out" {
+		if err := clear(w.path("out")); err != nil {
+			return err
+		}
+	}
+	if tmp := w.path("tmp"); !w.tmp.holds(tmp) {
+		if err := clear(tmp); err != nil {
+			return err
+		}
+		w.tmp.note(tmp, now)
+	}
+	if err := w.code.prepare(ctx, t.Code, w.store); err != nil {
+		return err
+	}
+	if len(t.Transform.Stdin) > 0 {
+		stdin := strings.Join(t.Transform.Stdin, "\n") + "\n"
+		if err := os.WriteFile(w.file("stdin"), []byte(stdin), 0o600); err != nil {
+			return fmt.Errorf("prepare task: %w", err)
+		}
+	}
+	return nil
 }
 
 // clearLog makes the log empty.
@@ -204,7 +226,11 @@ func (w *Worker) takeTurn(ctx context.Context, t task.Task, stats *task.Stats) (
 		began := w.opts.Now()
 		stats.Queue, at = began.Sub(at), began
 	}
-	exit, timedOut, err = w.exec(ctx, t)
+	if t.Batch {
+		exit, timedOut, err = w.execBatch(ctx, t)
+	} else {
+		exit, timedOut, err = w.exec(ctx, t)
+	}
 	stats.Run, stats.CPU, stats.RSSMax = w.opts.Now().Sub(at), exit.CPU, exit.RSSMax
 	return exit, timedOut, err
 }
@@ -260,6 +286,8 @@ func judge(t task.Task, e Exit, timedOut bool, lastLine string) (task.Outcome, t
 	switch {
 	case e.Failure != "":
 		return task.Failed, task.FailedStart, "could not be started: " + e.Failure
+	case e.Answer != "":
+		return task.Failed, task.FailedExit, e.Answer
 	case timedOut:
 		return task.TimedOut, task.FailedTimeout, fmt.Sprintf("killed after its time limit of %v%s", t.Timeout, said)
 	case e.Signal != "":

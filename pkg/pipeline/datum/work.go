@@ -1,6 +1,10 @@
 package datum
 
 import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/memo"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/pipeline/task"
@@ -25,6 +29,7 @@ func Work(s spec.Spec, rt memo.Runtime, code tree.ContentID, platform string, d 
 		Params:   s.Parameters,
 		Dir:      t.WorkingDir,
 		Code:     code,
+		Batch:    s.Datum.Batch,
 	}
 	w.Inputs = d.Visible()
 	return w
@@ -62,8 +67,25 @@ func Task(s spec.Spec, code tree.Root, d Datum, key memo.Key, attempt int) (task
 	if err != nil {
 		return task.Task{}, err
 	}
-	return task.Task{
+	k := task.Task{
 		Key: key, Attempt: attempt, Transform: x, Params: s.Parameters, Code: code, Inputs: d.Inputs, Timeout: s.DatumTimeout(),
 		RetryOn: s.Datum.RetryOn,
-	}, nil
+		Batch:   s.Datum.Batch, SetSize: s.Datum.SetSize,
+	}
+	if k.Batch {
+		if k.Program, err = programOf(k); err != nil {
+			return task.Task{}, err
+		}
+	}
+	return k, nil
+}
+
+// programOf returns a digest of all that a process of the task's program is
+// started with.
+func programOf(k task.Task) (chunk.ID, error) {
+	b, err := json.Marshal([]any{k.Transform, k.Params, k.Code.Content, k.SetSize})
+	if err != nil {
+		return chunk.ID{}, fmt.Errorf("describe program: %w", err)
+	}
+	return chunk.Data.Sum(b), nil
 }

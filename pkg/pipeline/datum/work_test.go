@@ -128,6 +128,8 @@ var fieldChanges = map[string]func(*spec.Spec){
 	"job_timeout":                  func(s *spec.Spec) { s.JobTimeout = "9s" },
 	"max_failed":                   func(s *spec.Spec) { s.MaxFailed = 9 },
 	"scheduling.priority":          func(s *spec.Spec) { s.Scheduling.Priority = 9 },
+	"datum.batch":                  func(s *spec.Spec) { s.Datum.Batch = true },
+	"datum.set_size":               func(s *spec.Spec) { s.Datum.SetSize = 9 },
 	"datum.timeout":                func(s *spec.Spec) { s.Datum.Timeout = "9s" },
 	"cache":                        func(*spec.Spec) {},
 	"reprocess":                    func(s *spec.Spec) { s.Reprocess = "9" },

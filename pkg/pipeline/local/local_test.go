@@ -30,6 +30,9 @@ const ownerEnv = "DVX_TEST_OWNER"
 
 func TestMain(m *testing.M) {
 	MaybeSlot()
+	if os.Getenv("DVX_BATCH") != "" {
+		serveBatch()
+	}
 	if dir := os.Getenv(ownerEnv); dir != "" {
 		own(dir)
 	}

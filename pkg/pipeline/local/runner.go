@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -34,10 +35,13 @@ type Runner struct {
 	opts    Options
 	digests digests
 	host    string
-	idle    chan *bench
+	idle    chan struct{} // a token for each bench that is not at work
 	turns   chan struct{} // a token for each program that may run
 	closing chan struct{} // closed by Close
 	close   func() error
+
+	mu      sync.Mutex
+	benches []*bench // not at work, the one that came last at the end
 }
 
 // aheadPerSlot is how many tasks share the right to run one program at a time:
@@ -48,6 +52,7 @@ const aheadPerSlot = 2
 type bench struct {
 	worker *worker.Worker
 	exec   *executor
+	rest   *time.Timer // ends a program that waits for datums in vain; nil: there is none
 }
 
 var _ task.Runner = (*Runner)(nil)
@@ -60,7 +65,7 @@ func New(o Options) (*Runner, error) {
 	}
 	o.Slots = max(o.Slots, 1)
 	r := &Runner{opts: o, host: hostFingerprint(), turns: make(chan struct{}, o.Slots), closing: make(chan struct{})}
-	r.idle = make(chan *bench, r.Slots())
+	r.idle = make(chan struct{}, r.Slots())
 	r.digests.now = o.Now
 	r.close = sync.OnceValue(r.end)
 	for i := range r.Slots() {
@@ -71,7 +76,7 @@ func New(o Options) (*Runner, error) {
 		if err != nil {
 			return nil, fmt.Errorf("make slot %d: %w", i, err)
 		}
-		r.idle <- &bench{worker: w, exec: x}
+		r.put(&bench{worker: w, exec: x})
 	}
 	return r, nil
 }
@@ -145,10 +150,66 @@ func (r *Runner) Run(ctx context.Context, t task.Task, s chunk.Store) (task.Resu
 		return task.Result{}, ctx.Err()
 	case <-r.closing:
 		return task.Result{}, fmt.Errorf("run task: runner: %w", fs.ErrClosed)
-	case b := <-r.idle:
-		defer func() { r.idle <- b }()
+	case <-r.idle:
+		b := r.take(t)
+		defer r.put(b)
 		return b.worker.Run(ctx, t, s)
 	}
+}
+
+// take takes a bench for a task, for which the caller has a token: one with a
+// process of the task's program that waits for datums, else one without any,
+// else the one that was left alone longest.
+func (r *Runner) take(t task.Task) *bench {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i := slices.IndexFunc(r.benches, func(b *bench) bool { return b.worker.Serves(t) })
+	if i < 0 {
+		i = max(0, slices.IndexFunc(r.benches, func(b *bench) bool { return !b.worker.Idles() }))
+	}
+	b := r.benches[i]
+	r.benches = slices.Delete(r.benches, i, i+1)
+	if b.rest != nil {
+		b.rest.Stop()
+		b.rest = nil
+	}
+	return b
+}
+
+// restAfter is how long a program that takes many datums waits for one before
+// it is ended.
+const restAfter = 30 * time.Second
+
+// put puts a bench back.
+func (r *Runner) put(b *bench) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if b.worker.Idles() {
+		b.rest = time.AfterFunc(restAfter, func() { r.retire(b) })
+	}
+	r.benches = append(r.benches, b)
+	r.idle <- struct{}{} // there is room for a token of each bench
+}
+
+// retire ends the program of a bench, unless it is at work.
+func (r *Runner) retire(b *bench) {
+	select {
+	case <-r.idle:
+	default:
+		return // all are at work
+	}
+	r.mu.Lock()
+	i := slices.Index(r.benches, b)
+	if i < 0 || b.rest == nil {
+		r.mu.Unlock()
+		r.idle <- struct{}{}
+		return
+	}
+	r.benches = slices.Delete(r.benches, i, i+1)
+	b.rest = nil
+	r.mu.Unlock()
+	b.worker.Rest()
+	r.put(b)
 }
 
 // Close waits for the running tasks (end their contexts first) and ends the
@@ -159,7 +220,9 @@ func (r *Runner) end() error {
 	close(r.closing)
 	var errs []error
 	for range r.Slots() {
-		b := <-r.idle
+		<-r.idle
+		b := r.take(task.Task{})
+		b.worker.Rest()
 		errs = append(errs, b.exec.close())
 	}
 	return errors.Join(errs...)

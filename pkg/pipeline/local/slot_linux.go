@@ -151,7 +151,21 @@ func (g *program) start() (reply, bool) {
 		return reply{Broken: err.Error()}, false
 	}
 	defer func() { _ = unix.Close(log) }()
-	g.pid, g.pidfd, err = fork(p, []uintptr{uintptr(in), uintptr(log), uintptr(log)})
+	files := []uintptr{uintptr(in), uintptr(log), uintptr(log)}
+	if p.Lines != "" {
+		lines, err := open(p.Lines, unix.O_RDONLY)
+		if err != nil {
+			return reply{Broken: err.Error()}, false
+		}
+		defer func() { _ = unix.Close(lines) }()
+		answers, err := open(p.Answers, unix.O_WRONLY)
+		if err != nil {
+			return reply{Broken: err.Error()}, false
+		}
+		defer func() { _ = unix.Close(answers) }()
+		files = append(files, uintptr(lines), uintptr(answers))
+	}
+	g.pid, g.pidfd, err = fork(p, files)
 	if err != nil {
 		return startFailure(p, err), false
 	}

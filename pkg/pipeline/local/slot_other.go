@@ -101,6 +101,19 @@ func (g *program) run() reply {
 		defer in.Close()
 		cmd.Stdin = in
 	}
+	if p.Lines != "" {
+		lines, err := os.Open(p.Lines)
+		if err != nil {
+			return reply{Broken: err.Error()}
+		}
+		defer lines.Close()
+		answers, err := os.OpenFile(p.Answers, os.O_WRONLY, 0)
+		if err != nil {
+			return reply{Broken: err.Error()}
+		}
+		defer answers.Close()
+		cmd.ExtraFiles = []*os.File{lines, answers}
+	}
 	if err := g.start(cmd); err != nil {
 		return reply{Exit: worker.Exit{Code: 127, Failure: p.Argv[0] + ": " + err.Error(), Killed: errors.Is(err, errKilled)}}
 	}

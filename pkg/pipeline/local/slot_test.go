@@ -76,13 +76,17 @@ func TestLogIsInOrder(t *testing.T) {
 func TestSlotsGiveTheSameOutput(t *testing.T) {
 	r, s := newRunner(t, 1), &chunk.Mem{} // which has two folders
 	script := `mkdir out/d; echo hi >out/d/f; ln -s "$DVX_OUT/d/f" out/l; ln -s d out/m`
-	first, second := <-r.idle, <-r.idle
-	r.idle <- first
+	take := func() *bench {
+		<-r.idle
+		return r.take(task.Task{})
+	}
+	first, second := take(), take()
+	r.put(first)
 	a, again := run(t, r, shell(script), s), run(t, r, shell(script), s)
-	r.idle <- second
-	<-r.idle
+	r.put(second)
+	take()
 	b := run(t, r, shell(script), s)
-	r.idle <- first
+	r.put(first)
 	if a.Output != again.Output || a.Output != b.Output || a.Output.Files != 3 {
 		t.Errorf("outputs %v, %v, %v", a.Output, again.Output, b.Output)
 	}
@@ -303,12 +307,10 @@ func TestSlotOutlivesSignals(t *testing.T) {
 // slotProcesses returns the slots that were started, while none is in use.
 func slotProcesses(r *Runner) []*os.Process {
 	var all []*os.Process
-	for range r.Slots() {
-		b := <-r.idle
+	for _, b := range r.benches {
 		if b.exec.slot != nil {
 			all = append(all, b.exec.slot.cmd.Process)
 		}
-		r.idle <- b
 	}
 	return all
 }

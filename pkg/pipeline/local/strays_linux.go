@@ -17,7 +17,7 @@ const strayRounds = 10
 // private folder of the slot in their environment. It knows those that changed
 // their environment no more.
 func killStrays(env []string) {
-	i := slices.IndexFunc(env, func(v string) bool { return strings.HasPrefix(v, "DVX_OUT=") })
+	i := slices.IndexFunc(env, func(v string) bool { return strings.HasPrefix(v, "DVX_CODE=") })
 	if i < 0 {
 		return
 	}

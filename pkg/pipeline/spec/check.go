@@ -20,6 +20,7 @@ const (
 	TriesMax       = 100      // attempts at a datum
 	CrashTriesMax  = 1000     // attempts at a datum that the infrastructure lost
 	UnitsMax       = 1000     // of a pool, for one attempt
+	SetSizeMax     = 1 << 20  // datums that one process takes
 	PriorityMax    = 1000     // of a pipeline, above and below 0
 	namesMax       = 1000     // names in one of env, parameters, metadata
 	nameMax        = 256      // bytes of such a name
@@ -100,6 +101,22 @@ func (c *checker) duration(field, v string) {
 	}
 }
 
+// batch refuses what does not go with a program that takes many datums, or
+// needs one.
+func (c *checker) batch(s Spec) {
+	if s.Datum.SetSize < 0 || s.Datum.SetSize > SetSizeMax {
+		c.fail("datum.set_size", "%d is not from 0 to %d", s.Datum.SetSize, SetSizeMax)
+	}
+	switch t := s.Transform; {
+	case !s.Datum.Batch && s.Datum.SetSize > 0:
+		c.fail("datum.set_size", "needs datum.batch: it says how many datums one process of the program takes")
+	case s.Datum.Batch && len(t.ErrCmd) > 0:
+		c.fail("transform.err_cmd", "does not go with datum.batch: the program answers for each datum itself")
+	case s.Datum.Batch && len(t.AcceptReturnCode) > 0:
+		c.fail("transform.accept_return_code", "does not go with datum.batch: the program answers for each datum itself")
+	}
+}
+
 // checker collects what is wrong.
 type checker []*Error
 
@@ -146,6 +163,7 @@ func (s Spec) problems() []*Error {
 		}
 	}
 	c.pools(s.Concurrency)
+	c.batch(s)
 	c.duration("datum.timeout", s.Datum.Timeout)
 	c.duration("datum.backoff", s.Datum.Backoff)
 	c.duration("job_timeout", s.JobTimeout)

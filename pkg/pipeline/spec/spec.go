@@ -50,6 +50,8 @@ type DatumPolicy struct {
 	RetryOn    []string `json:"retry_on,omitempty"`    // failures after which there is another attempt, of [RetryClasses]; all by default
 	CrashTries int      `json:"crash_tries,omitempty"` // attempts that the infrastructure may lose before the datum fails; 21 by default
 	Timeout    string   `json:"timeout,omitempty"`     // Go duration; none by default
+	Batch      bool     `json:"batch,omitempty"`       // one process of the program takes datum after datum
+	SetSize    int      `json:"set_size,omitempty"`    // as many at most; 0: any number
 }
 
 // Scheduling says which work comes first.

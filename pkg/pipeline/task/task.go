@@ -40,6 +40,9 @@ type Task struct {
 	Code      tree.Root // zero: no code
 	Inputs    []Input
 	Timeout   time.Duration // 0: none
+	Batch     bool          // the program takes one datum after the other, as docs/PIPELINES.md says
+	SetSize   int           // one process of it takes at most so many; 0: any number
+	Program   chunk.ID      // if Batch: the same for all tasks that one process may serve
 }
 
 // Final reports whether no other attempt follows if this one fails in that way.

@@ -61,8 +61,8 @@ type listing struct {
 	job    engine.JobSpec
 	r      chunk.Reader
 	keys   *keying
-	block  []candidate      // found, and not looked up yet
-	blocks chan []candidate // to those who look up
+	block  []listed      // found, and not looked up yet
+	blocks chan []listed // to those who look up
 	answer *Listing
 }
 
@@ -232,7 +232,7 @@ func (l *listing) again(ctx context.Context, d datum.Datum) error {
 	if !ok {
 		return l.add(ctx, d)
 	}
-	return l.queue(ctx, candidate{item: engine.Item{Identity: d.Identity, Key: row.Key, Hit: true, Output: row.Output}})
+	return l.queue(ctx, listed{item: engine.Item{Identity: d.Identity, Key: row.Key, Hit: true, Output: row.Output}})
 }
 
 // now returns what the job reads.

@@ -15,9 +15,9 @@ import (
 // that its segments are read in large pieces.
 const blockDatums = 8192
 
-// candidate is a datum of the listing: with its item, or with what it takes to
+// listed is a datum of a listing: with its item, or with what it takes to
 // make that.
-type candidate struct {
+type listed struct {
 	item  engine.Item
 	datum datum.Datum // if the item has no key yet
 }
@@ -25,7 +25,7 @@ type candidate struct {
 // resolving runs find, which queues datums, and beside it looks up their
 // results.
 func (l *listing) resolving(ctx context.Context, find func(context.Context) error) error {
-	l.blocks = make(chan []candidate, 1)
+	l.blocks = make(chan []listed, 1)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		for block := range l.blocks {
@@ -48,10 +48,10 @@ func (l *listing) resolving(ctx context.Context, find func(context.Context) erro
 // add lists a datum, with its result if there is one.
 func (l *listing) add(ctx context.Context, d datum.Datum) error {
 	d.Inputs = slices.Clone(d.Inputs)
-	return l.queue(ctx, candidate{datum: d})
+	return l.queue(ctx, listed{datum: d})
 }
 
-func (l *listing) queue(ctx context.Context, c candidate) error {
+func (l *listing) queue(ctx context.Context, c listed) error {
 	l.block = append(l.block, c)
 	if len(l.block) < blockDatums {
 		return nil
@@ -71,7 +71,7 @@ func (l *listing) pass(ctx context.Context) error {
 }
 
 // resolve makes the items of a block.
-func (l *listing) resolve(ctx context.Context, block []candidate) error {
+func (l *listing) resolve(ctx context.Context, block []listed) error {
 	keys := make([]memo.Key, len(block))
 	for i := range block {
 		c := &block[i]
@@ -80,18 +80,18 @@ func (l *listing) resolve(ctx context.Context, block []candidate) error {
 		}
 		keys[i] = c.item.Key
 	}
-	var found []memo.Record
+	var results []memo.Record
 	if !l.keys.anew() {
 		var err error
-		if found, err = l.o.Memo.LookupAll(ctx, keys, l.o.Scope); err != nil {
+		if results, err = l.o.Memo.LookupAll(ctx, keys, l.o.Scope); err != nil {
 			return err
 		}
 	}
 	for i, c := range block {
 		switch {
 		case c.item.Hit:
-		case found != nil && l.keys.counts(found[i]):
-			c.item.Hit, c.item.Output = true, found[i].Output
+		case results != nil && l.keys.counts(results[i]):
+			c.item.Hit, c.item.Output = true, results[i].Output
 		default:
 			l.answer.Missing[c.item.Key] = c.datum
 		}

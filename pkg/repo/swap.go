@@ -11,10 +11,14 @@ import (
 	"github.com/dvx-io/dvx/pkg/objstore"
 )
 
-// The pauses between attempts: full jitter below a bound that doubles.
+// The pauses between attempts: full jitter below a bound that doubles. Who was
+// only slower than another waits for lostShare swaps at most: the store is not
+// overloaded then, and a longer pause would leave the root to those who have
+// just won, for as long as they write.
 const (
-	pauseMin = 50 * time.Millisecond
-	pauseMax = 5 * time.Second
+	pauseMin  = 50 * time.Millisecond
+	pauseMax  = 5 * time.Second
+	lostShare = 24
 )
 
 // swap moves the root by t: it applies t to the root as it is, again whenever
@@ -57,10 +61,16 @@ func (d *Direct) swap(ctx context.Context, t Txn, prepare func(context.Context, 
 		if err != nil || at != nil {
 			return res, at, err
 		}
+		p.boundMax = d.lostMax()
 		if err := p.pause(ctx); err != nil { // another was faster: nothing of ours can land any more
 			return Result{}, nil, fmt.Errorf("transaction %v: others were faster each time: %w", t.Op, err)
 		}
 	}
+}
+
+// lostMax bounds the pause after a swap that another was faster with.
+func (d *Direct) lostMax() time.Duration {
+	return max(pauseMin, lostShare*time.Duration(d.swapTook.Load()))
 }
 
 // tryRoot makes next the root after base (steps C6 and C7 of the protocol). It
@@ -191,6 +201,8 @@ type pauser struct {
 	start  time.Time
 	waited time.Duration
 	n      int
+
+	boundMax time.Duration // of the next pause; 0: pauseMax
 }
 
 var errDeadline = errors.New("no success within the time for retries")
@@ -208,6 +220,9 @@ func (p *pauser) pause(ctx context.Context) error {
 		return err
 	}
 	bound := min(pauseMax, pauseMin<<min(p.n, 10))
+	if p.boundMax > 0 {
+		bound, p.boundMax = min(bound, p.boundMax), 0
+	}
 	wait := time.Duration(binary.BigEndian.Uint64(b[:]) % uint64(bound))
 	p.n++
 	p.waited += max(wait, time.Millisecond)

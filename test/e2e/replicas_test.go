@@ -20,7 +20,7 @@ import (
 // has acknowledged is read, and listed, through any other at once. Beside them
 // somebody commits to the same repo, again and again.
 func TestS3Replicas(t *testing.T) {
-	const replicas, writers, each, commits = 8, 16, 10, 30
+	const replicas, writers, each, commits = 8, 16, 8, 30
 	u := newS3Service(t).user().with("DVX_STORE", "s3://bucket/store")
 	wc := u.in("shared")
 	wc.dvx("init", "--store", "s3://bucket/store")

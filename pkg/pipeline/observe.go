@@ -139,11 +139,10 @@ func (o *Observer) inputs(ctx context.Context, view *repo.View, p *engine.Pipeli
 	if p.Problem == "" {
 		p.Problem = o.denied(ctx, view.Repos[p.Name].Specs[p.Branch].Owner, *p)
 	}
-	if p.Problem != "" || len(p.Inputs) < 2 {
+	if p.Problem != "" {
 		return nil
 	}
-	p.Inputs, p.Waits, err = engine.Align(p.Inputs, o.past(ctx, p.Inputs, used))
-	return err
+	return o.choose(ctx, p, used)
 }
 
 // denied says what the owner of a pipeline lacks the right to, "" if he lacks
@@ -168,33 +167,6 @@ func (o *Observer) denied(ctx context.Context, owner string, p engine.PipelineHe
 		}
 	}
 	return ""
-}
-
-// pastMax bounds how far back fitting versions of inputs are looked for, in
-// commits of one input.
-const pastMax = 10_000
-
-// past returns how to go back in the histories of inputs.
-func (o *Observer) past(ctx context.Context, inputs []engine.InputHead, used map[commit.ID]bool) engine.Past {
-	histories := make([][]engine.Head, len(inputs))
-	for i, in := range inputs {
-		histories[i] = []engine.Head{in.Head}
-	}
-	return func(input, back int) (engine.Head, bool, error) {
-		for len(histories[input]) <= back {
-			h := histories[input]
-			last := h[len(h)-1]
-			if len(last.Commit.Parents) == 0 || len(h) > pastMax {
-				return engine.Head{}, false, nil
-			}
-			next, err := o.head(ctx, inputs[input].Repo, last.Commit.Parents[0], used)
-			if err != nil {
-				return engine.Head{}, false, fmt.Errorf("history of %s@%s: %w", inputs[input].Repo, inputs[input].Branch, err)
-			}
-			histories[input] = append(h, next)
-		}
-		return histories[input][back], true, nil
-	}
 }
 
 // bindingLabel is the label of a spec commit that says to which branch an

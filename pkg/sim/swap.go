@@ -45,8 +45,16 @@ func (w *world) merge(e engine.Merge) {
 func (w *world) outputCommit(j engine.JobSpec, s *stage, files map[string]string, datums map[string]memo.Key) (commit.ID, version) {
 	v := version{files: files, datums: datums, code: s.code}
 	v.commit.Tree = rootOf(files)
-	v.commit.Prov = &commit.Provenance{Pipeline: s.name, Branch: s.branch, Job: j.ID.String()}
+	v.commit.Prov = &commit.Provenance{Pipeline: s.name, Branch: s.branch, Job: j.ID.String(), Inputs: inputsOf(j.Head)}
 	return commit.ID(digest("output ", j.ID, j.Head.Output.ID, v.commit.Tree.ID)), v
+}
+
+func inputsOf(p engine.PipelineHead) []commit.Input {
+	var all []commit.Input
+	for _, in := range p.Inputs {
+		all = append(all, commit.Input{Name: in.Name, Ref: commit.Ref{Repo: in.Repo, Branch: in.Branch, Commit: in.Head.ID}})
+	}
+	return all
 }
 
 // meddle is somebody who commits to the output of a pipeline by hand.
@@ -152,6 +160,7 @@ func (w *world) apply(x swapped) engine.Verdict {
 		on := evaluation{x.job.ID, p.Output.ID}
 		w.made[on] = append(w.made[on], x.commit)
 		w.move(p.Name, p.Branch, x.commit, x.version)
+		w.checkEvery(p)
 	}
 	maps.Copy(w.memo, x.memo)
 	for k := range x.memo {

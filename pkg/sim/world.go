@@ -46,6 +46,7 @@ type stage struct {
 	specCommit    commit.Commit
 	parallelism   int
 	needs         map[string]int // of pools
+	every         bool           // it evaluates every commit of its input
 	sameOutput    bool           // the newest code gives what the one before gave
 	outputVersion int
 }
@@ -66,7 +67,9 @@ type world struct {
 
 	gen      uint64
 	versions map[commit.ID]version
-	heads    map[string]commit.ID // by repo@branch
+	branches map[string][]commit.ID // by repo@branch: all heads, oldest first
+	followed map[string]int         // by repo@branch of a stage that evaluates every commit: the newest that it did
+	heads    map[string]commit.ID   // by repo@branch
 	stages   []*stage
 	ops      map[string]bool // applied transactions
 	made     map[evaluation][]commit.ID
@@ -87,14 +90,14 @@ func newWorld(seed uint64, o Options) *world {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	w := &world{
 		o: o, faults: o.Faults, rng: newRand(seed), clock: start, start: start, trace: blake3.New(), gen: 1,
-		versions: map[commit.ID]version{}, heads: map[string]commit.ID{}, ops: map[string]bool{},
+		versions: map[commit.ID]version{}, branches: map[string][]commit.ID{}, followed: map[string]int{}, heads: map[string]commit.ID{}, ops: map[string]bool{},
 		made: map[evaluation][]commit.ID{}, memo: map[memo.Key]string{},
 		running: map[memo.Key]int{}, holds: map[memo.Key]map[string]int{}, have: map[memo.Key]bool{}, accepted: map[memo.Key]int{}, userFails: map[memo.Key]int{},
 	}
 	w.stages = []*stage{
 		{name: "count", branch: "main", source: "src", sourceBranch: "main", parallelism: 2, needs: map[string]int{"small": 1}},
 		{name: "sum", branch: "main", source: "count", sourceBranch: "main", needs: map[string]int{"rated": 1}},
-		{name: "report", branch: "main", source: "sum", sourceBranch: "main"},
+		{name: "report", branch: "main", source: "sum", sourceBranch: "main", every: true},
 		{name: "count", branch: "staging", source: "src", sourceBranch: "main", needs: map[string]int{"small": 2}},
 	}
 	for _, s := range w.stages {
@@ -166,6 +169,7 @@ func rootOf(files map[string]string) tree.Root {
 func (w *world) move(repo, branch string, id commit.ID, v version) {
 	w.versions[id] = v
 	w.heads[at(repo, branch)] = id
+	w.branches[at(repo, branch)] = append(w.branches[at(repo, branch)], id)
 	w.gen++
 }
 
@@ -183,6 +187,9 @@ func (w *world) snapshot() engine.Snapshot {
 		p.Version.Spec.Datum.Tries = 3
 		p.Version.Spec.Concurrency = s.needs
 		p.Inputs = []engine.InputHead{{Name: s.source, Repo: s.source, Branch: s.sourceBranch, Head: w.head(s.source, s.sourceBranch)}}
+		if s.every {
+			w.choose(&p)
+		}
 		snap.Pipelines = append(snap.Pipelines, p)
 	}
 	slices.SortFunc(snap.Pipelines, func(a, b engine.PipelineHead) int {

@@ -125,6 +125,7 @@ var fieldChanges = map[string]func(*spec.Spec){
 	"datum.retry_on":               func(s *spec.Spec) { s.Datum.RetryOn = []string{"exit"} },
 	"datum.crash_tries":            func(s *spec.Spec) { s.Datum.CrashTries = 9 },
 	"concurrency":                  func(s *spec.Spec) { s.Concurrency = map[string]int{"gpu": 1} },
+	"commits":                      func(s *spec.Spec) { s.Commits = spec.CommitsEvery },
 	"job_timeout":                  func(s *spec.Spec) { s.JobTimeout = "9s" },
 	"max_failed":                   func(s *spec.Spec) { s.MaxFailed = 9 },
 	"scheduling.priority":          func(s *spec.Spec) { s.Scheduling.Priority = 9 },

@@ -19,13 +19,14 @@ type Snapshot struct {
 // are.
 type PipelineHead struct {
 	Name, Branch string
-	Spec         commit.ID     // the commit that holds the spec
-	SpecCommit   commit.Commit // that commit
-	Version      Version       // what it holds
-	Inputs       []InputHead   // in order of the spec
-	Output       Head          // zero ID: nothing was committed yet
-	Problem      string        // why the pipeline can't run, for people; empty if it can
-	Waits        string        // why it can't run before others have, for people; empty if it can
+	Spec         commit.ID      // the commit that holds the spec
+	SpecCommit   commit.Commit  // that commit
+	Version      Version        // what it holds
+	Inputs       []InputHead    // in order of the spec
+	Output       Head           // zero ID: nothing was committed yet
+	Skipped      []commit.Input // commits that an evaluation of the inputs passes over, oldest first
+	Problem      string         // why the pipeline can't run, for people; empty if it can
+	Waits        string         // why it can't run before others have, for people; empty if it can
 }
 
 // InputHead is where an input of a pipeline is.

@@ -82,8 +82,9 @@ type Job struct {
 	Spec       commit.ID         `json:"spec"` // commit that holds the spec
 	Inputs     []commit.Input    `json:"inputs,omitempty"`
 	Parameters map[string]string `json:"parameters,omitempty"`
-	Rerun      int               `json:"rerun,omitempty"` // how often a rerun was asked for
-	Only       []string          `json:"only,omitempty"`  // of a rerun: the datums without a result that are tried again; none: all
+	Rerun      int               `json:"rerun,omitempty"`   // how often a rerun was asked for
+	Only       []string          `json:"only,omitempty"`    // of a rerun: the datums without a result that are tried again; none: all
+	Skipped    []commit.Input    `json:"skipped,omitempty"` // commits that it passes over, for newer ones, oldest first
 	State      State             `json:"state"`
 	Reason     string            `json:"reason,omitempty"` // one line for people: why it failed or was killed
 	By         string            `json:"by,omitempty"`     // the principal that cancelled it

@@ -35,6 +35,9 @@ func (s Spec) WithDefaults() Spec {
 	if s.Datum.Tries == 0 {
 		s.Datum.Tries = 1
 	}
+	if s.Commits == "latest" {
+		s.Commits = ""
+	}
 	if s.Cache == "normal" {
 		s.Cache = ""
 	}
@@ -172,6 +175,9 @@ func (s Spec) problems() []*Error {
 	}
 	if p := s.Scheduling.Priority; p < -PriorityMax || p > PriorityMax {
 		c.fail("scheduling.priority", "%d is not from %d to %d", p, -PriorityMax, PriorityMax)
+	}
+	if s.Commits != "" && s.Commits != CommitsEvery {
+		c.fail("commits", "want latest or every, found %.40q", s.Commits)
 	}
 	if s.Cache != "" && s.Cache != CacheNever {
 		c.fail("cache", "want normal or never, found %.40q", s.Cache)

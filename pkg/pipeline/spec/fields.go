@@ -75,6 +75,7 @@ var fieldRows = []fieldRow{
 	{"input.union", shapeInputs, keyContent, "the items of the datum count"},
 	{"input.join", shapeInputs, keyContent, "the items of the datum count"},
 	{"input.group", shapeInputs, keyContent, "the items of the datum count"},
+	{"commits", shapeText, keyNo, "which versions are evaluated, not what comes of them"},
 	{"output_branch", unbuilt, keyNo, "a name"},
 	{"parameters", shapeDict, keyYes, "the program sees them"},
 	{"parallelism", shapeObject, keyBelow, ""},

@@ -8,6 +8,7 @@ type Spec struct {
 	Description string            `json:"description,omitempty"`
 	Transform   Transform         `json:"transform"`
 	Input       Input             `json:"input"`
+	Commits     string            `json:"commits,omitempty"` // "every": each commit of the inputs is evaluated, in order; else the newest
 	Parameters  map[string]string `json:"parameters,omitempty"`
 	Parallelism Parallelism       `json:"parallelism,omitzero"`
 	Datum       DatumPolicy       `json:"datum,omitzero"`
@@ -64,6 +65,10 @@ type Scheduling struct {
 func RetryClasses() []string {
 	return []string{"exit", "limit", "output", "signal", "start", "timeout"}
 }
+
+// CommitsEvery is the value of Spec.Commits for pipelines that evaluate every
+// commit.
+const CommitsEvery = "every"
 
 // CacheNever is the value of Spec.Cache for work that is done anew each time.
 const CacheNever = "never"

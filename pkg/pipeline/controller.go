@@ -245,6 +245,8 @@ func (c *Controller) carryOut(ctx context.Context, timer *time.Timer, e engine.E
 	case engine.Foresee:
 		snap := c.latest
 		c.background(func() { c.deliver(ctx, c.foresee(ctx, e, snap)) })
+	case engine.Grow:
+		c.background(func() { c.deliver(ctx, c.grow(ctx, e)) })
 	case engine.Persist:
 		c.persists.push(persist{effect: e, by: c.tasks[e.Attempt.Key]})
 	case engine.Merge:

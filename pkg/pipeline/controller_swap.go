@@ -23,7 +23,11 @@ func (c *Controller) merge(ctx context.Context, e engine.Merge) engine.Merged {
 	if prov := e.Job.Head.Output.Commit.Prov; prov != nil && prov.Datums != nil {
 		prev.Table = *prov.Datums
 	}
-	m, err := output.Merge(ctx, c.session, prev, e.Delta, engine.StampOf(e.Job))
+	delta, err := c.withoutGrowth(ctx, e)
+	var m output.Merging
+	if err == nil {
+		m, err = output.Merge(ctx, c.session, prev, delta, engine.StampOf(e.Job))
+	}
 	var out commit.Commit
 	if err == nil {
 		out, err = commit.Index(ctx, c.session, engine.OutputCommit(e.Job, m, e.Delta.Total, e.Delta.Lacks))

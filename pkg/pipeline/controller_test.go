@@ -37,6 +37,7 @@ type upper struct {
 	ran    map[string]int                      // by path
 	fail   map[string]bool                     // paths on which it fails
 	before func(context.Context, string) error // called first, with the path
+	emit   func(text string) map[string]string // further datums that follow from a file's text
 }
 
 func (u *upper) Runtime(_ context.Context, t spec.Transform, _ tree.Root, _ chunk.Reader) (memo.Runtime, error) {
@@ -81,7 +82,16 @@ func (u *upper) Run(ctx context.Context, t task.Task, s chunk.Store) (task.Resul
 	if err != nil {
 		return task.Result{}, err
 	}
-	out, err := tree.Apply(ctx, s, tree.Root{}, []tree.Edit{{Op: tree.Put, Path: it.Path, Entry: tree.Entry{Kind: tree.File, Content: c}}})
+	edits := []tree.Edit{{Op: tree.Put, Path: it.Path, Entry: tree.Entry{Kind: tree.File, Content: c}}}
+	if u.emit != nil {
+		for name, text := range u.emit(string(b)) {
+			if c, err = put(ctx, s, text); err != nil {
+				return task.Result{}, err
+			}
+			edits = append(edits, tree.Edit{Op: tree.Put, Path: spec.GrowDir + "/" + name, Entry: tree.Entry{Kind: tree.File, Content: c}})
+		}
+	}
+	out, err := tree.Apply(ctx, s, tree.Root{}, edits)
 	return task.Result{Outcome: task.Succeeded, Output: out, Log: log}, err
 }
 
@@ -536,6 +546,16 @@ func (b *bench) published() int {
 	return n
 }
 
+// recorded reports whether the store's history has a job of a pipeline.
+func (b *bench) recorded(name string) bool {
+	b.Helper()
+	jobs, err := pipeline.OpenJobs(b.store, "test").List(b.ctx, name)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return len(jobs) > 0
+}
+
 // TestCrash: the power fails in the middle of a job. With its journal the
 // engine runs only what was not accepted; without, or if the journal's results
 // are not stored any more, what was not published. The output commit is the same
@@ -553,7 +573,7 @@ func TestCrash(t *testing.T) {
 	b.register("up", "src", "main", nil)
 	b.start()
 	<-hung
-	for b.newestCounts("up").Ran < 2 {
+	for b.newestCounts("up").Ran < 2 || !b.recorded("up") {
 		time.Sleep(time.Millisecond)
 	}
 	kept, wiped, hollow := b.clone(false), b.clone(true), b.clone(false)

@@ -117,7 +117,7 @@ func (o *Lister) keying(ctx context.Context, p engine.PipelineHead) (*keying, er
 func (l *listing) previous(ctx context.Context) (old datum.Version, ok bool, err error) {
 	prov := l.job.Head.Output.Commit.Prov
 	_, counted := engine.CountOf(l.job.Head.Output.Commit)
-	if prov == nil || prov.Datums == nil || !counted || l.keys.anew() || len(prov.Inputs) != len(l.job.Head.Inputs) || prov.Pipeline != l.job.Head.Name {
+	if prov == nil || prov.Datums == nil || !counted || l.keys.anew() || l.keys.version.Spec.Growth != nil || len(prov.Inputs) != len(l.job.Head.Inputs) || prov.Pipeline != l.job.Head.Name {
 		return old, false, nil
 	}
 	was, err := l.loadSpec(ctx, prov.Spec)

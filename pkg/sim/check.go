@@ -74,7 +74,7 @@ func (w *world) checkEnd() {
 		}
 		in := w.versions[input].files
 		want := map[string]string{}
-		for path, content := range in {
+		for path, content := range s.closure(in) {
 			want[path] = w.outputOf(s, content)
 		}
 		got := w.head(s.name, s.branch)

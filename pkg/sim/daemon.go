@@ -158,6 +158,8 @@ func (w *world) carryOut(e engine.Effect) {
 		w.enumerate(e)
 	case engine.Start:
 		w.execute(e)
+	case engine.Grow:
+		w.grow(e)
 	case engine.Foresee:
 		w.foresee(e)
 	case engine.Kill:
@@ -214,10 +216,10 @@ func (w *world) enumerate(e engine.Enumerate) {
 	p, s := e.Job.Head, w.stage(e.Job.Head)
 	files := w.versions[p.Inputs[0].Head.ID].files
 	prev := w.versions[p.Output.ID]
-	answer := engine.Enumerated{Job: e.Job.ID, Epoch: e.Epoch, Total: int64(len(files)), Delta: prev.datums != nil}
+	answer := engine.Enumerated{Job: e.Job.ID, Epoch: e.Epoch, Total: int64(len(files)), Delta: prev.datums != nil && !s.grow}
 	tasks := map[memo.Key]chore{}
 	for _, path := range slices.Sorted(maps.Keys(files)) {
-		key := keyOf(p, path, files[path])
+		key := w.keyOf(p, path, files[path])
 		if answer.Delta && prev.datums[path] == key {
 			continue
 		}
@@ -230,7 +232,7 @@ func (w *world) enumerate(e engine.Enumerate) {
 		answer.Items = append(answer.Items, it)
 	}
 	for _, path := range slices.Sorted(maps.Keys(prev.datums)) {
-		if _, ok := files[path]; !ok {
+		if _, ok := files[path]; !ok && answer.Delta {
 			answer.Removed = append(answer.Removed, path)
 		}
 	}
@@ -252,7 +254,7 @@ func (w *world) foresee(e engine.Foresee) {
 			if !ok {
 				continue // the journal was wiped
 			}
-			key := keyOf(p, o.Identity, content)
+			key := w.keyOf(p, o.Identity, content)
 			if _, ok := w.known(key); !ok {
 				s := w.stage(p)
 				tasks[key] = chore{stage: s, content: content, version: s.outputVersion}

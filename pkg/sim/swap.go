@@ -107,8 +107,8 @@ func (w *world) rival() {
 		}
 		s := w.stage(p.Head)
 		files, datums := map[string]string{}, map[string]memo.Key{}
-		for path, content := range w.versions[p.Head.Inputs[0].Head.ID].files {
-			files[path], datums[path] = w.outputOf(s, content), keyOf(p.Head, path, content)
+		for path, content := range s.closure(w.versions[p.Head.Inputs[0].Head.ID].files) {
+			files[path], datums[path] = w.outputOf(s, content), w.keyOf(p.Head, path, content)
 		}
 		id, v := w.outputCommit(p, s, files, datums)
 		w.log("  rival publishes %v", j.ID.Short())

@@ -31,6 +31,10 @@ func describe(x any) string {
 		return "look"
 	case engine.Enumerate:
 		return fmt.Sprintf("enumerate %s#%d of %s@%s", x.Job.ID.Short(), x.Epoch, x.Job.Head.Name, x.Job.Head.Branch)
+	case engine.Grow:
+		return fmt.Sprintf("grow %s#%d, level %d of %d", x.Job.ID.Short(), x.Epoch, x.Level, len(x.Of))
+	case engine.Grown:
+		return fmt.Sprintf("grown %s#%d, level %d: %d (%v)", x.Job.Short(), x.Epoch, x.Level, len(x.Items), x.Err)
 	case engine.Foresee:
 		return fmt.Sprintf("foresee %d outputs of %s@%s", len(x.Outputs), x.Pipeline, x.Branch)
 	case engine.Foreseen:

@@ -17,6 +17,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/memo"
 	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
+	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -46,6 +47,7 @@ type stage struct {
 	specCommit    commit.Commit
 	parallelism   int
 	needs         map[string]int // of pools
+	grow          bool           // its datums emit others
 	every         bool           // it evaluates every commit of its input
 	sameOutput    bool           // the newest code gives what the one before gave
 	outputVersion int
@@ -73,6 +75,7 @@ type world struct {
 	stages   []*stage
 	ops      map[string]bool // applied transactions
 	made     map[evaluation][]commit.ID
+	contents map[memo.Key]string // what user code sees
 	memo     map[memo.Key]string // published: key to output
 	history  []history.Job       // published
 
@@ -91,14 +94,14 @@ func newWorld(seed uint64, o Options) *world {
 	w := &world{
 		o: o, faults: o.Faults, rng: newRand(seed), clock: start, start: start, trace: blake3.New(), gen: 1,
 		versions: map[commit.ID]version{}, branches: map[string][]commit.ID{}, followed: map[string]int{}, heads: map[string]commit.ID{}, ops: map[string]bool{},
-		made: map[evaluation][]commit.ID{}, memo: map[memo.Key]string{},
+		made: map[evaluation][]commit.ID{}, memo: map[memo.Key]string{}, contents: map[memo.Key]string{},
 		running: map[memo.Key]int{}, holds: map[memo.Key]map[string]int{}, have: map[memo.Key]bool{}, accepted: map[memo.Key]int{}, userFails: map[memo.Key]int{},
 	}
 	w.stages = []*stage{
-		{name: "count", branch: "main", source: "src", sourceBranch: "main", parallelism: 2, needs: map[string]int{"small": 1}},
+		{name: "count", branch: "main", source: "src", sourceBranch: "main", parallelism: 2, grow: true, needs: map[string]int{"small": 1}},
 		{name: "sum", branch: "main", source: "count", sourceBranch: "main", needs: map[string]int{"rated": 1}},
 		{name: "report", branch: "main", source: "sum", sourceBranch: "main", every: true},
-		{name: "count", branch: "staging", source: "src", sourceBranch: "main", needs: map[string]int{"small": 2}},
+		{name: "count", branch: "staging", source: "src", sourceBranch: "main", grow: true, needs: map[string]int{"small": 2}},
 	}
 	for _, s := range w.stages {
 		w.setSpec(s)
@@ -186,6 +189,9 @@ func (w *world) snapshot() engine.Snapshot {
 		p.Version.Spec.Parallelism.Max = s.parallelism
 		p.Version.Spec.Datum.Tries = 3
 		p.Version.Spec.Concurrency = s.needs
+		if s.grow {
+			p.Version.Spec.Growth = &spec.Growth{Depth: 8, Max: 100}
+		}
 		p.Inputs = []engine.InputHead{{Name: s.source, Repo: s.source, Branch: s.sourceBranch, Head: w.head(s.source, s.sourceBranch)}}
 		if s.every {
 			w.choose(&p)
@@ -208,8 +214,10 @@ func (w *world) stage(p engine.PipelineHead) *stage {
 }
 
 // keyOf is the memo key of a datum: code and content, no branch.
-func keyOf(p engine.PipelineHead, path, content string) memo.Key {
-	return memo.Key(digest("datum ", p.Name, p.Spec, path, content))
+func (w *world) keyOf(p engine.PipelineHead, path, content string) memo.Key {
+	key := memo.Key(digest("datum ", p.Name, p.Spec, path, content))
+	w.contents[key] = content
+	return key
 }
 
 // outputOf is what user code makes of a datum.

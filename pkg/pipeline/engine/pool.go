@@ -113,22 +113,36 @@ func (s *State) fits(needs map[string]int) bool {
 	return true
 }
 
-// lease takes what an attempt needs of the pools. The units are the attempt's
-// until [State.giveBack]; an engine that starts holds none, for nothing of its
-// predecessor runs any more.
-func (s *State) lease(w *work, needs map[string]int) {
-	w.leases = needs
-	for name, n := range needs {
+// attempt is what an attempt under way holds: a slot, a place in its pipeline,
+// and units of pools.
+type attempt struct {
+	pipeline ref
+	needs    map[string]int
+}
+
+// hold takes what an attempt needs. It is the attempt's until [State.free],
+// whatever becomes of its datum meanwhile. An engine that starts holds nothing,
+// for nothing of its predecessor runs any more.
+func (s *State) hold(serial int, a attempt) {
+	s.running[serial] = a
+	s.busy[a.pipeline]++
+	for name, n := range a.needs {
 		s.pools[name].take(n, s.now)
 	}
 }
 
-// giveBack returns what an attempt that is over held.
-func (s *State) giveBack(w *work) {
-	for name, n := range w.leases {
+// free gives back what an attempt held, the first time that it is said to be
+// over.
+func (s *State) free(serial int) {
+	a, ok := s.running[serial]
+	if !ok {
+		return
+	}
+	delete(s.running, serial)
+	s.busy[a.pipeline]--
+	for name, n := range a.needs {
 		s.pools[name].used -= n
 	}
-	w.leases = nil
 }
 
 // poolProblem says why attempts could never have what they need of the pools;

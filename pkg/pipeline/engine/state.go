@@ -68,18 +68,18 @@ type State struct {
 	ledger Ledger
 	open   map[JobID]history.Job // jobs that were under way when the engine started
 
-	jobs   map[JobID]*job
-	order  []JobID // of jobs, by age
-	turn   int     // in order: whose datum is started next
-	work   map[memo.Key]*work
-	live   int         // attempts under way
-	busy   map[ref]int // attempts under way, by pipeline
-	waits  []memo.Key  // datums in retry-wait
-	first  time.Time   // no datum in retry-wait is due before
-	stray  []memo.Key  // datums that run and that nobody waits for
-	pools  map[string]*pool
-	pooled time.Time // when a pool's rate lets the next attempt start that waits for it
-	woken  time.Time // the newest WakeAt
+	jobs    map[JobID]*job
+	order   []JobID // of jobs, by age
+	turn    int     // in order: whose datum is started next
+	work    map[memo.Key]*work
+	running map[int]attempt // attempts under way, by serial
+	busy    map[ref]int     // attempts under way, by pipeline
+	waits   []memo.Key      // datums in retry-wait
+	first   time.Time       // no datum in retry-wait is due before
+	stray   []memo.Key      // datums that run and that nobody waits for
+	pools   map[string]*pool
+	pooled  time.Time // when a pool's rate lets the next attempt start that waits for it
+	woken   time.Time // the newest WakeAt
 
 	swap     swap
 	epochs   int        // enumerations that were begun
@@ -109,6 +109,7 @@ type job struct {
 	record  history.Job
 	epoch   int // of the newest enumeration: answers to older ones are dropped
 	policy  *policy
+	growth  growth
 	delta   bool
 	removed []string
 	items   []item
@@ -156,7 +157,6 @@ type work struct {
 	job      JobID            // that started the newest attempt
 	owners   []owner          // who waits for it, or has its result
 	record   *history.Attempt // of the reported attempt, if nobody waited for it
-	leases   map[string]int   // units of pools that the attempt under way holds; shared
 }
 
 // owner is an item that waits for a datum, or has its result.
@@ -170,7 +170,7 @@ type owner struct {
 func NewState(o Options, l Ledger, open []history.Job) *State {
 	s := &State{
 		opts: o.Defaulted(), jobsM: jobEdges().without("job", o.Without), datumM: datumEdges().without("datum", o.Without), ledger: l.Clone(),
-		open: map[JobID]history.Job{}, jobs: map[JobID]*job{}, work: map[memo.Key]*work{}, busy: map[ref]int{}, pools: newPools(o.Pools), ahead: ahead{limits: map[ref]int{}, ran: map[memo.Key]ranAhead{}},
+		open: map[JobID]history.Job{}, jobs: map[JobID]*job{}, work: map[memo.Key]*work{}, running: map[int]attempt{}, busy: map[ref]int{}, pools: newPools(o.Pools), ahead: ahead{limits: map[ref]int{}, ran: map[memo.Key]ranAhead{}},
 	}
 	if s.ledger.Ended == nil {
 		s.ledger = NewLedger(nil)

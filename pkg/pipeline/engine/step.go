@@ -35,6 +35,8 @@ func Step(s *State, e Event) []Effect {
 		s.onRerun(of)
 	case Foreseen:
 		s.onForeseen(of)
+	case Grown:
+		s.onGrown(of)
 	case Tick: // time has passed, which is looked at below
 	}
 	s.timeOut()
@@ -288,6 +290,8 @@ func (s *State) retry() {
 		switch j.record.State {
 		case history.Pending:
 			s.emit(Enumerate{Job: j.spec, Epoch: j.epoch})
+		case history.Running:
+			s.grow(j)
 		case history.Merging:
 			s.emit(Merge{Job: j.spec, Epoch: j.epoch, Delta: j.changes()})
 		default: // nextSwap publishes

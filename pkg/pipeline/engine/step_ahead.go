@@ -79,10 +79,17 @@ type fresh struct {
 
 // foresees notes an output if another pipeline reads nothing but such outputs.
 func (s *State) foresees(w *work) {
-	if len(s.ahead.fresh) >= freshMax || len(s.followers(w.pipeline)) == 0 {
+	if len(s.ahead.fresh) >= freshMax || s.growing(w.pipeline) || len(s.followers(w.pipeline)) == 0 {
 		return
 	}
 	s.ahead.fresh = append(s.ahead.fresh, fresh{w.pipeline, output.Datum{Identity: w.identity, Key: w.key, Tree: w.output}})
+}
+
+// growing reports whether datums of a pipeline may emit others: their outputs
+// are not all output.
+func (s *State) growing(of ref) bool {
+	i := slices.IndexFunc(s.snap.Pipelines, func(p PipelineHead) bool { return p.Name == of.repo && p.Branch == of.branch })
+	return i >= 0 && s.snap.Pipelines[i].Version.Spec.Growth != nil
 }
 
 // followers returns the pipelines whose only input is a branch: what they make
@@ -109,7 +116,7 @@ func (p PipelineHead) Follows(repo, branch string) bool {
 // lookAhead uses slots that no job needs.
 func (s *State) lookAhead() {
 	a := &s.ahead
-	for s.live < s.opts.Slots && len(a.ready) > 0 {
+	for len(s.running) < s.opts.Slots && len(a.ready) > 0 {
 		w := s.work[a.ready[0]]
 		a.ready = a.ready[1:]
 		if w == nil || w.state != DatumPlanned || w.live || len(w.owners) > 0 {
@@ -121,7 +128,7 @@ func (s *State) lookAhead() {
 		}
 		s.launch(w, nil)
 	}
-	if s.live >= s.opts.Slots || len(a.ready) > 0 || a.asked >= foreseesMax || len(a.fresh) == 0 {
+	if len(s.running) >= s.opts.Slots || len(a.ready) > 0 || a.asked >= foreseesMax || len(a.fresh) == 0 {
 		return
 	}
 	of := a.fresh[0].pipeline
@@ -174,9 +181,7 @@ func (s *State) launch(w *work, needs map[string]int) {
 	s.starts++
 	w.serial = s.starts
 	w.live, w.killed, w.by = true, false, ""
-	s.live++
-	s.busy[w.pipeline]++
-	s.lease(w, needs)
+	s.hold(w.serial, attempt{w.pipeline, needs})
 	s.emit(Start{Job: w.job, Identity: w.identity, Key: w.key, Attempt: w.attempt, Serial: w.serial, Last: w.fails+1 >= w.policy.tries})
 }
 

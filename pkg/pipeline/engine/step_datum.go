@@ -37,7 +37,7 @@ func (s *State) onEnumerated(of Enumerated) {
 	j.ran = max(j.ran, own)
 	s.killStrays("", func(w *work) bool { return w.pipeline == j.output() })
 	j.record.Counts = history.Counts{Total: of.Total, Ran: j.ran, Failed: j.lacks, Hit: max(0, of.Total-int64(j.left)-j.ran-j.lacks)}
-	if j.left == 0 && j.record.Counts.Failed <= int64(j.spec.Head.Version.Spec.MaxFailed) {
+	if j.left == 0 && !j.grows() && j.record.Counts.Failed <= int64(j.spec.Head.Version.Spec.MaxFailed) {
 		s.merge(j)
 	} else if s.moveJob(j, history.Running) {
 		if why := s.poolProblem(j.spec.Head.Version.Spec.Concurrency); why != "" {
@@ -49,8 +49,8 @@ func (s *State) onEnumerated(of Enumerated) {
 		}
 		s.noteJob(j)
 		s.swap.force = true
-		if j.left == 0 { // nothing of what is asked for is without a result
-			s.failJob(j)
+		if j.left == 0 {
+			s.complete(j)
 		}
 	}
 }

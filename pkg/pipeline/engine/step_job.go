@@ -60,11 +60,7 @@ func (s *State) countDown(j *job) {
 	if j.left > 0 || j.record.State != history.Running {
 		return
 	}
-	if j.record.Counts.Failed > int64(j.spec.Head.Version.Spec.MaxFailed) {
-		s.failJob(j)
-		return
-	}
-	s.merge(j)
+	s.complete(j)
 }
 
 // merge asks for the output of a job whose datums are all in.
@@ -117,5 +113,5 @@ func (s *State) release(j *job) {
 		}
 	}
 	j.ran = j.record.Counts.Ran
-	j.items, j.ready, j.removed, j.left, j.lacks = nil, nil, nil, 0, 0
+	j.items, j.ready, j.removed, j.left, j.lacks, j.growth = nil, nil, nil, 0, 0, growth{}
 }

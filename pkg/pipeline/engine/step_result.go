@@ -13,6 +13,7 @@ import (
 
 // onFinished takes in how an attempt ended.
 func (s *State) onFinished(of Finished) {
+	s.free(of.Serial)
 	w := s.work[of.Key]
 	if w == nil {
 		return
@@ -20,9 +21,6 @@ func (s *State) onFinished(of Finished) {
 	newest := of.Serial == w.serial && w.live
 	if newest {
 		w.live = false
-		s.live--
-		s.busy[w.pipeline]--
-		s.giveBack(w)
 		s.stray = slices.DeleteFunc(s.stray, func(k memo.Key) bool { return k == w.key })
 	}
 	running, waited := newest && w.state == DatumRunning, newest && w.state == DatumPlanned

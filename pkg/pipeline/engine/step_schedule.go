@@ -6,7 +6,7 @@ import "time"
 // highest priority first, one job of them after the other.
 func (s *State) schedule() {
 	s.pooled = time.Time{}
-	for s.live < s.opts.Slots {
+	for len(s.running) < s.opts.Slots {
 		j, w := s.choose()
 		if w == nil {
 			return

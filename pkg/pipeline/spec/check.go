@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,15 +17,17 @@ import (
 
 // Limits of a spec's values.
 const (
-	ParallelismMax = 10_000   // datums at once
-	TriesMax       = 100      // attempts at a datum
-	CrashTriesMax  = 1000     // attempts at a datum that the infrastructure lost
-	UnitsMax       = 1000     // of a pool, for one attempt
+	ParallelismMax = 10_000    // datums at once
+	TriesMax       = 100       // attempts at a datum
+	CrashTriesMax  = 1000      // attempts at a datum that the infrastructure lost
+	UnitsMax       = 1000      // of a pool, for one attempt
 	SetSizeMax     = 1 << 20  // datums that one process takes
-	PriorityMax    = 1000     // of a pipeline, above and below 0
-	namesMax       = 1000     // names in one of env, parameters, metadata
-	nameMax        = 256      // bytes of such a name
-	textMax        = 64 << 10 // bytes of one value; what an exec takes is 128 KiB
+	GrowthDepthMax = 1000      // steps of growth
+	GrowthMax      = 1_000_000 // datums that the datums of a job emit
+	PriorityMax    = 1000      // of a pipeline, above and below 0
+	namesMax       = 1000      // names in one of env, parameters, metadata
+	nameMax        = 256       // bytes of such a name
+	textMax        = 64 << 10  // bytes of one value; what an exec takes is 128 KiB
 )
 
 // WithDefaults returns the spec with every default filled in and every value
@@ -40,6 +43,9 @@ func (s Spec) WithDefaults() Spec {
 	}
 	if s.Cache == "normal" {
 		s.Cache = ""
+	}
+	if s.Growth != nil {
+		s.Growth = &Growth{Depth: cmp.Or(s.Growth.Depth, 8), Max: cmp.Or(s.Growth.Max, 10_000)}
 	}
 	code := Code{}
 	if s.Transform.Code != nil {
@@ -167,6 +173,7 @@ func (s Spec) problems() []*Error {
 	}
 	c.pools(s.Concurrency)
 	c.batch(s)
+	c.growth(s)
 	c.duration("datum.timeout", s.Datum.Timeout)
 	c.duration("datum.backoff", s.Datum.Backoff)
 	c.duration("job_timeout", s.JobTimeout)
@@ -240,6 +247,27 @@ func (c *checker) inside(field, p, folder string) {
 		c.fail(field, "want a path relative to %s, with /, found %.200q", folder, p)
 	case clean == "..", strings.HasPrefix(clean, "../"):
 		c.fail(field, "%.200q leaves %s", p, folder)
+	}
+}
+
+// growth checks what bounds further datums.
+func (c *checker) growth(s Spec) {
+	if s.Growth == nil {
+		return
+	}
+	if n := s.Growth.Depth; n < 1 || n > GrowthDepthMax {
+		c.fail("growth.depth", "%d is not from 1 to %d", n, GrowthDepthMax)
+	}
+	if n := s.Growth.Max; n < 1 || n > GrowthMax {
+		c.fail("growth.max", "%d is not from 1 to %d", n, GrowthMax)
+	}
+	for in := range s.Input.Leaves() {
+		switch {
+		case EnvName(in.Name) == EnvName(GrowInput):
+			c.fail("growth", "an input is called %q, which is where further datums see themselves: give it another name", in.Name)
+		case in.Reference:
+			c.fail("growth", "input %q is a reference, which keeps results that the others might not follow from", in.Name)
+		}
 	}
 }
 

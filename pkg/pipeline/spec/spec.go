@@ -12,6 +12,7 @@ type Spec struct {
 	Parameters  map[string]string `json:"parameters,omitempty"`
 	Parallelism Parallelism       `json:"parallelism,omitzero"`
 	Datum       DatumPolicy       `json:"datum,omitzero"`
+	Growth      *Growth           `json:"growth,omitempty"`      // datums may emit further datums; nil: they may not
 	JobTimeout  string            `json:"job_timeout,omitempty"` // Go duration; none by default
 	MaxFailed   int               `json:"max_failed,omitempty"`  // datums without a result that the output may lack
 	Scheduling  Scheduling        `json:"scheduling,omitzero"`
@@ -54,6 +55,20 @@ type DatumPolicy struct {
 	Batch      bool     `json:"batch,omitempty"`       // one process of the program takes datum after datum
 	SetSize    int      `json:"set_size,omitempty"`    // as many at most; 0: any number
 }
+
+// Growth bounds the further datums that the datums of a job emit.
+type Growth struct {
+	Depth int `json:"depth,omitempty"` // steps from a datum of the input to the last that follows from it; 8 by default
+	Max   int `json:"max,omitempty"`   // of one job; 10,000 by default
+}
+
+// GrowDir is the folder in a datum's output whose entries are further datums,
+// in a pipeline with growth; GrowInput is the name of the input in which such a
+// datum sees itself.
+const (
+	GrowDir   = ".grow"
+	GrowInput = "grow"
+)
 
 // Scheduling says which work comes first.
 type Scheduling struct {

@@ -131,6 +131,8 @@ func TestParseRefuses(t *testing.T) {
 		{"retry class", "pipeline: p", "pipeline: p\ndatum: {retry_on: [exit, never]}", `line 2, column 26: datum.retry_on[1]: want one of exit, limit, output, signal, start, timeout, found "never"`},
 		{"crash tries", "pipeline: p", "pipeline: p\ndatum: {crash_tries: 1001}", `line 2, column 22: datum.crash_tries: 1001 is not from 1 to 1000`},
 		{"pool units", "pipeline: p", "pipeline: p\nconcurrency: {gpu: 0}", `line 2, column 20: concurrency.gpu: 0 is not from 1 to 1000`},
+		{"growth depth", "pipeline: p", "pipeline: p\ngrowth: {depth: -1}", `line 2, column 17: growth.depth: -1 is not from 1 to 1000`},
+		{"growth max", "pipeline: p", "pipeline: p\ngrowth: {max: 1000001}", `line 2, column 15: growth.max: 1000001 is not from 1 to 1000000`},
 		{"commits", "pipeline: p", "pipeline: p\ncommits: some", `line 2, column 10: commits: want latest or every, found "some"`},
 		{"pool name", "pipeline: p", "pipeline: p\nconcurrency: {a b: 1}", `line 2, column 20: concurrency: the name "a b" must be letters, digits, -, _ and .`},
 		{"cache value", "pipeline: p", "pipeline: p\ncache: some", `cache: want normal or never, found "some"`},

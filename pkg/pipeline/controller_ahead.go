@@ -38,7 +38,7 @@ func (c *Controller) foreseeIn(ctx context.Context, e engine.Foresee, p engine.P
 	var all []engine.Ahead
 	for _, o := range e.Outputs {
 		v := datum.Version{Reader: c.session, Trees: []tree.Root{o.Tree}}
-		for d, err := range datum.List(ctx, v, p.Version.Spec.Input) {
+		for d, err := range datum.All(ctx, v, p.Version.Spec) {
 			if err != nil {
 				return nil, err
 			}

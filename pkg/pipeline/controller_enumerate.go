@@ -32,6 +32,14 @@ func (k *keying) taskOf(d datum.Datum, e engine.Start) (task.Task, error) {
 	t, err := k.task()
 	t.Key, t.Attempt, t.Last, t.Inputs = e.Key, e.Attempt, e.Last, d.Inputs
 	return t, err
+	version  engine.Version
+	settings []setting // at least one
+
+// setting is what the datums of one setting of the spec's sweep have in common.
+type setting struct {
+	spec  spec.Spec // without a sweep
+	cmd   []string  // expanded
+	keyer *memo.Keyer
 }
 
 // anew reports whether results are neither looked up nor kept for others.
@@ -44,6 +52,10 @@ func (k *keying) counts(r memo.Record) bool {
 }
 
 func (k *keying) key(d datum.Datum) memo.Key { return k.keyer.Key(d.Visible()) }
+func (k *keying) key(d datum.Datum) memo.Key { return k.settings[d.Setting].keyer.Key(d.Visible()) }
+
+func (k *keying) parts(d datum.Datum) []memo.Part {
+	return k.settings[d.Setting].keyer.Parts(d.Visible())
 
 // enumerate lists the datums of a job, or what changed since its pipeline's
 // previous output.

@@ -55,6 +55,7 @@ func (c *Controller) attempt(ctx context.Context, a *assignment, e engine.Start)
 		return task.Result{Outcome: task.Crashed, Reason: "dvx: bug: a datum was started that nobody enumerated"}
 	}
 	t, err := a.plan.taskOf(a.datum, e)
+	t, err := datum.Task(a.plan.settings[a.datum.Setting].spec, a.plan.version.Code, a.datum, e.Key, e.Attempt)
 	if err != nil {
 		return task.Result{Outcome: task.Failed, Reason: err.Error()}
 	}
@@ -230,7 +231,7 @@ func (c *Controller) record(p persist) *memo.Record {
 		Scope: c.o.Scope, By: c.o.By,
 	}
 	if p.by != nil {
-		r.Parts = p.by.plan.keyer.Parts(p.by.datum.Visible())
+		r.Parts = p.by.plan.parts(p.by.datum)
 	}
 	return r
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"math/rand/v2"
+	"path"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -82,7 +83,7 @@ func (u *upper) Run(ctx context.Context, t task.Task, s chunk.Store) (task.Resul
 	if err != nil {
 		return task.Result{}, err
 	}
-	edits := []tree.Edit{{Op: tree.Put, Path: it.Path, Entry: tree.Entry{Kind: tree.File, Content: c}}}
+	edits := []tree.Edit{{Op: tree.Put, Path: path.Join(t.Params["to"], it.Path), Entry: tree.Entry{Kind: tree.File, Content: c}}}
 	if u.emit != nil {
 		for name, text := range u.emit(string(b)) {
 			if c, err = put(ctx, s, text); err != nil {

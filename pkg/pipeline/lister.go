@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"sync"
 
@@ -43,7 +44,7 @@ type Listing struct {
 }
 
 // Parts returns the digests of what the memo key of a datum covers.
-func (l *Listing) Parts(d datum.Datum) []memo.Part { return l.keys.keyer.Parts(d.Visible()) }
+func (l *Listing) Parts(d datum.Datum) []memo.Part { return l.keys.parts(d) }
 
 // List lists the datums of a job. It fails with fs.ErrNotExist if what would
 // run them can't be found.
@@ -96,9 +97,21 @@ func (o *Lister) keying(ctx context.Context, p engine.PipelineHead) (*keying, er
 		}
 	}
 	v := p.Version
-	t, err := v.Spec.Expand()
-	if err != nil {
-		return nil, err
+	k := &keying{version: v}
+	var rt memo.Runtime
+	for i, values := range v.Spec.Settings() {
+		s := setting{spec: v.Spec.With(values)}
+		t, err := s.spec.Expand()
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 || !slices.Equal(t.Cmd, k.settings[i-1].cmd) {
+			if rt, err = o.Runner.Runtime(ctx, t, v.Code, r); err != nil {
+				return nil, fmt.Errorf("find what runs the command of pipeline %s: %w", p.Name, err)
+			}
+		}
+		s.cmd, s.keyer = t.Cmd, datum.Work(s.spec, rt, v.Code.Content, o.Platform, datum.Datum{}).Keyer()
+		k.settings = append(k.settings, s)
 	}
 	rt, err := o.Runner.Runtime(ctx, t, v.Code, r)
 	if err != nil {
@@ -108,6 +121,7 @@ func (o *Lister) keying(ctx context.Context, p engine.PipelineHead) (*keying, er
 		version: v, keyer: datum.Work(v.Spec, rt, v.Code.Content, o.Platform, datum.Datum{}).Keyer(),
 		task: sync.OnceValues(func() (task.Task, error) { return datum.Task(v.Spec, v.Code, datum.Datum{}, memo.Key{}, 0) }),
 	}, nil
+	return k, nil
 }
 
 // previous returns what the pipeline's previous output was made of, if what
@@ -124,8 +138,8 @@ func (l *listing) previous(ctx context.Context) (old datum.Version, ok bool, err
 	if err != nil {
 		return old, false, err
 	}
-	now := l.keys.version.Spec.Input
-	if !was.SameDatums(now) {
+	now := l.keys.version.Spec
+	if !was.Input.SameDatums(now.Input) || !maps.EqualFunc(was.Sweep, now.Sweep, slices.Equal) {
 		return old, false, nil
 	}
 	old.Reader = l.r
@@ -136,7 +150,8 @@ func (l *listing) previous(ctx context.Context) (old datum.Version, ok bool, err
 		}
 		old.Trees = append(old.Trees, c.Tree)
 	}
-	for d, err := range datum.List(ctx, old, now) {
+	seen := 0
+	for d, err := range datum.All(ctx, old, now) {
 		if err != nil {
 			return old, false, err
 		}
@@ -145,25 +160,27 @@ func (l *listing) previous(ctx context.Context) (old datum.Version, ok bool, err
 			return old, false, err
 		}
 		ok, err := l.stands(ctx, row, d)
-		return old, ok, err
+		if seen++; err != nil || !ok || seen == len(l.keys.settings) { // one datum in each setting
+			return old, ok, err
+		}
 	}
 	return old, true, nil // there was no datum
 }
 
-// loadSpec returns the input of the spec in a spec commit.
-func (l *listing) loadSpec(ctx context.Context, id commit.ID) (spec.Input, error) {
+// loadSpec returns the spec in a spec commit.
+func (l *listing) loadSpec(ctx context.Context, id commit.ID) (spec.Spec, error) {
 	if id == l.job.Head.Spec {
-		return l.keys.version.Spec.Input, nil
+		return l.keys.version.Spec, nil
 	}
 	c, err := commit.Load(ctx, l.r, id)
 	if err != nil {
-		return spec.Input{}, err
+		return spec.Spec{}, err
 	}
 	v, err := LoadVersion(ctx, l.r, c.Tree)
 	if errors.Is(err, fs.ErrInvalid) || errors.Is(err, chunk.ErrCorrupt) {
-		return spec.Input{}, nil // a spec of another release: list everything
+		return spec.Spec{}, nil // a spec of another release: list everything
 	}
-	return v.Spec.Input, err
+	return v.Spec, err
 }
 
 // stands reports whether a row of the previous datum table is still the result
@@ -177,7 +194,7 @@ func (l *listing) stands(ctx context.Context, row *output.Row, d datum.Datum) (b
 	if err != nil || !ok {
 		return false, err
 	}
-	return slices.Equal(l.counting(r.Parts), l.counting(l.keys.keyer.Parts(d.Visible()))), nil
+	return slices.Equal(l.counting(r.Parts), l.counting(l.keys.parts(d))), nil
 }
 
 // references reports whether an input is a reference.
@@ -202,7 +219,7 @@ func (l *listing) counting(parts []memo.Part) []memo.Part {
 }
 
 func (l *listing) all(ctx context.Context) error {
-	for d, err := range datum.List(ctx, l.now(), l.keys.version.Spec.Input) {
+	for d, err := range datum.All(ctx, l.now(), l.keys.version.Spec) {
 		if err == nil {
 			err = l.again(ctx, d)
 		}
@@ -247,7 +264,7 @@ func (l *listing) now() datum.Version {
 func (l *listing) changes(ctx context.Context, old datum.Version) error {
 	l.answer.Delta = true
 	l.answer.Total, _ = engine.CountOf(l.job.Head.Output.Commit)
-	for x, err := range datum.Changes(ctx, old, l.now(), l.keys.version.Spec.Input) {
+	for x, err := range datum.AllChanges(ctx, old, l.now(), l.keys.version.Spec) {
 		if err != nil {
 			return err
 		}

@@ -26,6 +26,9 @@ func (w *Worker) environ(t task.Task) []string {
 	for _, in := range t.Inputs {
 		env["DVX_INPUT_"+spec.EnvName(in.Name)+"_URL"] = in.URL()
 	}
+	for name, value := range t.Params {
+		env["DVX_PARAM_"+name] = value
+	}
 	for name, value := range t.Transform.Env {
 		env[name] = value
 	}

@@ -18,6 +18,7 @@ type Datum struct {
 	// "images+masks=KEY" of a join or group.
 	Identity string
 	Inputs   []task.Input // in order of the spec
+	Setting  int          // of the spec's sweep, as spec.Settings has them
 }
 
 // Change is a datum that was added, removed, or has other content.

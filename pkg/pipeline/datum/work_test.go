@@ -128,6 +128,7 @@ var fieldChanges = map[string]func(*spec.Spec){
 	"commits":                      func(s *spec.Spec) { s.Commits = spec.CommitsEvery },
 	"growth.depth":                 func(s *spec.Spec) { s.Growth = &spec.Growth{Depth: 3} },
 	"growth.max":                   func(s *spec.Spec) { s.Growth = &spec.Growth{Max: 3} },
+	"sweep":                        func(s *spec.Spec) { *s = s.With(map[string]string{"threshold": "9"}) },
 	"job_timeout":                  func(s *spec.Spec) { s.JobTimeout = "9s" },
 	"max_failed":                   func(s *spec.Spec) { s.MaxFailed = 9 },
 	"scheduling.priority":          func(s *spec.Spec) { s.Scheduling.Priority = 9 },

@@ -156,7 +156,7 @@ func (w *walk) sources(ctx context.Context, n *Node, c commit.Commit) ([]place, 
 	if err != nil {
 		return nil, err
 	}
-	for d, err := range datum.List(ctx, s.inputs, s.version.Spec.Input) {
+	for d, err := range datum.All(ctx, s.inputs, s.version.Spec) {
 		if err != nil {
 			return nil, err
 		}
@@ -277,7 +277,7 @@ func (w *walk) results(ctx context.Context, at, user place) ([]place, error) {
 		return nil, err
 	}
 	var out []place
-	for d, err := range datum.List(ctx, s.inputs, s.version.Spec.Input) {
+	for d, err := range datum.All(ctx, s.inputs, s.version.Spec) {
 		if err != nil {
 			return nil, err
 		}

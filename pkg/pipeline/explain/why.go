@@ -120,7 +120,7 @@ func (w *inquiry) open(ctx context.Context) error {
 	if !w.old.version.Spec.Input.SameDatums(in) || len(w.old.inputs.Trees) != len(w.now.inputs.Trees) {
 		return nil
 	}
-	for c, err := range datum.Changes(ctx, w.old.inputs, w.now.inputs, in) {
+	for c, err := range datum.AllChanges(ctx, w.old.inputs, w.now.inputs, w.now.version.Spec) {
 		if err != nil {
 			return err
 		}

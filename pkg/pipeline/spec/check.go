@@ -156,6 +156,7 @@ func (s Spec) problems() []*Error {
 	c.transform(s.Transform)
 	c.input(s)
 	c.dict("parameters", s.Parameters, checkIdentifier)
+	c.sweep(s)
 	c.dict("metadata", s.Metadata, checkLabel)
 	if s.Parallelism.Max < 0 || s.Parallelism.Max > ParallelismMax {
 		c.fail("parallelism.max", "%d is not from 0 to %d", s.Parallelism.Max, ParallelismMax)

@@ -18,8 +18,9 @@ func (s Spec) Expand() (Transform, error) {
 
 func (s Spec) expand() (Transform, []*Error) {
 	var c checker
+	params := s.sample()
 	one := func(field, v string) string {
-		out, reason := substitute(v, s.Parameters)
+		out, reason := substitute(v, params)
 		if reason != "" {
 			c.fail(field, "%s", reason)
 		}

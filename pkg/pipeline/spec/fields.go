@@ -27,6 +27,8 @@ const (
 	shapeNumbers       // a list of whole numbers
 	shapeDict          // names with texts; numbers and booleans stand for themselves as typed
 	shapeCounts        // names with whole numbers
+	shapeLists         // names with lists of texts
+	shapeValues        // names with texts or lists of texts
 	shapeInputs        // a list of inputs
 )
 
@@ -77,7 +79,8 @@ var fieldRows = []fieldRow{
 	{"input.group", shapeInputs, keyContent, "the items of the datum count"},
 	{"commits", shapeText, keyNo, "which versions are evaluated, not what comes of them"},
 	{"output_branch", unbuilt, keyNo, "a name"},
-	{"parameters", shapeDict, keyYes, "the program sees them"},
+	{"parameters", shapeValues, keyYes, "the program sees them"},
+	{"sweep", shapeLists, keyYes, "the program sees the values of its setting, as parameters"},
 	{"parallelism", shapeObject, keyBelow, ""},
 	{"parallelism.min", unbuilt, keyNo, "how fast, not what"},
 	{"parallelism.max", shapeNumber, keyNo, "how fast, not what"},

@@ -3,7 +3,9 @@ package spec
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -139,6 +141,7 @@ func (r *reader) read(n *yaml.Node) Spec {
 		s, _ := fields["pipeline"].(string)
 		return Spec{Pipeline: s}
 	}
+	r.sweep(fields)
 	var s Spec
 	b, err := json.Marshal(fields)
 	if err == nil {
@@ -227,31 +230,63 @@ func (r *reader) value(n *yaml.Node, f fieldRow, at string) any {
 		}
 		return strings.EqualFold(n.Value, "true")
 	case shapeTexts:
-		return r.list(n, at, func(n *yaml.Node, at string) any { return r.literal(n, at) })
+		return r.literals(n, at)
 	case shapeNumbers:
 		return r.list(n, at, r.number)
 	case shapeCounts:
-		return r.counts(n, at)
-	default: // shapeDict
-		m := map[string]any{}
-		r.pairs(n, at, "names with values", func(key, value *yaml.Node) {
-			at := at + "." + key.Value
-			r.at[at] = value
-			m[key.Value] = r.literal(value, at)
+		return r.dict(n, at, "names with whole numbers", r.number)
+	case shapeLists:
+		return r.dict(n, at, "names with lists", r.literals)
+	case shapeValues:
+		return r.dict(n, at, "names with values", func(n *yaml.Node, at string) any {
+			if n.Kind == yaml.SequenceNode {
+				return r.literals(n, at)
+			}
+			return r.literal(n, at)
 		})
-		return m
+	default: // shapeDict
+		return r.dict(n, at, "names with values", r.literal)
 	}
 }
 
-// counts reads names with whole numbers.
-func (r *reader) counts(n *yaml.Node, at string) any {
+// dict reads names with values.
+func (r *reader) dict(n *yaml.Node, at, what string, one func(*yaml.Node, string) any) any {
 	m := map[string]any{}
-	r.pairs(n, at, "names with whole numbers", func(key, value *yaml.Node) {
+	r.pairs(n, at, what, func(key, value *yaml.Node) {
 		at := at + "." + key.Value
 		r.at[at] = value
-		m[key.Value] = r.number(value, at)
+		m[key.Value] = one(followAlias(value), at)
 	})
 	return m
+}
+
+func (r *reader) literals(n *yaml.Node, at string) any { return r.list(n, at, r.literal) }
+
+// sweep takes lists of values out of the parameters: what a parameter takes in
+// turn is the sweep's.
+func (r *reader) sweep(fields map[string]any) {
+	params, _ := fields["parameters"].(map[string]any)
+	sweep, _ := fields["sweep"].(map[string]any)
+	for _, name := range slices.Sorted(maps.Keys(params)) {
+		values, ok := params[name].([]any)
+		if !ok {
+			continue
+		}
+		at := r.at["parameters."+name]
+		if _, twice := sweep[name]; twice {
+			r.fail(at, "parameters."+name, "parameters.%s: the parameter is under sweep already", name)
+			continue
+		}
+		if sweep == nil {
+			sweep = map[string]any{}
+		}
+		sweep[name], r.at["sweep."+name] = values, at
+		for i := range values {
+			r.at[fmt.Sprintf("sweep.%s[%d]", name, i)] = r.at[fmt.Sprintf("parameters.%s[%d]", name, i)]
+		}
+		delete(params, name)
+		fields["sweep"] = sweep
+	}
 }
 
 // inputs reads the parts of a combination of inputs.

@@ -61,6 +61,12 @@ func schemaOf(f fieldRow, inputs map[string]any) map[string]any {
 		return map[string]any{"type": "array", "items": literal}
 	case shapeNumbers:
 		return map[string]any{"type": "array", "items": map[string]any{"type": "integer"}}
+	case shapeLists, shapeValues:
+		lists := map[string]any{"type": "array", "items": literal}
+		if f.shape == shapeValues {
+			lists = map[string]any{"anyOf": []any{literal, lists}}
+		}
+		return map[string]any{"type": "object", "additionalProperties": lists}
 	case shapeCounts:
 		return map[string]any{"type": "object", "additionalProperties": map[string]any{"type": "integer"}}
 	default: // shapeDict

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync"
 	"time"
 
@@ -56,6 +57,14 @@ func (c *Controller) attempt(ctx context.Context, a *assignment, e engine.Start)
 	}
 	t, err := a.plan.taskOf(a.datum, e)
 	t, err := datum.Task(a.plan.settings[a.datum.Setting].spec, a.plan.version.Code, a.datum, e.Key, e.Attempt)
+	values, err := datum.Values(ctx, c.session, a.datum)
+	switch {
+	case errors.Is(err, fs.ErrInvalid):
+		return task.Result{Outcome: task.Failed, Failure: task.FailedStart, Reason: err.Error()}
+	case err != nil:
+		return task.Result{Outcome: task.Crashed, Reason: err.Error()}
+	}
+	t, err := datum.Task(a.plan.settings[a.datum.Setting].spec.With(values), a.plan.version.Code, a.datum, e.Key, e.Attempt)
 	if err != nil {
 		return task.Result{Outcome: task.Failed, Reason: err.Error()}
 	}

@@ -92,7 +92,7 @@ func inOrder(picks []pick) []pick {
 
 // input returns what the program sees of the leaf.
 func (l *leaf) input(items ...task.Item) task.Input {
-	in := task.Input{Name: l.in.Name, Items: items}
+	in := task.Input{Name: l.in.Name, Value: l.in.Value, Items: items}
 	switch {
 	case l.in.Lazy:
 		in.Mode = task.Lazy

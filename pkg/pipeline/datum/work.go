@@ -48,6 +48,9 @@ func (d Datum) Visible() []memo.Input {
 // workOn returns what user code can see of an input.
 func workOn(in task.Input) memo.Input {
 	out := memo.Input{Name: in.Name, Mode: string(in.Mode), Items: make([]memo.Item, len(in.Items))}
+	if in.Value != "" {
+		out.Mode = "value=" + in.Value
+	}
 	for i, it := range in.Items {
 		item := memo.Item{Path: it.Path, Kind: it.Entry.Kind}
 		if it.Entry.Kind == tree.Dir {
@@ -60,8 +63,9 @@ func workOn(in task.Input) memo.Input {
 	return out
 }
 
-// Task returns the task that runs a datum for the given attempt, from 1. It
-// fails if the spec is not valid.
+// Task returns the task that runs a datum for the given attempt, from 1. s is
+// the spec in the datum's setting, with the datum's values as parameters (see
+// [Values]). It fails if the spec is not valid.
 func Task(s spec.Spec, code tree.Root, d Datum, key memo.Key, attempt int) (task.Task, error) {
 	x, err := s.Expand()
 	if err != nil {

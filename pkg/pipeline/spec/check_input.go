@@ -12,6 +12,7 @@ type inputCheck struct {
 	*checker
 	pipeline string
 	leaves   int
+	taken    map[string]bool // names of parameters
 }
 
 // combined says in which combinations an input is that need keys.
@@ -19,7 +20,13 @@ type combined struct{ join, group bool }
 
 // input checks what a pipeline reads.
 func (c *checker) input(s Spec) {
-	k := &inputCheck{checker: c, pipeline: s.Pipeline}
+	k := &inputCheck{checker: c, pipeline: s.Pipeline, taken: map[string]bool{}}
+	for name := range s.Parameters {
+		k.taken[name] = true
+	}
+	for name := range s.Sweep {
+		k.taken[name] = true
+	}
 	k.part("input", s.Input, combined{}, 0)
 	if k.leaves > InputLeavesMax {
 		c.fail("input", "%d repos exceed the limit of %d", k.leaves, InputLeavesMax)
@@ -86,7 +93,7 @@ func (in Input) kinds() int {
 }
 
 func (in Input) leafFields() bool {
-	return in.Name+in.Branch+in.Glob+in.JoinOn+in.GroupBy != "" || in.OuterJoin || in.Lazy || in.EmptyFiles || in.Reference
+	return in.Name+in.Branch+in.Glob+in.JoinOn+in.GroupBy != "" || in.OuterJoin || in.Lazy || in.EmptyFiles || in.Reference || in.Value != ""
 }
 
 func (k *inputCheck) leaf(at string, in Input, of combined) {
@@ -108,6 +115,7 @@ func (k *inputCheck) leaf(at string, in Input, of combined) {
 	if in.Lazy && in.EmptyFiles {
 		k.fail(at+".lazy", "has no meaning with empty_files: nothing is read")
 	}
+	k.value(at+".value", in)
 	if in.Glob == "" {
 		k.fail(at+".glob", "is missing: / makes one datum of the whole repo, /* one of each entry")
 		return
@@ -124,6 +132,23 @@ func (k *inputCheck) leaf(at string, in Input, of combined) {
 	if in.OuterJoin && in.JoinOn == "" {
 		k.fail(at+".outer_join", "has no meaning without join_on")
 	}
+}
+
+// value checks the name that the text of an input has as a parameter.
+func (k *inputCheck) value(at string, in Input) {
+	if in.Value == "" {
+		return
+	}
+	if reason := checkIdentifier(in.Value); reason != "" {
+		k.fail(at, "the name %.80q %s", in.Value, reason)
+	}
+	if in.Lazy || in.EmptyFiles {
+		k.fail(at, "has no meaning with lazy or empty_files: the text is read before the program starts")
+	}
+	if k.taken[in.Value] {
+		k.fail(at, "there is a parameter %q already", in.Value)
+	}
+	k.taken[in.Value] = true
 }
 
 // key checks the template of a key.

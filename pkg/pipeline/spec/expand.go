@@ -9,8 +9,9 @@ import (
 
 // Expand returns the transform with its parameters in place: ${name} in cmd,
 // stdin and the values of env stands for the parameter's value, and $${ for
-// the characters ${ themselves. It fails, as Validate does, if a parameter is
-// not declared.
+// the characters ${ themselves. What is the value of an input, and not among
+// the parameters, becomes a mark of its name. It fails, as Validate does, if a
+// parameter is not declared.
 func (s Spec) Expand() (Transform, error) {
 	t, wrong := s.expand()
 	return t, joinErrors(wrong)
@@ -35,6 +36,9 @@ func (s Spec) expand() (Transform, []*Error) {
 	}
 	t := s.Transform
 	t.Cmd = all("transform.cmd", t.Cmd)
+	if len(t.Cmd) > 0 && strings.Contains(t.Cmd[0], valueMark) {
+		c.fail("transform.cmd[0]", "holds the value of an input: what runs must be known before")
+	}
 	t.Stdin = all("transform.stdin", t.Stdin)
 	t.ErrCmd = all("transform.err_cmd", t.ErrCmd)
 	t.Env = maps.Clone(t.Env)

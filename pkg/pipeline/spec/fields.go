@@ -72,6 +72,7 @@ var fieldRows = []fieldRow{
 	{"input.lazy", shapeFlag, keyYes, "the program gets pipes in place of files"},
 	{"input.empty_files", shapeFlag, keyYes, "the program sees names without bytes; the content counts too, since outputs may link to it"},
 	{"input.reference", shapeFlag, keyContent, "what a datum ran with counts; a later change runs nothing again"},
+	{"input.value", shapeText, keyYes, "the program sees the text as a parameter of that name; the content counts too"},
 	{"input.cron", unbuilt, keyContent, "the times that it made count, as files"},
 	{"input.cross", shapeInputs, keyContent, "the items of the datum count"},
 	{"input.union", shapeInputs, keyContent, "the items of the datum count"},

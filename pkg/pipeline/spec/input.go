@@ -28,6 +28,7 @@ type Input struct {
 	Lazy       bool   `json:"lazy,omitempty"`        // files are named pipes, read when the program reads them
 	EmptyFiles bool   `json:"empty_files,omitempty"` // files have names and no bytes
 	Reference  bool   `json:"reference,omitempty"`   // a change runs nothing again
+	Value      string `json:"value,omitempty"`       // parameter whose value is the text of the one file that is selected
 
 	Cross []Input `json:"cross,omitempty"` // each with each
 	Union []Input `json:"union,omitempty"` // one or the other

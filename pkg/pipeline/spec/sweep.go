@@ -46,13 +46,19 @@ func (s Spec) With(setting map[string]string) Spec {
 	return s
 }
 
+// valueMark begins what stands for the value of an input where it is not known
+// yet: a character that no text can hold, so that it is told from every text.
+const valueMark = "\x00"
+
 // sample returns the parameters that there are: those of a sweep with their
-// first values.
+// first values, those that are values of inputs with what stands for them.
 func (s Spec) sample() map[string]string {
-	if len(s.Sweep) == 0 {
-		return s.Parameters
-	}
 	first := map[string]string{}
+	for in := range s.Input.Leaves() {
+		if _, given := s.Parameters[in.Value]; in.Value != "" && !given {
+			first[in.Value] = valueMark + "{" + in.Value + "}"
+		}
+	}
 	for name, values := range s.Sweep {
 		if len(values) > 0 {
 			first[name] = values[0]

@@ -54,6 +54,7 @@ func (t Task) Final(f Failure) bool {
 type Input struct {
 	Name  string
 	Mode  Mode
+	Value string // parameter that has the text of the one item as its value; "": none
 	Items []Item // sorted by path; their Attrs and markers have no meaning
 }
 

@@ -10,7 +10,6 @@ import (
 	"github.com/dvx-io/dvx/pkg/pipeline/datum"
 	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
-	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 	"github.com/dvx-io/dvx/pkg/pipeline/task"
 )
 
@@ -19,43 +18,6 @@ type assignment struct {
 	plan  *keying
 	datum datum.Datum
 }
-
-// keying is what the datums of a job have in common.
-type keying struct {
-	version engine.Version
-	keyer   *memo.Keyer
-	task    func() (task.Task, error) // without a datum; made on first use
-}
-
-// taskOf returns the task that runs a datum.
-func (k *keying) taskOf(d datum.Datum, e engine.Start) (task.Task, error) {
-	t, err := k.task()
-	t.Key, t.Attempt, t.Last, t.Inputs = e.Key, e.Attempt, e.Last, d.Inputs
-	return t, err
-	version  engine.Version
-	settings []setting // at least one
-
-// setting is what the datums of one setting of the spec's sweep have in common.
-type setting struct {
-	spec  spec.Spec // without a sweep
-	cmd   []string  // expanded
-	keyer *memo.Keyer
-}
-
-// anew reports whether results are neither looked up nor kept for others.
-func (k *keying) anew() bool { return k.version.Spec.Cache == spec.CacheNever }
-
-// counts reports whether a record is a result for these datums: there is one,
-// and the spec as it is now accepts its exit status.
-func (k *keying) counts(r memo.Record) bool {
-	return r.Key != memo.Key{} && k.version.Spec.Transform.Accepts(r.Exit)
-}
-
-func (k *keying) key(d datum.Datum) memo.Key { return k.keyer.Key(d.Visible()) }
-func (k *keying) key(d datum.Datum) memo.Key { return k.settings[d.Setting].keyer.Key(d.Visible()) }
-
-func (k *keying) parts(d datum.Datum) []memo.Part {
-	return k.settings[d.Setting].keyer.Parts(d.Visible())
 
 // enumerate lists the datums of a job, or what changed since its pipeline's
 // previous output.

@@ -40,7 +40,9 @@ func (c *Controller) growFrom(ctx context.Context, keys *keying, o output.Datum,
 			if err != nil {
 				return err
 			}
-			it.Hit, it.Output = ok, r.Output
+			if it.Hit = ok && keys.counts(r); it.Hit {
+				it.Output = r.Output
+			}
 		}
 		if !it.Hit {
 			tasks[it.Key] = &assignment{plan: keys, datum: d}

@@ -11,6 +11,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/memo"
+	"github.com/dvx-io/dvx/pkg/pipeline/datum"
 	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
 	"github.com/dvx-io/dvx/pkg/pipeline/task"
@@ -55,8 +56,6 @@ func (c *Controller) attempt(ctx context.Context, a *assignment, e engine.Start)
 	if a == nil {
 		return task.Result{Outcome: task.Crashed, Reason: "dvx: bug: a datum was started that nobody enumerated"}
 	}
-	t, err := a.plan.taskOf(a.datum, e)
-	t, err := datum.Task(a.plan.settings[a.datum.Setting].spec, a.plan.version.Code, a.datum, e.Key, e.Attempt)
 	values, err := datum.Values(ctx, c.session, a.datum)
 	switch {
 	case errors.Is(err, fs.ErrInvalid):
@@ -64,7 +63,7 @@ func (c *Controller) attempt(ctx context.Context, a *assignment, e engine.Start)
 	case err != nil:
 		return task.Result{Outcome: task.Crashed, Reason: err.Error()}
 	}
-	t, err := datum.Task(a.plan.settings[a.datum.Setting].spec.With(values), a.plan.version.Code, a.datum, e.Key, e.Attempt)
+	t, err := a.plan.taskOf(a.datum, e, values)
 	if err != nil {
 		return task.Result{Outcome: task.Failed, Reason: err.Error()}
 	}

@@ -3,11 +3,9 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
 	"slices"
-	"sync"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/commit"
@@ -86,42 +84,6 @@ func (l *listing) run(ctx context.Context) error {
 		}
 		return l.all(ctx)
 	})
-}
-
-// keying returns what the datums of a pipeline have in common.
-func (o *Lister) keying(ctx context.Context, p engine.PipelineHead) (*keying, error) {
-	r, err := o.Code, error(nil)
-	if r == nil {
-		if r, err = o.Store.ReadAny(ctx); err != nil {
-			return nil, err
-		}
-	}
-	v := p.Version
-	k := &keying{version: v}
-	var rt memo.Runtime
-	for i, values := range v.Spec.Settings() {
-		s := setting{spec: v.Spec.With(values)}
-		t, err := s.spec.Expand()
-		if err != nil {
-			return nil, err
-		}
-		if i == 0 || !slices.Equal(t.Cmd, k.settings[i-1].cmd) {
-			if rt, err = o.Runner.Runtime(ctx, t, v.Code, r); err != nil {
-				return nil, fmt.Errorf("find what runs the command of pipeline %s: %w", p.Name, err)
-			}
-		}
-		s.cmd, s.keyer = t.Cmd, datum.Work(s.spec, rt, v.Code.Content, o.Platform, datum.Datum{}).Keyer()
-		k.settings = append(k.settings, s)
-	}
-	rt, err := o.Runner.Runtime(ctx, t, v.Code, r)
-	if err != nil {
-		return nil, fmt.Errorf("find what runs the command of pipeline %s: %w", p.Name, err)
-	}
-	return &keying{
-		version: v, keyer: datum.Work(v.Spec, rt, v.Code.Content, o.Platform, datum.Datum{}).Keyer(),
-		task: sync.OnceValues(func() (task.Task, error) { return datum.Task(v.Spec, v.Code, datum.Datum{}, memo.Key{}, 0) }),
-	}, nil
-	return k, nil
 }
 
 // previous returns what the pipeline's previous output was made of, if what

@@ -133,7 +133,7 @@ func (v *Verifier) Verify(ctx context.Context, q VerifyQuery) iter.Seq2[Verified
 // candidate is a datum with the result that is remembered.
 type candidate struct {
 	pipeline, branch string
-	version          engine.Version
+	keys             *keying
 	datum            datum.Datum
 	row              output.Row
 }
@@ -202,7 +202,7 @@ func (v *Verifier) candidates(ctx context.Context, p engine.PipelineHead) iter.S
 		if keys.anew() {
 			return
 		}
-		for d, err := range datum.List(ctx, inputs, keys.version.Spec.Input) {
+		for d, err := range datum.All(ctx, inputs, keys.version.Spec) {
 			var row *output.Row
 			if err == nil {
 				row, err = output.Lookup(ctx, r, *prov.Datums, d.Identity)
@@ -214,8 +214,15 @@ func (v *Verifier) candidates(ctx context.Context, p engine.PipelineHead) iter.S
 				yield(candidate{}, err)
 				return
 			}
+			if keys.version.Spec.Growth != nil { // the row's output is without the datums that this one emitted
+				rec, _, err := v.Memo.Lookup(ctx, row.Key, v.Scope)
+				if err != nil || rec.Key != row.Key {
+					continue
+				}
+				row.Output = rec.Output
+			}
 			d.Inputs = slices.Clone(d.Inputs)
-			if !yield(candidate{pipeline: p.Name, branch: p.Branch, version: keys.version, datum: d, row: *row}, nil) {
+			if !yield(candidate{pipeline: p.Name, branch: p.Branch, keys: keys, datum: d, row: *row}, nil) {
 				return
 			}
 		}
@@ -247,11 +254,15 @@ func (v *Verifier) read(ctx context.Context, r chunk.Reader, p engine.PipelineHe
 // again does a datum's work once more and compares.
 func (v *Verifier) again(ctx context.Context, c candidate) (Verified, error) {
 	out := Verified{Pipeline: c.pipeline, Branch: c.branch, Datum: c.datum.Identity, Key: c.row.Key, State: SameResult}
-	t, err := datum.Task(c.version.Spec, c.version.Code, c.datum, c.row.Key, 1)
+	r, err := v.Store.ReadAny(ctx)
 	if err != nil {
 		return out, err
 	}
-	r, err := v.Store.ReadAny(ctx)
+	values, err := datum.Values(ctx, r, c.datum)
+	if err != nil {
+		return out, err
+	}
+	t, err := c.keys.taskOf(c.datum, engine.Start{Key: c.row.Key, Attempt: 1}, values)
 	if err != nil {
 		return out, err
 	}

@@ -72,7 +72,7 @@ func (x *Explainer) inputsOf(ctx context.Context, job history.Job, identity stri
 	if err != nil {
 		return nil, err
 	}
-	for d, err := range datum.List(ctx, s.inputs, s.version.Spec.Input) {
+	for d, err := range datum.All(ctx, s.inputs, s.version.Spec) {
 		if err != nil {
 			return nil, err
 		}

@@ -21,7 +21,7 @@ const (
 	TriesMax       = 100       // attempts at a datum
 	CrashTriesMax  = 1000      // attempts at a datum that the infrastructure lost
 	UnitsMax       = 1000      // of a pool, for one attempt
-	SetSizeMax     = 1 << 20  // datums that one process takes
+	SetSizeMax     = 1 << 20   // datums that one process takes
 	GrowthDepthMax = 1000      // steps of growth
 	GrowthMax      = 1_000_000 // datums that the datums of a job emit
 	PriorityMax    = 1000      // of a pipeline, above and below 0

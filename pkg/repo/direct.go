@@ -45,6 +45,11 @@ type Options struct {
 	// After is the timer behind every pause; nil for time.After.
 	After func(time.Duration) <-chan time.Time
 
+	// CheckpointBytes is after how many bytes that a session was given it has the
+	// root name what is stored of them, so that a commit that breaks off does not
+	// upload them again. Default 4 GiB: seconds of work for one swap.
+	CheckpointBytes int64
+
 	Pack pack.Options
 }
 
@@ -58,8 +63,11 @@ func (o *Options) applyDefaults() error {
 	if o.WatchEvery == 0 {
 		o.WatchEvery = time.Second
 	}
-	if o.RetryFor < 0 || o.WatchEvery < 0 {
-		return invalid("options with a negative duration")
+	if o.CheckpointBytes == 0 {
+		o.CheckpointBytes = 4 << 30
+	}
+	if o.CheckpointBytes < 0 || o.RetryFor < 0 || o.WatchEvery < 0 {
+		return invalid("options with a negative duration or size")
 	}
 	if o.After == nil {
 		o.After = time.After

@@ -28,6 +28,7 @@ type session struct {
 	d     *Direct
 	start uint64 // generation of the root when it began
 	lease lease
+	saves checkpoints
 
 	publishing sync.Mutex // held during Publish
 
@@ -79,6 +80,7 @@ func (d *Direct) newSession(ctx context.Context) (*session, error) {
 	return &session{
 		Session: ps, d: d, start: base.root.Gen, base: base, commits: map[commit.ID]bool{},
 		lease: lease{key: SessionPrefix + name, begun: now, renewed: now},
+		saves: checkpoints{last: now},
 	}, nil
 }
 
@@ -92,6 +94,9 @@ func (s *session) Put(ctx context.Context, kind chunk.Kind, data []byte) (chunk.
 		s.mu.Lock()
 		s.commits[commit.ID(id)] = true
 		s.mu.Unlock()
+	}
+	if err == nil {
+		s.checkpoint(ctx, len(data))
 	}
 	return id, err
 }

@@ -143,13 +143,16 @@ func (a *app) gc(ctx context.Context, f gcFlags) error {
 
 func printGC(w io.Writer, r gc.Report) error {
 	var b strings.Builder
-	verb := "freed"
+	verb, expires := "freed", "lost the files"
 	if r.DryRun {
-		verb = "would free"
+		verb, expires = "would free", "would lose the files"
 	}
 	fmt.Fprintf(&b, "%s of %s chunks are live, in %s packs of %s\n", count(r.LiveChunks), count(r.Chunks), count(int64(r.Packs)), size(r.Bytes))
 	fmt.Fprintf(&b, "%s %s: %s packs without live chunks, %s rewritten (%s copied)\n",
 		verb, size(r.FreedBytes), count(int64(r.DeadPacks)), count(int64(r.RepackedPacks)), size(r.CopiedBytes))
+	if r.Expired > 0 {
+		fmt.Fprintf(&b, "by retention %s %s: the messages stay in the log\n", plural(int(r.Expired), "version"), expires)
+	}
 	fmt.Fprintf(&b, "%s objects of %s that nothing names\n", count(r.Orphans), size(r.OrphanBytes))
 	if r.DryRun {
 		if r.Guard != "" {

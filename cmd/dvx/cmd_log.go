@@ -18,8 +18,9 @@ import (
 
 // commitInfo is a commit as --json prints it: its canonical JSON and its ID.
 type commitInfo struct {
-	ID     commit.ID     `json:"id"`
-	Commit commit.Commit `json:"commit"`
+	ID      commit.ID     `json:"id"`
+	Commit  commit.Commit `json:"commit"`
+	Expired bool          `json:"expired,omitempty"` // retention has given its files up
 }
 
 func cmdLog(a *app) *cobra.Command {
@@ -72,6 +73,10 @@ func (a *app) log(cmd *cobra.Command, args []string, limit uint, oneline bool) e
 	}
 	enc := json.NewEncoder(a.out)
 	enc.SetEscapeHTML(false)
+	v, err := s.View(ctx)
+	if err != nil {
+		return err
+	}
 	n := uint(0)
 	for e, err := range commit.Log(ctx, r, res.ID, commit.LogOptions{}) {
 		if err != nil {
@@ -82,13 +87,19 @@ func (a *app) log(cmd *cobra.Command, args []string, limit uint, oneline bool) e
 		} else if !changed {
 			continue
 		}
+		gone := false
+		if v.Expires {
+			if gone, err = isExpired(ctx, r, e.Commit); err != nil {
+				return err
+			}
+		}
 		switch {
 		case a.json:
-			err = enc.Encode(commitInfo{e.ID, e.Commit})
+			err = enc.Encode(commitInfo{e.ID, e.Commit, gone})
 		case oneline:
-			_, err = fmt.Fprintf(a.out, "%s %s %s\n", e.ID.Short(), when(e.Commit.Time), printable(firstLine(e.Commit.Message)))
+			_, err = fmt.Fprintf(a.out, "%s %s %s%s\n", e.ID.Short(), when(e.Commit.Time), printable(firstLine(e.Commit.Message)), expiredNote(gone))
 		default:
-			err = printCommit(a.out, e.ID, e.Commit)
+			err = printCommit(a.out, commitInfo{e.ID, e.Commit, gone})
 		}
 		if err != nil {
 			return err
@@ -101,12 +112,16 @@ func (a *app) log(cmd *cobra.Command, args []string, limit uint, oneline bool) e
 }
 
 // changedAt reports whether a commit has something else at a path than its
-// first parent. The empty path means everything, and then each commit counts.
+// first parent. The empty path means everything, and then each commit counts,
+// as does one that has expired: nobody knows any more.
 func changedAt(ctx context.Context, r chunk.Reader, c commit.Commit, path string) (bool, error) {
 	if path == "" {
 		return true, nil
 	}
 	now, err := entryAt(ctx, r, c, path)
+	if errors.Is(err, repo.ErrExpired) {
+		return true, nil
+	}
 	if err != nil {
 		return false, err
 	}
@@ -116,7 +131,7 @@ func changedAt(ctx context.Context, r chunk.Reader, c commit.Commit, path string
 		if err != nil {
 			return false, err
 		}
-		if old, err = entryAt(ctx, r, parent, path); err != nil {
+		if old, err = entryAt(ctx, r, parent, path); err != nil && !errors.Is(err, repo.ErrExpired) {
 			return false, err
 		}
 	}
@@ -132,15 +147,35 @@ func entryAt(ctx context.Context, r chunk.Reader, c commit.Commit, path string) 
 	return e, err
 }
 
+// isExpired reports whether retention has given a version's files up.
+func isExpired(ctx context.Context, r chunk.Reader, c commit.Commit) (bool, error) {
+	if c.Tree.ID.IsZero() {
+		return false, nil
+	}
+	_, err := r.Get(ctx, chunk.Node, chunk.ID(c.Tree.ID))
+	if errors.Is(err, repo.ErrExpired) {
+		return true, nil
+	}
+	return false, err
+}
+
+func expiredNote(gone bool) string {
+	if gone {
+		return " (expired)"
+	}
+	return ""
+}
+
 func firstLine(s string) string {
 	line, _, _ := strings.Cut(s, "\n")
 	return line
 }
 
 // printCommit writes a commit as git log does.
-func printCommit(w io.Writer, id commit.ID, c commit.Commit) error {
+func printCommit(w io.Writer, i commitInfo) error {
+	c := i.Commit
 	var b strings.Builder
-	fmt.Fprintf(&b, "commit %s\n", id)
+	fmt.Fprintf(&b, "commit %s%s\n", i.ID, expiredNote(i.Expired))
 	if len(c.Parents) > 1 {
 		b.WriteString("merge ")
 		for _, p := range c.Parents {
@@ -187,21 +222,32 @@ func cmdShow(a *app) *cobra.Command {
 			if res.ID.IsZero() {
 				return fmt.Errorf("%s has no version yet: %w", expr, repo.ErrRefNotFound)
 			}
-			if a.json {
-				return a.print(commitInfo{res.ID, res.Commit}, nil)
-			}
-			if err := printCommit(a.out, res.ID, res.Commit); err != nil {
-				return err
-			}
-			var parent commit.Commit
 			r, err := s.Reader(ctx, res.Scope())
 			if err != nil {
 				return err
 			}
+			gone, err := isExpired(ctx, r, res.Commit)
+			if err != nil {
+				return err
+			}
+			info := commitInfo{res.ID, res.Commit, gone}
+			if a.json {
+				return a.print(info, nil)
+			}
+			if err := printCommit(a.out, info); err != nil || gone {
+				return err
+			}
+			var parent commit.Commit
 			if len(res.Commit.Parents) > 0 {
 				if parent, err = commit.Load(ctx, r, res.Commit.Parents[0]); err != nil {
 					return err
 				}
+			}
+			if gone, err = isExpired(ctx, r, parent); err != nil {
+				return err
+			} else if gone {
+				_, err = fmt.Fprintln(a.out, "the files of the version before have expired: there is nothing to compare with")
+				return err
 			}
 			return a.printDiff(ctx, r, parent.Tree, r, res.Commit.Tree, "")
 		},

@@ -65,6 +65,7 @@ const (
 	List   Kind = 2 // a node of the list of a large file's chunks
 	Node   Kind = 3 // a node of a directory
 	Commit Kind = 4 // a commit
+	Gone   Kind = 5 // says of a directory that it was given up: its bytes are the directory's ID
 )
 
 // contexts holds the derive-key contexts of version 1 of the formats.
@@ -73,10 +74,11 @@ var contexts = [...]string{
 	List:   "dvx 2026-11 v1 chunk list",
 	Node:   "dvx 2026-11 v1 directory node",
 	Commit: "dvx 2026-11 v1 commit",
+	Gone:   "dvx 2026-11 v1 gone",
 }
 
 // Valid reports whether k is a kind of this format version.
-func (k Kind) Valid() bool { return k >= Data && k <= Commit }
+func (k Kind) Valid() bool { return k >= Data && k <= Gone }
 
 // Meta reports whether chunks of kind k describe data rather than hold it;
 // they are kept in packs of their own.
@@ -93,6 +95,8 @@ func (k Kind) String() string {
 		return "node"
 	case Commit:
 		return "commit"
+	case Gone:
+		return "gone"
 	default:
 		return fmt.Sprintf("kind(%d)", uint8(k))
 	}

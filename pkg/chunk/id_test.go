@@ -31,7 +31,7 @@ func TestIDText(t *testing.T) {
 
 func TestKinds(t *testing.T) {
 	for k := range Kind(8) {
-		valid := k >= 1 && k <= 4
+		valid := k >= 1 && k <= 5
 		if k.Valid() != valid || k.Meta() != (k != Data) || strings.Contains(k.String(), "(") == valid {
 			t.Errorf("%d: %v", k, k)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
@@ -90,7 +91,8 @@ type checker struct {
 	m    *marker
 	bad  badChunks
 
-	failed map[int]bool // packs that are damaged, by number, if data was read
+	failed  map[int]bool // packs that are damaged, by number, if data was read
+	expired atomic.Int64 // versions
 }
 
 func (c *checker) run(ctx context.Context, ro repo.Options) error {

@@ -65,6 +65,9 @@ func (c *checker) checkClosure(ctx context.Context) error {
 		return err
 	}
 	c.rep.Reached = c.m.marked
+	if err := c.checkKept(ctx); err != nil {
+		return err
+	}
 	if err := c.checkVersions(ctx); err != nil {
 		return err
 	}
@@ -83,6 +86,25 @@ func (c *checker) checkClosure(ctx context.Context) error {
 	c.rep.Reached = c.m.marked
 	from = "no version needs it, but writers may build on what points to it: "
 	return c.checkRest(ctx)
+}
+
+// checkKept looks whether the versions that have names have not expired.
+func (c *checker) checkKept(ctx context.Context) error {
+	for _, p := range places(c.root) {
+		v, err := commit.Load(ctx, c.reader(), p.commit)
+		if err != nil {
+			continue // found before
+		}
+		for _, t := range filesOf(&v) {
+			if gone(c.inv, t) {
+				c.f.add(Finding{
+					Severity: Damage, Kind: MissingChunk, Repo: p.repo, Ref: p.ref, Commit: p.commit,
+					Chunk: refText(nodeRef(t)), Detail: "retention gave it up, and the version has a name",
+				})
+			}
+		}
+	}
+	return ctx.Err()
 }
 
 func refText(r chunk.Ref) string { return r.Kind.String() + " " + r.ID.String() }
@@ -152,6 +174,7 @@ func (c *checker) checkVersions(ctx context.Context) error {
 	})
 	close(ids)
 	all.Wait()
+	c.rep.Expired = c.expired.Load()
 	return err
 }
 
@@ -171,9 +194,19 @@ func (c *checker) checkVersion(ctx context.Context, id commit.ID) {
 	if len(v.Parents) > 0 {
 		parent, _ = commit.Load(ctx, r, v.Parents[0]) // if it fails, it was found before
 	}
+	if gone(c.inv, v.Tree) {
+		c.expired.Add(1)
+	}
 	for _, p := range [][2]tree.Root{{parent.Tree, v.Tree}, {parent.Datums(), v.Datums()}, {parent.Marks(), v.Marks()}} {
-		if err := tree.VerifyChange(ctx, r, p[0], p[1]); err != nil && !p[1].ID.IsZero() {
-			say(BadTree, fmt.Errorf("directory %v: %w", chunk.ID(p[1].ID).Short(), err))
+		before, now := p[0], p[1]
+		if gone(c.inv, before) {
+			before = tree.Root{}
+		}
+		if now.ID.IsZero() || gone(c.inv, now) {
+			continue
+		}
+		if err := tree.VerifyChange(ctx, r, before, now); err != nil {
+			say(BadTree, fmt.Errorf("directory %v: %w", chunk.ID(now.ID).Short(), err))
 		}
 	}
 }

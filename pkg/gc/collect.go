@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dvx-io/dvx/pkg/chunk/pack"
+	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/objstore"
 	"github.com/dvx-io/dvx/pkg/repo"
 )
@@ -110,12 +111,13 @@ type collector struct {
 	plan  *plan
 	stale atomic.Bool // something in a gone pack became live since the plan
 
-	copies   *pack.Session // what was live in gone packs; nil before the first
+	copies   *pack.Session // what was live in gone packs, and notes of what expired; nil before the first
 	filtered filtered
 	buried   buried
 	attempts int
 
-	openRoots map[string]bool // copies of roots that only wrote to open commits
+	openRoots map[string]bool    // copies of roots that only wrote to open commits
+	undone    map[commit.ID]bool // what the copies of roots name that are kept for undo
 
 	early []object // rules.listFirst: orphans by a listing before the swap
 }
@@ -190,6 +192,9 @@ func (c *collector) foresee(ctx context.Context) error {
 		return err
 	}
 	c.countOrphans(orphans)
+	if err := c.noteGone(ctx); err != nil {
+		return err
+	}
 	copies, err := c.rootCopies(ctx, c.base)
 	c.rep.OldRoots = int64(len(copies.old))
 	return err

@@ -28,6 +28,16 @@
 // not read again. Several goroutines read metadata; of data only the index is
 // looked at. When a swap is lost, only what the new root added is marked.
 //
+// # Retention
+//
+// A branch may say which of its versions keep their files (repo.Retention); of
+// the others only the commit is marked. The swap that takes their directories
+// out of the index puts, for each, a chunk of kind gone in: readers and [Check]
+// tell by it that a version has expired. What has a name, what branches
+// without a retention reach, the inputs of newest outputs, and whatever was
+// replaced within the grace stay whole; if a name is given to a version while
+// it expires, it is marked after all.
+//
 // # Graveyard
 //
 // What a collection takes out of the index stays for [Options.Grace], for the

@@ -64,6 +64,7 @@ type CheckReport struct {
 	Chunks   int64         `json:"chunks"`  // index entries
 	Reached  int64         `json:"reached"` // chunks that names, memo and history reach
 	Versions int64         `json:"versions"`
+	Expired  int64         `json:"expired"`   // of these: retention has given their files up
 	Read     int           `json:"read"`      // packs read in full
 	ReadSize int64         `json:"readBytes"` // their bytes
 	Retries  int64         `json:"retries"`   // reads that were tried again

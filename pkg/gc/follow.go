@@ -28,6 +28,12 @@ func (c *collector) markAll(ctx context.Context, root *repo.Root) error {
 		report: func(n int64) { c.o.Progress(Progress{Phase: "mark", Chunks: n}) },
 		found:  func(p int) { c.noteLive(p) },
 	}
+	if err := c.readRootCopies(ctx, root); err != nil {
+		return err
+	}
+	if _, err := c.setExpired(ctx, root); err != nil {
+		return err
+	}
 	if err := c.m.mark(ctx, reached(root), false); err != nil {
 		return err
 	}
@@ -36,7 +42,7 @@ func (c *collector) markAll(ctx context.Context, root *repo.Root) error {
 			return err
 		}
 	}
-	if err := c.markRootCopies(ctx, root); err != nil {
+	if err := c.markRootCopies(ctx); err != nil {
 		return err
 	}
 	return c.markKept(ctx, 0)
@@ -84,8 +90,8 @@ func (c *collector) markAttached(ctx context.Context, memos, histories []string)
 	return b.flush()
 }
 
-// markRootCopies marks what the copies of roots name that are kept for undo.
-func (c *collector) markRootCopies(ctx context.Context, root *repo.Root) error {
+// readRootCopies reads what the copies of roots name that are kept for undo.
+func (c *collector) readRootCopies(ctx context.Context, root *repo.Root) error {
 	copies, err := c.rootCopies(ctx, root)
 	if err != nil {
 		return err
@@ -100,21 +106,40 @@ func (c *collector) markRootCopies(ctx context.Context, root *repo.Root) error {
 	for _, r := range copies.undo {
 		undo[r.key] = true
 	}
-	seen := map[commit.ID]bool{}
-	err = readMany(ctx, c.d.Objects(), keys, c.o.Workers, repo.RootSizeMax, func(key string, b []byte) error {
+	c.undone = map[commit.ID]bool{}
+	decode := retains(root)
+	return readMany(ctx, c.d.Objects(), keys, c.o.Workers, repo.RootSizeMax, func(key string, b []byte) error {
 		switch {
 		case byKey[key].onlyOpen(b):
 			c.openRoots[key] = true
 		case undo[key]:
-			commitsIn(b, func(id commit.ID) { seen[id] = true })
+			return c.noteUndo(b, decode)
 		}
 		return nil
 	})
+}
+
+// noteUndo notes what a copy of a root names. With retention it must be no more
+// than that, for it does not expire.
+func (c *collector) noteUndo(b []byte, decode bool) error {
+	if !decode {
+		commitsIn(b, func(id commit.ID) { c.undone[id] = true })
+		return nil
+	}
+	r, err := repo.DecodeRoot(b)
 	if err != nil {
 		return err
 	}
+	for _, id := range named(r) {
+		c.undone[id] = true
+	}
+	return nil
+}
+
+// markRootCopies marks what they name.
+func (c *collector) markRootCopies(ctx context.Context) error {
 	b := c.lenient(ctx)
-	for id := range seen {
+	for id := range c.undone {
 		if err := b.add(commitRef(id)); err != nil {
 			return err
 		}
@@ -175,6 +200,9 @@ func (c *collector) follow(ctx context.Context, root *repo.Root) error {
 	if err := c.transfer(before); err != nil || c.o.rules.noRemark {
 		return err
 	}
+	if err := c.markBack(ctx, root); err != nil {
+		return err
+	}
 	if err := c.m.mark(ctx, reached(root), false); err != nil {
 		return err
 	}
@@ -182,6 +210,28 @@ func (c *collector) follow(ctx context.Context, root *repo.Root) error {
 		return err
 	}
 	return c.markKept(ctx, before.Len())
+}
+
+// markBack marks the directories of versions that were to expire and have got
+// a name meanwhile.
+func (c *collector) markBack(ctx context.Context, root *repo.Root) error {
+	back, err := c.setExpired(ctx, root)
+	if err != nil || len(back) == 0 || c.o.rules.noBack {
+		return err
+	}
+	var tasks []task
+	for _, id := range back {
+		v, err := commit.Load(ctx, c.m.r, id)
+		if err != nil {
+			return err
+		}
+		for _, t := range filesOf(&v) {
+			if !gone(c.m.inv, t) {
+				tasks = append(tasks, task{Ref: nodeRef(t)})
+			}
+		}
+	}
+	return c.m.mark(ctx, tasks, false)
 }
 
 // added returns the keys of after that are not in before.

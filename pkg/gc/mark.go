@@ -3,11 +3,13 @@ package gc
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/chunk/pack"
 	"github.com/dvx-io/dvx/pkg/commit"
+	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
 
@@ -24,7 +26,8 @@ type marker struct {
 	live    bitmap       // entries of chunks that stay
 	workers int
 	report  func(chunks int64)
-	found   func(pack int) // called for each entry that becomes live, by any goroutine
+	found   func(pack int)     // called for each entry that becomes live, by any goroutine
+	expired map[commit.ID]bool // versions whose directories are not marked; not changed while marking
 
 	// problem is told, by any goroutine, of chunks that are absent or can't be
 	// read; then marking goes on. Nil: the first one ends it.
@@ -149,7 +152,7 @@ func (m *marker) below(ctx context.Context, t task) ([]task, error) {
 		return nil, err
 	}
 	if t.Kind == chunk.Commit {
-		return m.belowCommit(b)
+		return m.belowCommit(commit.ID(t.ID), b)
 	}
 	refs, err := refsOf(t.Kind, b)
 	tasks := make([]task, len(refs))
@@ -161,25 +164,56 @@ func (m *marker) below(ctx context.Context, t task) ([]task, error) {
 
 // refsOf returns what a node or list points to.
 func refsOf(kind chunk.Kind, b []byte) ([]chunk.Ref, error) {
-	if kind == chunk.Node {
+	switch kind {
+	case chunk.Node:
 		return tree.NodeRefs(b)
+	case chunk.List:
+		return chunk.ListRefs(b)
+	default:
+		return nil, nil
 	}
-	return chunk.ListRefs(b)
 }
 
-func (m *marker) belowCommit(b []byte) ([]task, error) {
+func (m *marker) belowCommit(id commit.ID, b []byte) ([]task, error) {
 	c, err := commit.Decode(b)
 	if err != nil {
 		return nil, err
 	}
 	var tasks []task
-	for _, root := range c.Trees() {
-		tasks = append(tasks, task{Ref: nodeRef(root)})
+	for _, root := range filesOf(&c) {
+		note := repo.GoneRef(root.ID)
+		switch {
+		case m.expired[id] && has(m.inv, note), gone(m.inv, root):
+			tasks = append(tasks, task{Ref: note})
+		case !m.expired[id]:
+			tasks = append(tasks, task{Ref: nodeRef(root)})
+		}
+	}
+	if marks := c.Marks(); !marks.ID.IsZero() {
+		tasks = append(tasks, task{Ref: nodeRef(marks)})
 	}
 	for _, p := range c.Parents {
 		tasks = append(tasks, task{Ref: commitRef(p)})
 	}
 	return tasks, nil
+}
+
+// filesOf returns the directories of a commit that can expire: its files, and
+// the datum table. The index of its history belongs to the log.
+func filesOf(c *commit.Commit) []tree.Root {
+	roots := []tree.Root{c.Tree, c.Datums()}
+	return slices.DeleteFunc(roots, func(r tree.Root) bool { return r.ID.IsZero() })
+}
+
+// gone reports whether retention has given a directory up.
+func gone(inv *pack.Inventory, root tree.Root) bool {
+	return !has(inv, nodeRef(root)) && has(inv, repo.GoneRef(root.ID))
+}
+
+// has reports whether a chunk is indexed.
+func has(inv *pack.Inventory, r chunk.Ref) bool {
+	_, _, ok := inv.Find(r.Kind, &r.ID)
+	return ok
 }
 
 func nodeRef(r tree.Root) chunk.Ref { return chunk.Ref{Kind: chunk.Node, ID: chunk.ID(r.ID)} }

@@ -31,7 +31,8 @@ type story struct {
 	heads map[string]commit.ID // of every branch and tag
 	slow  *slowWriter
 	memos int
-	depth int // collections under way
+	depth int     // collections under way
+	keeps *keeper // what retention may give up; nil without retention
 	trace []string
 }
 
@@ -84,12 +85,19 @@ func (h *story) put(branch string) {
 		}
 	}
 	h.note("put %s", branch)
+	from := h.heads[branch]
 	h.heads[branch] = h.write(h.d, "a", branch, change)
 	h.files[branch] = files
+	h.keeps.made(h.heads[branch], from, files, h.clock)
 }
 
 // step does one random thing.
 func (h *story) step() {
+	defer h.keeps.mayExpire(h)
+	if h.keeps != nil && h.rng.IntN(5) == 0 {
+		h.keeps.step(h)
+		return
+	}
 	b := h.branch()
 	switch n := h.rng.IntN(20); {
 	case n < 7:
@@ -118,10 +126,12 @@ func (h *story) step() {
 			h.note("tag %s", tag)
 			h.move(h.d, repo.CreateTag{Repo: "a", Tag: tag, Commit: h.heads[b]})
 			h.tags[tag] = maps.Clone(h.files[b])
+			h.keeps.tag(tag, h.heads[b])
 		} else {
 			h.note("untag %s", tag)
 			h.move(h.d, repo.DeleteTag{Repo: "a", Tag: tag})
 			delete(h.tags, tag)
+			h.keeps.tag(tag, commit.ID{})
 		}
 	case n < 15:
 		h.addMemo(b)
@@ -198,6 +208,7 @@ func (h *story) slowStep(branch string) {
 	if err == nil {
 		delete(w.tree, slices.Sorted(maps.Keys(w.tree))[0])
 		h.files[name], h.heads[name] = w.tree, id
+		h.keeps.made(id, w.from, w.tree, h.clock)
 	}
 }
 
@@ -230,6 +241,7 @@ func (h *story) gc() {
 	}
 	o.Immediate = h.rng.IntN(2) == 0
 	h.note("collect, immediate %v, keep %v", o.Immediate, o.KeepRoots)
+	h.keeps.mayExpire(h)
 	d := h.openFor(f, patience)
 	r, err := Collect(h.ctx(), d, o)
 	if err != nil && !errors.Is(err, errOvertaken) && !errors.Is(err, repo.ErrUnknown) {
@@ -297,11 +309,16 @@ func (h *story) verify() {
 			}
 		}
 	}
+	h.keeps.verify(h, d)
 }
 
 // play runs one history and returns what went wrong, or "".
 func play(t testing.TB, seed uint64, steps int, r rules) (problem string, trace []string) {
 	h := newStory(t, seed, r)
+	if seed%2 == 0 {
+		h.keeps = &keeper{versions: map[commit.ID]version{}, policies: map[string]*repo.Retention{}, tags: map[string]commit.ID{}, may: map[commit.ID]bool{}}
+		h.keeps.made(h.heads["main"], commit.ID{}, h.files["main"], h.clock)
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			f, ok := p.(failure)

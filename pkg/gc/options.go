@@ -68,6 +68,7 @@ type rules struct {
 	openIndex    bool // dead metadata stays in packs that are kept
 	dropAnyPack  bool // packs of sessions at or above the floor are dropped too
 	ignoreMemo   bool // memo segments are not marked
+	noBack       bool // versions that get a name while they expire are not marked
 	cleanUnknown bool // after a swap of unknown outcome what was written is deleted
 }
 

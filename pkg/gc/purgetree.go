@@ -40,7 +40,7 @@ func (g *gatherer) path(ctx context.Context, root tree.Root, path string) error 
 		g.content(e.Content)
 		e, err = t.Lookup(ctx, path+"/")
 	}
-	if errors.Is(err, tree.ErrNotFound) {
+	if errors.Is(err, tree.ErrNotFound) || errors.Is(err, repo.ErrExpired) {
 		return nil
 	}
 	if err != nil {
@@ -94,6 +94,9 @@ func (f *finder) edits(ctx context.Context, root tree.Root, prefix string) ([]tr
 	}
 	var edits []tree.Edit
 	for e, err := range tree.Open(f.r, root).Entries(ctx, "", "") {
+		if errors.Is(err, repo.ErrExpired) {
+			break
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -190,7 +193,7 @@ func (p *purge) make(ctx context.Context, named bool, id commit.ID, v commit.Com
 	}
 	p.rep.Versions++
 	p.o.Progress(p.rep.Versions)
-	if v, err = commit.Index(ctx, p.s, v); err != nil {
+	if v, err = commit.Index(ctx, p.s, v); err != nil && !errors.Is(err, repo.ErrExpired) {
 		return commit.ID{}, err
 	}
 	return commit.Save(ctx, p.s, v)
@@ -208,6 +211,9 @@ func (p *purge) edits(ctx context.Context, named bool, root tree.Root) ([]tree.E
 				op   tree.EditOp
 			}{{path, tree.Delete}, {path + "/", tree.DeleteDir}} {
 				e, err := t.Find(ctx, form.path)
+				if errors.Is(err, repo.ErrExpired) {
+					break
+				}
 				if err != nil {
 					return nil, err
 				}

@@ -201,7 +201,10 @@ func (b *rebuild) choose(ctx context.Context) (keep, copies []string, err error)
 	if err := c.markAttached(ctx, c.base.Memo, c.base.History); err != nil {
 		return nil, nil, err
 	}
-	if err := c.markRootCopies(ctx, c.base); err != nil {
+	if err := c.readRootCopies(ctx, c.base); err != nil {
+		return nil, nil, err
+	}
+	if err := c.markRootCopies(ctx); err != nil {
 		return nil, nil, err
 	}
 	p, err := planOf(inv, c.m.live, 0, 0, &c.o)

@@ -32,6 +32,8 @@ type Report struct {
 	CopiedBytes   int64 `json:"copiedBytes"`
 	FreedBytes    int64 `json:"freedBytes"` // by which the packs in the index shrink
 
+	Expired int64 `json:"expired"` // versions whose files retention gave up
+
 	Orphans     int64 `json:"orphans"` // objects that no root names
 	OrphanBytes int64 `json:"orphanBytes"`
 

@@ -19,11 +19,8 @@ func (c *collector) copyLive(ctx context.Context) error {
 		if !gone || p.use[n].live == 0 {
 			continue
 		}
-		if c.copies == nil {
-			var err error
-			if c.copies, err = c.d.Packs().Session(ctx, nil, c.session.Name); err != nil {
-				return err
-			}
+		if err := c.startCopies(ctx); err != nil {
+			return err
 		}
 		err := c.d.Packs().ReadChunks(ctx, c.m.inv.Packs[n].Key,
 			func(e *pack.Entry) (bool, error) { return c.mustCopy(ctx, n, e) },
@@ -37,10 +34,18 @@ func (c *collector) copyLive(ctx context.Context) error {
 		}
 		c.o.Progress(Progress{Phase: "repack", Bytes: copied})
 	}
-	if c.copies == nil {
-		return nil
+	if err := c.noteGone(ctx); err != nil || c.copies == nil {
+		return err
 	}
 	return c.copies.Flush(ctx)
+}
+
+// startCopies opens the session for what the collection itself stores.
+func (c *collector) startCopies(ctx context.Context) (err error) {
+	if c.copies == nil {
+		c.copies, err = c.d.Packs().Session(ctx, nil, c.session.Name)
+	}
+	return err
 }
 
 // mustCopy reports whether an entry of pack n is the one that stands for a live

@@ -24,6 +24,7 @@ func tales() map[string]tale {
 		"no mark after a lost swap":      {rules{noRemark: true}, revived},
 		"open index":                     {rules{openIndex: true}, halfDead},
 		"packs above the floor":          {rules{dropAnyPack: true}, lateSession},
+		"named while it expires":         {rules{noBack: true}, namedMeanwhile},
 		"memo unmarked":                  {rules{ignoreMemo: true}, remembered},
 		"clean up on an unknown outcome": {rules{cleanUnknown: true}, unsure},
 	}

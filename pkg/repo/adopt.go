@@ -112,7 +112,9 @@ func refsOf(kind chunk.Kind, b []byte) ([]chunk.Ref, error) {
 			refs = append(refs, chunk.Ref{Kind: chunk.Commit, ID: chunk.ID(p)})
 		}
 		return refs, nil
-	default:
+	case chunk.List:
 		return chunk.ListRefs(b)
+	default:
+		return nil, nil
 	}
 }

@@ -199,6 +199,8 @@ func (c *change) apply(op Op) error {
 		return c.protect(op)
 	case SetSealing:
 		return c.setSealing(op)
+	case SetRetention:
+		return c.setRetention(op)
 	case appendOpen:
 		return c.appendOpen(op)
 	case foldOpen:

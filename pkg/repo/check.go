@@ -69,7 +69,7 @@ func (r Repo) check(gen uint64) error {
 		if err := s.check(gen); err != nil {
 			return fmt.Errorf("spec %s: %w", name, err)
 		}
-		if s.Commit.IsZero() || s.Fork != "" || s.Protect != nil || s.Seal != nil {
+		if s.Commit.IsZero() || s.Fork != "" || s.Protect != nil || s.Seal != nil || s.Keep != nil {
 			return invalid("spec %s: want a commit, and neither fork nor protection", name)
 		}
 	}
@@ -117,6 +117,9 @@ func (b Branch) check(gen uint64) error {
 		}
 	}
 	if err := b.Seal.check(); err != nil {
+		return err
+	}
+	if err := b.Keep.check(); err != nil {
 		return err
 	}
 	return checkProtect(b.Protect)
@@ -215,6 +218,15 @@ func (r *Root) checkOps() error {
 func (r *Root) checkReserved() error {
 	if err := r.checkOpen(); err != nil {
 		return err
+	}
+	if !slices.Contains(r.Features, retentionFeature) {
+		for name, x := range r.Repos {
+			for branch, b := range x.Branches {
+				if b.Keep != nil {
+					return invalid("retention of %s@%s without the feature %s", name, branch, retentionFeature)
+				}
+			}
+		}
 	}
 	if r.RefPages != "" && !slices.Contains(r.Features, refPagesFeature) {
 		return invalid("ref pages without the feature %s", refPagesFeature)

@@ -88,14 +88,15 @@ func (c *closure) target(ctx context.Context, repo string, id commit.ID) error {
 	if id.IsZero() {
 		return nil
 	}
+	named := id
 	for todo := []commit.ID{id}; len(todo) > 0; {
 		id := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
-		if c.done[chunk.ID(id)] {
+		if c.done[chunk.ID(id)] && id != named {
 			continue
 		}
 		c.done[chunk.ID(id)] = true
-		parents, err := c.commit(ctx, repo, id)
+		parents, err := c.commit(ctx, repo, id, id == named)
 		if err != nil {
 			return fmt.Errorf("commit %v: %w", id.Short(), err)
 		}
@@ -105,8 +106,9 @@ func (c *closure) target(ctx context.Context, repo string, id commit.ID) error {
 }
 
 // commit checks one commit and returns the parents that are to be checked too:
-// none if the commit is reachable already.
-func (c *closure) commit(ctx context.Context, repo string, id commit.ID) ([]commit.ID, error) {
+// none if the commit is reachable already. A name is to point to it if named is
+// set; else its directory may have expired.
+func (c *closure) commit(ctx context.Context, repo string, id commit.ID, named bool) ([]commit.ID, error) {
 	known, err := c.base.Has(ctx, chunk.Commit, chunk.ID(id))
 	if err != nil {
 		return nil, err
@@ -119,6 +121,10 @@ func (c *closure) commit(ctx context.Context, repo string, id commit.ID) ([]comm
 		}
 	}
 	v, err := commit.Load(ctx, c.r, id)
+	if err != nil {
+		return nil, err
+	}
+	gone, err := c.expired(ctx, v, named)
 	if err != nil {
 		return nil, err
 	}
@@ -139,13 +145,15 @@ func (c *closure) commit(ctx context.Context, repo string, id commit.ID) ([]comm
 		if parent, err = commit.Load(ctx, c.r, v.Parents[0]); err != nil {
 			return nil, err
 		}
+		if away, err := c.expired(ctx, parent, false); err != nil {
+			return nil, err
+		} else if away {
+			parent = commit.Commit{}
+		}
 	}
-	if err := c.tree(ctx, parent.Tree, v.Tree, known); err != nil {
-		return nil, fmt.Errorf("tree: %w", err)
-	}
-	if now := v.Datums(); !now.ID.IsZero() {
-		if err := c.tree(ctx, parent.Datums(), now, known); err != nil {
-			return nil, fmt.Errorf("datum table: %w", err)
+	if !gone {
+		if err := c.files(ctx, parent, v, known); err != nil {
+			return nil, err
 		}
 	}
 	if v.Changes == nil {
@@ -158,6 +166,19 @@ func (c *closure) commit(ctx context.Context, repo string, id commit.ID) ([]comm
 		return v.Parents, nil
 	}
 	return v.Parents, commit.CheckIndex(ctx, c.r, v)
+}
+
+// files checks the directories of a commit that are not the log's.
+func (c *closure) files(ctx context.Context, parent, v commit.Commit, known bool) error {
+	if err := c.tree(ctx, parent.Tree, v.Tree, known); err != nil {
+		return fmt.Errorf("tree: %w", err)
+	}
+	if now := v.Datums(); !now.ID.IsZero() {
+		if err := c.tree(ctx, parent.Datums(), now, known); err != nil {
+			return fmt.Errorf("datum table: %w", err)
+		}
+	}
+	return nil
 }
 
 // reachable reports whether a name of the repo reaches the commit.

@@ -69,9 +69,12 @@ func (r *reader) Get(ctx context.Context, kind chunk.Kind, id chunk.ID) ([]byte,
 		return nil, errors.Join(err, lerr)
 	}
 	if newer == nil {
-		return nil, err
+		return nil, expired(ctx, snap.Has, kind, id, err)
 	}
-	return newer.Get(ctx, kind, id)
+	if b, err = newer.Get(ctx, kind, id); err != nil {
+		return nil, expired(ctx, newer.Has, kind, id, err)
+	}
+	return b, nil
 }
 
 // GetMany implements chunk.BatchReader.

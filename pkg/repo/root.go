@@ -4,6 +4,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/zeebo/blake3"
 
@@ -124,7 +125,9 @@ type Pin struct {
 }
 
 // View returns the names of r. The View shares r's maps.
-func (r *Root) View() *View { return &View{Gen: r.Gen, Repos: r.Repos, Open: r.Open} }
+func (r *Root) View() *View {
+	return &View{Gen: r.Gen, Repos: r.Repos, Open: r.Open, Expires: slices.Contains(r.Features, retentionFeature)}
+}
 
 // FindOp returns what the operation op did, if it is among the last OpsMax.
 func (r *Root) FindOp(op OpID) (OpRecord, bool) {

@@ -14,7 +14,7 @@ import (
 )
 
 // knownFeatures are the features of a store that this release understands.
-var knownFeatures = []string{openCommits}
+var knownFeatures = []string{openCommits, retentionFeature}
 
 // writeFeature is the prefix of a feature that only a writer must know.
 const writeFeature = "write:"

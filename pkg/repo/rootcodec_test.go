@@ -94,6 +94,18 @@ func openRoot() *Root {
 	return r
 }
 
+// keptRoot is a root with branches that keep the files of some versions only.
+func keptRoot() *Root {
+	r := fullRoot()
+	r.Features = []string{retentionFeature, "write:later"}
+	for name, keep := range map[string]*Retention{"main": {Last: 10, Age: 30 * 24 * 3600 * 1000}, "staging/jo": {Last: 1}} {
+		b := r.Repos["images"].Branches[name]
+		b.Keep = keep
+		r.Repos["images"].Branches[name] = b
+	}
+	return r
+}
+
 func testConfig() Config {
 	return Config{Format: Format, Store: testUUID, Chunker: chunk.DefaultParams(), Hash: HashName, Mode: ModePlain}
 }
@@ -117,7 +129,7 @@ func golden(t *testing.T, file string, b []byte) []byte {
 }
 
 func TestRootGolden(t *testing.T) {
-	for file, r := range map[string]*Root{"root-empty.json": emptyRoot(), "root-full.json": fullRoot(), "root-open.json": openRoot()} {
+	for file, r := range map[string]*Root{"root-empty.json": emptyRoot(), "root-full.json": fullRoot(), "root-open.json": openRoot(), "root-kept.json": keptRoot()} {
 		b, err := EncodeRoot(r)
 		if err != nil {
 			t.Fatal(err)

@@ -89,6 +89,9 @@ func (s *session) Put(ctx context.Context, kind chunk.Kind, data []byte) (chunk.
 	if err := s.lease.keep(ctx, s.d); err != nil {
 		return chunk.ID{}, err
 	}
+	if kind == chunk.Gone {
+		return chunk.ID{}, invalid("put a chunk of kind %v: only collection does", kind)
+	}
 	id, err := s.Session.Put(ctx, kind, data)
 	if err == nil && kind == chunk.Commit {
 		s.mu.Lock()
@@ -124,10 +127,13 @@ func (s *session) Get(ctx context.Context, kind chunk.Kind, id chunk.ID) ([]byte
 	s.mu.Lock()
 	same := s.base == looked
 	s.mu.Unlock()
-	if same {
-		return nil, err
+	if !same {
+		b, err = s.Session.Get(ctx, kind, id) // the base is another now, perhaps by another call
 	}
-	return s.Session.Get(ctx, kind, id) // the base is another now, perhaps by another call
+	if err != nil {
+		return nil, expired(ctx, s.Session.Has, kind, id, err)
+	}
+	return b, nil
 }
 
 func (s *session) behind(now *loaded) bool {

@@ -12,6 +12,8 @@ type View struct {
 	Gen   uint64                // the root's generation; strictly increasing
 	Repos map[string]Repo       // by name
 	Open  map[string]OpenCommit // by OpenKey: the branches that have writes which are not sealed
+
+	Expires bool // a branch has or had a retention: old versions may be without their files
 }
 
 // Repo is a named, versioned directory: its names and where they point.
@@ -32,6 +34,8 @@ type Branch struct {
 	Fork    string    `json:"fork,omitempty"`    // branch it was forked from
 	Protect []string  `json:"protect,omitempty"` // principals that alone may move it; empty: everybody with the right to write
 	Seal    *Sealing  `json:"seal,omitempty"`    // when its writes become a version; nil: as the writers say
+
+	Keep *Retention `json:"keep,omitempty"` // which versions keep their files; nil: all
 }
 
 // Tag is a name that does not move.

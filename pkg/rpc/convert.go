@@ -33,7 +33,7 @@ func idFrom(b []byte) (commit.ID, error) {
 
 // viewTo turns a view into its message.
 func viewTo(v *repo.View) *dvxv1.View {
-	out := &dvxv1.View{Generation: v.Gen}
+	out := &dvxv1.View{Generation: v.Gen, Expires: v.Expires}
 	for _, name := range slices.Sorted(maps.Keys(v.Repos)) {
 		r := v.Repos[name]
 		m := &dvxv1.Repo{
@@ -63,7 +63,7 @@ func branchesTo(bs map[string]repo.Branch) []*dvxv1.Branch {
 		b := bs[name]
 		out = append(out, &dvxv1.Branch{
 			Name: name, Commit: idBytes(b.Commit), Generation: b.Gen, Owner: b.Owner, Fork: b.Fork, Protect: b.Protect,
-			Sealing: sealingTo(b.Seal),
+			Sealing: sealingTo(b.Seal), Keep: retentionTo(b.Keep),
 		})
 	}
 	return out
@@ -71,7 +71,7 @@ func branchesTo(bs map[string]repo.Branch) []*dvxv1.Branch {
 
 // viewFrom reads a view from its message.
 func viewFrom(m *dvxv1.View) (*repo.View, error) {
-	v := &repo.View{Gen: m.GetGeneration(), Repos: map[string]repo.Repo{}}
+	v := &repo.View{Gen: m.GetGeneration(), Expires: m.GetExpires(), Repos: map[string]repo.Repo{}}
 	for _, rm := range m.GetRepos() {
 		r := repo.Repo{Description: rm.GetDescription(), Default: rm.GetDefaultBranch(), Tags: map[string]repo.Tag{}}
 		if rm.GetCreated() != nil {
@@ -113,7 +113,7 @@ func branchesFrom(ms []*dvxv1.Branch) (map[string]repo.Branch, error) {
 		}
 		out[m.GetName()] = repo.Branch{
 			Commit: id, Gen: m.GetGeneration(), Owner: m.GetOwner(), Fork: m.GetFork(), Protect: m.GetProtect(),
-			Seal: sealingFrom(m.GetSealing()),
+			Seal: sealingFrom(m.GetSealing()), Keep: retentionFrom(m.GetKeep()),
 		}
 	}
 	return out, nil
@@ -154,6 +154,8 @@ func opTo(op repo.Op) (*dvxv1.Op, error) {
 		return &dvxv1.Op{Op: &dvxv1.Op_Protect{Protect: &dvxv1.Protect{Repo: o.Repo, Branch: o.Branch, Principals: o.Principals}}}, nil
 	case repo.SetSealing:
 		return &dvxv1.Op{Op: &dvxv1.Op_SetSealing{SetSealing: &dvxv1.SetSealing{Repo: o.Repo, Branch: o.Branch, Sealing: sealingTo(o.Sealing)}}}, nil
+	case repo.SetRetention:
+		return &dvxv1.Op{Op: &dvxv1.Op_SetRetention{SetRetention: &dvxv1.SetRetention{Repo: o.Repo, Branch: o.Branch, Keep: retentionTo(o.Keep)}}}, nil
 	case repo.Seal:
 		return &dvxv1.Op{Op: &dvxv1.Op_Seal{Seal: &dvxv1.Seal{Repo: o.Repo, Branch: o.Branch}}}, nil
 	default:
@@ -220,6 +222,9 @@ func opFrom(m *dvxv1.Op) (repo.Op, error) {
 	case *dvxv1.Op_SetSealing:
 		v := o.SetSealing
 		op = repo.SetSealing{Repo: v.GetRepo(), Branch: v.GetBranch(), Sealing: sealingFrom(v.GetSealing())}
+	case *dvxv1.Op_SetRetention:
+		v := o.SetRetention
+		op = repo.SetRetention{Repo: v.GetRepo(), Branch: v.GetBranch(), Keep: retentionFrom(v.GetKeep())}
 	case *dvxv1.Op_Seal:
 		op = repo.Seal{Repo: o.Seal.GetRepo(), Branch: o.Seal.GetBranch()}
 	default:
@@ -253,6 +258,8 @@ func rightsOf(op repo.Op) (repoName, branch string, admin bool) {
 	case repo.Seal:
 		return o.Repo, o.Branch, false
 	case repo.SetSealing:
+		return o.Repo, o.Branch, true
+	case repo.SetRetention:
 		return o.Repo, o.Branch, true
 	default:
 		return "", "", true

@@ -166,6 +166,20 @@ func sealingTo(s *repo.Sealing) *dvxv1.Sealing {
 	return &dvxv1.Sealing{IdleMs: s.Idle, AgeMs: s.Age, Writes: s.Writes, Marker: s.Marker}
 }
 
+func retentionTo(r *repo.Retention) *dvxv1.Retention {
+	if r == nil {
+		return nil
+	}
+	return &dvxv1.Retention{Last: r.Last, AgeMs: r.Age}
+}
+
+func retentionFrom(m *dvxv1.Retention) *repo.Retention {
+	if m == nil {
+		return nil
+	}
+	return &repo.Retention{Last: m.GetLast(), Age: m.GetAgeMs()}
+}
+
 func sealingFrom(m *dvxv1.Sealing) *repo.Sealing {
 	if m == nil {
 		return nil

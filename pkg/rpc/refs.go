@@ -38,7 +38,7 @@ func (r *refService) GetView(ctx context.Context, _ *dvxv1.GetViewRequest) (*dvx
 	if err != nil {
 		return nil, err
 	}
-	seen := &repo.View{Gen: v.Gen, Repos: map[string]repo.Repo{}, Open: v.Open}
+	seen := &repo.View{Gen: v.Gen, Repos: map[string]repo.Repo{}, Open: v.Open, Expires: v.Expires}
 	for name, rp := range v.Repos {
 		if r.s.allow(ctx, auth.Read, auth.Resource{Repo: name}) == nil {
 			seen.Repos[name] = rp

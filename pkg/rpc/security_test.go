@@ -148,6 +148,7 @@ func TestNoNameForForeignCommits(t *testing.T) {
 		repo.CreateRepo{Repo: "new"},
 		repo.DeleteRepo{Repo: "open"},
 		repo.Protect{Repo: "open", Branch: "main", Principals: []string{"eve"}},
+		repo.SetRetention{Repo: "open", Branch: "main", Keep: &repo.Retention{Last: 1}},
 	} {
 		ops := []repo.Op{repo.CreateBranch{Repo: "open", Branch: "decoy"}, op}
 		if _, err := s.Publish(ctx, repo.Txn{Op: testOp(t), Ops: ops}); !errors.Is(err, auth.ErrDenied) {
@@ -171,6 +172,11 @@ func TestProtectedThroughDaemon(t *testing.T) {
 		if _, err := eve.Move(ctx, repo.Txn{Op: testOp(t), Ops: []repo.Op{op}}); !errors.Is(err, repo.ErrProtected) {
 			t.Errorf("%+v: %v, want ErrProtected", op, err)
 		}
+	}
+	keep := repo.Retention{Last: 3, Age: 5000}
+	move(ctx, t, f.client(t, f.owner), repo.SetRetention{Repo: "open", Branch: "main", Keep: &keep})
+	if v, err := eve.View(ctx); err != nil || v.Repos["open"].Branches["main"].Keep == nil || *v.Repos["open"].Branches["main"].Keep != keep {
+		t.Errorf("retention through a daemon: %v", err)
 	}
 	// As if the branch were new, so that it is made rather than moved.
 	as := repo.MoveBranch{Repo: "open", Branch: "main", To: older}

@@ -44,6 +44,7 @@ func kinds() []kind {
 		{"protected", repo.ErrProtected, codes.PermissionDenied},
 		{"repo-not-found", repo.ErrRepoNotFound, codes.NotFound},
 		{"ref-not-found", repo.ErrRefNotFound, codes.NotFound},
+		{"expired", repo.ErrExpired, codes.NotFound},
 		{"no-store", repo.ErrNoStore, codes.NotFound},
 		{"unauthenticated", auth.ErrUnauthenticated, codes.Unauthenticated},
 		{"denied", auth.ErrDenied, codes.PermissionDenied},

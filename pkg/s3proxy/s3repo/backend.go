@@ -90,6 +90,8 @@ func seal(err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, repo.ErrExpired):
+		return fmt.Errorf("%w: %s", s3proxy.ErrNoSuchKey, err.Error())
 	case errors.Is(err, objstore.ErrThrottled):
 		return fmt.Errorf("%w: %s", s3proxy.ErrBusy, err.Error())
 	}

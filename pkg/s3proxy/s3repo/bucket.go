@@ -62,7 +62,7 @@ func (b *Backend) bucketIn(v *repo.View, name string) *bucket {
 		return nil
 	}
 	r.Specs = nil
-	k := &bucket{b: b, view: &repo.View{Gen: v.Gen, Repos: map[string]repo.Repo{of: r}, Open: v.Open}, name: of, refs: r}
+	k := &bucket{b: b, view: &repo.View{Gen: v.Gen, Repos: map[string]repo.Repo{of: r}, Open: v.Open, Expires: v.Expires}, name: of, refs: r}
 	if ref == "" {
 		return k
 	}

@@ -3,6 +3,7 @@ package s3repo
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -10,7 +11,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/commit"
+	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/s3proxy"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
@@ -49,13 +52,36 @@ func (v *version) changes(ctx context.Context, o commit.StepsOptions) iter.Seq2[
 			}
 			now = sealed
 		}
+		newest := commit.Step{} // of those that made now from the last version that has its files
 		for s, err := range commit.Steps(ctx, v.chunks, v.head, o) {
-			if !yield(change{s.Commit.Tree, now, s.Op, s.Time}, err) || err != nil {
+			if newest.Op == "" {
+				newest = s
+			}
+			if err == nil && v.expires {
+				var gone bool
+				if gone, err = isExpired(ctx, v.chunks, s.Commit.Tree); gone {
+					continue
+				}
+			}
+			if !yield(change{s.Commit.Tree, now, newest.Op, newest.Time}, err) || err != nil {
 				return
 			}
-			now = s.Commit.Tree
+			now, newest = s.Commit.Tree, commit.Step{}
 		}
 	}
+}
+
+// isExpired reports whether retention has given a directory up: what changed in
+// it then counts for the next version that has its files.
+func isExpired(ctx context.Context, r chunk.Reader, root tree.Root) (bool, error) {
+	if root.ID.IsZero() {
+		return false, nil
+	}
+	_, err := r.Get(ctx, chunk.Node, chunk.ID(root.ID))
+	if errors.Is(err, repo.ErrExpired) {
+		return true, nil
+	}
+	return false, err
 }
 
 // at opens what a change made.
@@ -80,7 +106,7 @@ func (k *bucket) openVersion(ctx context.Context, m *mount, path string, name s3
 	} else if e != nil && versionID(stored(e).attrs.Op) == name.VersionID {
 		return v.newObject(name.Key, e), nil
 	}
-	v.chunks = &recent{Reader: v.chunks}
+	v.chunks, v.expires = &recent{Reader: v.chunks}, k.view.Expires
 	at, err := v.find(ctx, path, name.VersionID)
 	if err != nil {
 		return nil, seal(err)
@@ -89,6 +115,9 @@ func (k *bucket) openVersion(ctx context.Context, m *mount, path string, name s3
 		return nil, none
 	}
 	e, err := at.lookup(ctx, path)
+	if errors.Is(err, repo.ErrExpired) {
+		return nil, none
+	}
 	if err != nil {
 		return nil, seal(err)
 	}
@@ -163,7 +192,7 @@ func (k *bucket) history(ctx context.Context, m *mount, prefix string) (*history
 	if err != nil {
 		return nil, err
 	}
-	v.chunks = &recent{Reader: v.chunks}
+	v.chunks, v.expires = &recent{Reader: v.chunks}, k.view.Expires
 	h := &history{v: v, prefix: prefix}
 	for c, err := range v.changes(ctx, commit.StepsOptions{Prefix: prefix}) {
 		if err != nil {

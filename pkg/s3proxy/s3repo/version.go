@@ -19,6 +19,8 @@ type version struct {
 	time   time.Time // of the commit
 	head   commit.ID // the commit, or the one that open writes are on top of
 	open   bool      // it has open writes
+
+	expires bool // versions before it may have expired
 }
 
 // version opens the commit of m. The error is one of isAbsent if there is none.

@@ -724,9 +724,11 @@ func (x *RefMove) GetRemoved() bool {
 
 // View is every name of a store as of one root.
 type View struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Generation    uint64                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
-	Repos         []*Repo                `protobuf:"bytes,2,rep,name=repos,proto3" json:"repos,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Generation uint64                 `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
+	Repos      []*Repo                `protobuf:"bytes,2,rep,name=repos,proto3" json:"repos,omitempty"`
+	// A branch has or had a retention: old versions may be without their files.
+	Expires       bool `protobuf:"varint,3,opt,name=expires,proto3" json:"expires,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -773,6 +775,13 @@ func (x *View) GetRepos() []*Repo {
 		return x.Repos
 	}
 	return nil
+}
+
+func (x *View) GetExpires() bool {
+	if x != nil {
+		return x.Expires
+	}
+	return false
 }
 
 // Repo is a named, versioned directory.
@@ -882,7 +891,9 @@ type Branch struct {
 	// Writes that are not a version yet, if there are any.
 	Open *OpenCommit `protobuf:"bytes,7,opt,name=open,proto3" json:"open,omitempty"`
 	// Absent: as the writers say.
-	Sealing       *Sealing `protobuf:"bytes,8,opt,name=sealing,proto3" json:"sealing,omitempty"`
+	Sealing *Sealing `protobuf:"bytes,8,opt,name=sealing,proto3" json:"sealing,omitempty"`
+	// Absent: all versions keep their files.
+	Keep          *Retention `protobuf:"bytes,9,opt,name=keep,proto3" json:"keep,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -973,6 +984,69 @@ func (x *Branch) GetSealing() *Sealing {
 	return nil
 }
 
+func (x *Branch) GetKeep() *Retention {
+	if x != nil {
+		return x.Keep
+	}
+	return nil
+}
+
+// Retention says which versions of a branch keep their files: those that either
+// field keeps, and the newest. Zero keeps none.
+type Retention struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The newest that many.
+	Last int64 `protobuf:"varint,1,opt,name=last,proto3" json:"last,omitempty"`
+	// Those that another took the place of in the last so many milliseconds.
+	AgeMs         int64 `protobuf:"varint,2,opt,name=age_ms,json=ageMs,proto3" json:"age_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Retention) Reset() {
+	*x = Retention{}
+	mi := &file_dvx_v1_refs_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Retention) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Retention) ProtoMessage() {}
+
+func (x *Retention) ProtoReflect() protoreflect.Message {
+	mi := &file_dvx_v1_refs_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Retention.ProtoReflect.Descriptor instead.
+func (*Retention) Descriptor() ([]byte, []int) {
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *Retention) GetLast() int64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
+func (x *Retention) GetAgeMs() int64 {
+	if x != nil {
+		return x.AgeMs
+	}
+	return 0
+}
+
 // Sealing says when writes become a version by themselves. Zero and empty
 // fields leave it to the writers.
 type Sealing struct {
@@ -988,7 +1062,7 @@ type Sealing struct {
 
 func (x *Sealing) Reset() {
 	*x = Sealing{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[17]
+	mi := &file_dvx_v1_refs_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1000,7 +1074,7 @@ func (x *Sealing) String() string {
 func (*Sealing) ProtoMessage() {}
 
 func (x *Sealing) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[17]
+	mi := &file_dvx_v1_refs_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1013,7 +1087,7 @@ func (x *Sealing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Sealing.ProtoReflect.Descriptor instead.
 func (*Sealing) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{17}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Sealing) GetIdleMs() int64 {
@@ -1060,7 +1134,7 @@ type OpenCommit struct {
 
 func (x *OpenCommit) Reset() {
 	*x = OpenCommit{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[18]
+	mi := &file_dvx_v1_refs_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1072,7 +1146,7 @@ func (x *OpenCommit) String() string {
 func (*OpenCommit) ProtoMessage() {}
 
 func (x *OpenCommit) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[18]
+	mi := &file_dvx_v1_refs_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1085,7 +1159,7 @@ func (x *OpenCommit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenCommit.ProtoReflect.Descriptor instead.
 func (*OpenCommit) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{18}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *OpenCommit) GetWrites() int64 {
@@ -1137,7 +1211,7 @@ type Tag struct {
 
 func (x *Tag) Reset() {
 	*x = Tag{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[19]
+	mi := &file_dvx_v1_refs_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1149,7 +1223,7 @@ func (x *Tag) String() string {
 func (*Tag) ProtoMessage() {}
 
 func (x *Tag) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[19]
+	mi := &file_dvx_v1_refs_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1162,7 +1236,7 @@ func (x *Tag) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tag.ProtoReflect.Descriptor instead.
 func (*Tag) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{19}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Tag) GetName() string {
@@ -1213,7 +1287,7 @@ type Txn struct {
 
 func (x *Txn) Reset() {
 	*x = Txn{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[20]
+	mi := &file_dvx_v1_refs_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1225,7 +1299,7 @@ func (x *Txn) String() string {
 func (*Txn) ProtoMessage() {}
 
 func (x *Txn) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[20]
+	mi := &file_dvx_v1_refs_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1238,7 +1312,7 @@ func (x *Txn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Txn.ProtoReflect.Descriptor instead.
 func (*Txn) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{20}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Txn) GetOpId() []byte {
@@ -1266,7 +1340,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[21]
+	mi := &file_dvx_v1_refs_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1278,7 +1352,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[21]
+	mi := &file_dvx_v1_refs_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1291,7 +1365,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{21}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Result) GetGeneration() uint64 {
@@ -1324,6 +1398,7 @@ type Op struct {
 	//	*Op_Protect
 	//	*Op_Seal
 	//	*Op_SetSealing
+	//	*Op_SetRetention
 	Op            isOp_Op `protobuf_oneof:"op"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1331,7 +1406,7 @@ type Op struct {
 
 func (x *Op) Reset() {
 	*x = Op{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[22]
+	mi := &file_dvx_v1_refs_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1343,7 +1418,7 @@ func (x *Op) String() string {
 func (*Op) ProtoMessage() {}
 
 func (x *Op) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[22]
+	mi := &file_dvx_v1_refs_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1356,7 +1431,7 @@ func (x *Op) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Op.ProtoReflect.Descriptor instead.
 func (*Op) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{22}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Op) GetOp() isOp_Op {
@@ -1465,6 +1540,15 @@ func (x *Op) GetSetSealing() *SetSealing {
 	return nil
 }
 
+func (x *Op) GetSetRetention() *SetRetention {
+	if x != nil {
+		if x, ok := x.Op.(*Op_SetRetention); ok {
+			return x.SetRetention
+		}
+	}
+	return nil
+}
+
 type isOp_Op interface {
 	isOp_Op()
 }
@@ -1513,6 +1597,10 @@ type Op_SetSealing struct {
 	SetSealing *SetSealing `protobuf:"bytes,11,opt,name=set_sealing,json=setSealing,proto3,oneof"`
 }
 
+type Op_SetRetention struct {
+	SetRetention *SetRetention `protobuf:"bytes,12,opt,name=set_retention,json=setRetention,proto3,oneof"`
+}
+
 func (*Op_CreateRepo) isOp_Op() {}
 
 func (*Op_DeleteRepo) isOp_Op() {}
@@ -1535,6 +1623,8 @@ func (*Op_Seal) isOp_Op() {}
 
 func (*Op_SetSealing) isOp_Op() {}
 
+func (*Op_SetRetention) isOp_Op() {}
+
 // CreateRepo makes a repo with an empty branch.
 type CreateRepo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1547,7 +1637,7 @@ type CreateRepo struct {
 
 func (x *CreateRepo) Reset() {
 	*x = CreateRepo{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[23]
+	mi := &file_dvx_v1_refs_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1559,7 +1649,7 @@ func (x *CreateRepo) String() string {
 func (*CreateRepo) ProtoMessage() {}
 
 func (x *CreateRepo) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[23]
+	mi := &file_dvx_v1_refs_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1572,7 +1662,7 @@ func (x *CreateRepo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRepo.ProtoReflect.Descriptor instead.
 func (*CreateRepo) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{23}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CreateRepo) GetRepo() string {
@@ -1606,7 +1696,7 @@ type DeleteRepo struct {
 
 func (x *DeleteRepo) Reset() {
 	*x = DeleteRepo{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[24]
+	mi := &file_dvx_v1_refs_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1618,7 +1708,7 @@ func (x *DeleteRepo) String() string {
 func (*DeleteRepo) ProtoMessage() {}
 
 func (x *DeleteRepo) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[24]
+	mi := &file_dvx_v1_refs_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1631,7 +1721,7 @@ func (x *DeleteRepo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRepo.ProtoReflect.Descriptor instead.
 func (*DeleteRepo) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{24}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *DeleteRepo) GetRepo() string {
@@ -1654,7 +1744,7 @@ type CreateBranch struct {
 
 func (x *CreateBranch) Reset() {
 	*x = CreateBranch{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[25]
+	mi := &file_dvx_v1_refs_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1666,7 +1756,7 @@ func (x *CreateBranch) String() string {
 func (*CreateBranch) ProtoMessage() {}
 
 func (x *CreateBranch) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[25]
+	mi := &file_dvx_v1_refs_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1679,7 +1769,7 @@ func (x *CreateBranch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateBranch.ProtoReflect.Descriptor instead.
 func (*CreateBranch) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{25}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *CreateBranch) GetRepo() string {
@@ -1724,7 +1814,7 @@ type MoveBranch struct {
 
 func (x *MoveBranch) Reset() {
 	*x = MoveBranch{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[26]
+	mi := &file_dvx_v1_refs_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1736,7 +1826,7 @@ func (x *MoveBranch) String() string {
 func (*MoveBranch) ProtoMessage() {}
 
 func (x *MoveBranch) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[26]
+	mi := &file_dvx_v1_refs_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1749,7 +1839,7 @@ func (x *MoveBranch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveBranch.ProtoReflect.Descriptor instead.
 func (*MoveBranch) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{26}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *MoveBranch) GetRepo() string {
@@ -1799,7 +1889,7 @@ type DeleteBranch struct {
 
 func (x *DeleteBranch) Reset() {
 	*x = DeleteBranch{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[27]
+	mi := &file_dvx_v1_refs_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1811,7 +1901,7 @@ func (x *DeleteBranch) String() string {
 func (*DeleteBranch) ProtoMessage() {}
 
 func (x *DeleteBranch) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[27]
+	mi := &file_dvx_v1_refs_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1824,7 +1914,7 @@ func (x *DeleteBranch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteBranch.ProtoReflect.Descriptor instead.
 func (*DeleteBranch) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{27}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *DeleteBranch) GetRepo() string {
@@ -1860,7 +1950,7 @@ type CreateTag struct {
 
 func (x *CreateTag) Reset() {
 	*x = CreateTag{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[28]
+	mi := &file_dvx_v1_refs_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1872,7 +1962,7 @@ func (x *CreateTag) String() string {
 func (*CreateTag) ProtoMessage() {}
 
 func (x *CreateTag) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[28]
+	mi := &file_dvx_v1_refs_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1885,7 +1975,7 @@ func (x *CreateTag) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateTag.ProtoReflect.Descriptor instead.
 func (*CreateTag) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{28}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *CreateTag) GetRepo() string {
@@ -1920,7 +2010,7 @@ type DeleteTag struct {
 
 func (x *DeleteTag) Reset() {
 	*x = DeleteTag{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[29]
+	mi := &file_dvx_v1_refs_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1932,7 +2022,7 @@ func (x *DeleteTag) String() string {
 func (*DeleteTag) ProtoMessage() {}
 
 func (x *DeleteTag) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[29]
+	mi := &file_dvx_v1_refs_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1945,7 +2035,7 @@ func (x *DeleteTag) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteTag.ProtoReflect.Descriptor instead.
 func (*DeleteTag) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{29}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DeleteTag) GetRepo() string {
@@ -1975,7 +2065,7 @@ type MoveSpec struct {
 
 func (x *MoveSpec) Reset() {
 	*x = MoveSpec{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[30]
+	mi := &file_dvx_v1_refs_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1987,7 +2077,7 @@ func (x *MoveSpec) String() string {
 func (*MoveSpec) ProtoMessage() {}
 
 func (x *MoveSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[30]
+	mi := &file_dvx_v1_refs_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2000,7 +2090,7 @@ func (x *MoveSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MoveSpec.ProtoReflect.Descriptor instead.
 func (*MoveSpec) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{30}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *MoveSpec) GetRepo() string {
@@ -2043,7 +2133,7 @@ type Protect struct {
 
 func (x *Protect) Reset() {
 	*x = Protect{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[31]
+	mi := &file_dvx_v1_refs_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2055,7 +2145,7 @@ func (x *Protect) String() string {
 func (*Protect) ProtoMessage() {}
 
 func (x *Protect) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[31]
+	mi := &file_dvx_v1_refs_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2068,7 +2158,7 @@ func (x *Protect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Protect.ProtoReflect.Descriptor instead.
 func (*Protect) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{31}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Protect) GetRepo() string {
@@ -2104,7 +2194,7 @@ type Seal struct {
 
 func (x *Seal) Reset() {
 	*x = Seal{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[32]
+	mi := &file_dvx_v1_refs_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2116,7 +2206,7 @@ func (x *Seal) String() string {
 func (*Seal) ProtoMessage() {}
 
 func (x *Seal) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[32]
+	mi := &file_dvx_v1_refs_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2129,7 +2219,7 @@ func (x *Seal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Seal.ProtoReflect.Descriptor instead.
 func (*Seal) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{32}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Seal) GetRepo() string {
@@ -2159,7 +2249,7 @@ type SetSealing struct {
 
 func (x *SetSealing) Reset() {
 	*x = SetSealing{}
-	mi := &file_dvx_v1_refs_proto_msgTypes[33]
+	mi := &file_dvx_v1_refs_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2171,7 +2261,7 @@ func (x *SetSealing) String() string {
 func (*SetSealing) ProtoMessage() {}
 
 func (x *SetSealing) ProtoReflect() protoreflect.Message {
-	mi := &file_dvx_v1_refs_proto_msgTypes[33]
+	mi := &file_dvx_v1_refs_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2184,7 +2274,7 @@ func (x *SetSealing) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetSealing.ProtoReflect.Descriptor instead.
 func (*SetSealing) Descriptor() ([]byte, []int) {
-	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{33}
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SetSealing) GetRepo() string {
@@ -2204,6 +2294,69 @@ func (x *SetSealing) GetBranch() string {
 func (x *SetSealing) GetSealing() *Sealing {
 	if x != nil {
 		return x.Sealing
+	}
+	return nil
+}
+
+// SetRetention says which versions of a branch keep their files. It needs the
+// right to administer the branch.
+type SetRetention struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Repo   string                 `protobuf:"bytes,1,opt,name=repo,proto3" json:"repo,omitempty"`
+	Branch string                 `protobuf:"bytes,2,opt,name=branch,proto3" json:"branch,omitempty"`
+	// Absent: all.
+	Keep          *Retention `protobuf:"bytes,3,opt,name=keep,proto3" json:"keep,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetRetention) Reset() {
+	*x = SetRetention{}
+	mi := &file_dvx_v1_refs_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetRetention) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetRetention) ProtoMessage() {}
+
+func (x *SetRetention) ProtoReflect() protoreflect.Message {
+	mi := &file_dvx_v1_refs_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetRetention.ProtoReflect.Descriptor instead.
+func (*SetRetention) Descriptor() ([]byte, []int) {
+	return file_dvx_v1_refs_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *SetRetention) GetRepo() string {
+	if x != nil {
+		return x.Repo
+	}
+	return ""
+}
+
+func (x *SetRetention) GetBranch() string {
+	if x != nil {
+		return x.Branch
+	}
+	return ""
+}
+
+func (x *SetRetention) GetKeep() *Retention {
+	if x != nil {
+		return x.Keep
 	}
 	return nil
 }
@@ -2255,12 +2408,13 @@ const file_dvx_v1_refs_proto_rawDesc = "" +
 	"\x04from\x18\x04 \x01(\fR\x04from\x12\x0e\n" +
 	"\x02to\x18\x05 \x01(\fR\x02to\x12\x12\n" +
 	"\x04made\x18\x06 \x01(\bR\x04made\x12\x18\n" +
-	"\aremoved\x18\a \x01(\bR\aremoved\"J\n" +
+	"\aremoved\x18\a \x01(\bR\aremoved\"d\n" +
 	"\x04View\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
 	"generation\x12\"\n" +
-	"\x05repos\x18\x02 \x03(\v2\f.dvx.v1.RepoR\x05repos\"\x8c\x02\n" +
+	"\x05repos\x18\x02 \x03(\v2\f.dvx.v1.RepoR\x05repos\x12\x18\n" +
+	"\aexpires\x18\x03 \x01(\bR\aexpires\"\x8c\x02\n" +
 	"\x04Repo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x124\n" +
 	"\acreated\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\acreated\x12 \n" +
@@ -2268,7 +2422,7 @@ const file_dvx_v1_refs_proto_rawDesc = "" +
 	"\x0edefault_branch\x18\x04 \x01(\tR\rdefaultBranch\x12*\n" +
 	"\bbranches\x18\x05 \x03(\v2\x0e.dvx.v1.BranchR\bbranches\x12\x1f\n" +
 	"\x04tags\x18\x06 \x03(\v2\v.dvx.v1.TagR\x04tags\x12$\n" +
-	"\x05specs\x18\a \x03(\v2\x0e.dvx.v1.BranchR\x05specs\"\xeb\x01\n" +
+	"\x05specs\x18\a \x03(\v2\x0e.dvx.v1.BranchR\x05specs\"\x92\x02\n" +
 	"\x06Branch\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06commit\x18\x02 \x01(\fR\x06commit\x12\x1e\n" +
@@ -2279,7 +2433,11 @@ const file_dvx_v1_refs_proto_rawDesc = "" +
 	"\x04fork\x18\x05 \x01(\tR\x04fork\x12\x18\n" +
 	"\aprotect\x18\x06 \x03(\tR\aprotect\x12&\n" +
 	"\x04open\x18\a \x01(\v2\x12.dvx.v1.OpenCommitR\x04open\x12)\n" +
-	"\asealing\x18\b \x01(\v2\x0f.dvx.v1.SealingR\asealing\"i\n" +
+	"\asealing\x18\b \x01(\v2\x0f.dvx.v1.SealingR\asealing\x12%\n" +
+	"\x04keep\x18\t \x01(\v2\x11.dvx.v1.RetentionR\x04keep\"6\n" +
+	"\tRetention\x12\x12\n" +
+	"\x04last\x18\x01 \x01(\x03R\x04last\x12\x15\n" +
+	"\x06age_ms\x18\x02 \x01(\x03R\x05ageMs\"i\n" +
 	"\aSealing\x12\x17\n" +
 	"\aidle_ms\x18\x01 \x01(\x03R\x06idleMs\x12\x15\n" +
 	"\x06age_ms\x18\x02 \x01(\x03R\x05ageMs\x12\x16\n" +
@@ -2310,7 +2468,7 @@ const file_dvx_v1_refs_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x01 \x01(\x04R\n" +
 	"generation\x12\x16\n" +
-	"\x06replay\x18\x02 \x01(\bR\x06replay\"\xca\x04\n" +
+	"\x06replay\x18\x02 \x01(\bR\x06replay\"\x87\x05\n" +
 	"\x02Op\x125\n" +
 	"\vcreate_repo\x18\x01 \x01(\v2\x12.dvx.v1.CreateRepoH\x00R\n" +
 	"createRepo\x125\n" +
@@ -2329,7 +2487,8 @@ const file_dvx_v1_refs_proto_rawDesc = "" +
 	"\x04seal\x18\n" +
 	" \x01(\v2\f.dvx.v1.SealH\x00R\x04seal\x125\n" +
 	"\vset_sealing\x18\v \x01(\v2\x12.dvx.v1.SetSealingH\x00R\n" +
-	"setSealingB\x04\n" +
+	"setSealing\x12;\n" +
+	"\rset_retention\x18\f \x01(\v2\x14.dvx.v1.SetRetentionH\x00R\fsetRetentionB\x04\n" +
 	"\x02op\"Z\n" +
 	"\n" +
 	"CreateRepo\x12\x12\n" +
@@ -2380,7 +2539,11 @@ const file_dvx_v1_refs_proto_rawDesc = "" +
 	"SetSealing\x12\x12\n" +
 	"\x04repo\x18\x01 \x01(\tR\x04repo\x12\x16\n" +
 	"\x06branch\x18\x02 \x01(\tR\x06branch\x12)\n" +
-	"\asealing\x18\x03 \x01(\v2\x0f.dvx.v1.SealingR\asealing2\xfe\x02\n" +
+	"\asealing\x18\x03 \x01(\v2\x0f.dvx.v1.SealingR\asealing\"a\n" +
+	"\fSetRetention\x12\x12\n" +
+	"\x04repo\x18\x01 \x01(\tR\x04repo\x12\x16\n" +
+	"\x06branch\x18\x02 \x01(\tR\x06branch\x12%\n" +
+	"\x04keep\x18\x03 \x01(\v2\x11.dvx.v1.RetentionR\x04keep2\xfe\x02\n" +
 	"\n" +
 	"RefService\x12@\n" +
 	"\tGetConfig\x12\x18.dvx.v1.GetConfigRequest\x1a\x19.dvx.v1.GetConfigResponse\x12:\n" +
@@ -2402,7 +2565,7 @@ func file_dvx_v1_refs_proto_rawDescGZIP() []byte {
 	return file_dvx_v1_refs_proto_rawDescData
 }
 
-var file_dvx_v1_refs_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
+var file_dvx_v1_refs_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_dvx_v1_refs_proto_goTypes = []any{
 	(*GetConfigRequest)(nil),      // 0: dvx.v1.GetConfigRequest
 	(*GetConfigResponse)(nil),     // 1: dvx.v1.GetConfigResponse
@@ -2421,71 +2584,76 @@ var file_dvx_v1_refs_proto_goTypes = []any{
 	(*View)(nil),                  // 14: dvx.v1.View
 	(*Repo)(nil),                  // 15: dvx.v1.Repo
 	(*Branch)(nil),                // 16: dvx.v1.Branch
-	(*Sealing)(nil),               // 17: dvx.v1.Sealing
-	(*OpenCommit)(nil),            // 18: dvx.v1.OpenCommit
-	(*Tag)(nil),                   // 19: dvx.v1.Tag
-	(*Txn)(nil),                   // 20: dvx.v1.Txn
-	(*Result)(nil),                // 21: dvx.v1.Result
-	(*Op)(nil),                    // 22: dvx.v1.Op
-	(*CreateRepo)(nil),            // 23: dvx.v1.CreateRepo
-	(*DeleteRepo)(nil),            // 24: dvx.v1.DeleteRepo
-	(*CreateBranch)(nil),          // 25: dvx.v1.CreateBranch
-	(*MoveBranch)(nil),            // 26: dvx.v1.MoveBranch
-	(*DeleteBranch)(nil),          // 27: dvx.v1.DeleteBranch
-	(*CreateTag)(nil),             // 28: dvx.v1.CreateTag
-	(*DeleteTag)(nil),             // 29: dvx.v1.DeleteTag
-	(*MoveSpec)(nil),              // 30: dvx.v1.MoveSpec
-	(*Protect)(nil),               // 31: dvx.v1.Protect
-	(*Seal)(nil),                  // 32: dvx.v1.Seal
-	(*SetSealing)(nil),            // 33: dvx.v1.SetSealing
-	(*timestamppb.Timestamp)(nil), // 34: google.protobuf.Timestamp
+	(*Retention)(nil),             // 17: dvx.v1.Retention
+	(*Sealing)(nil),               // 18: dvx.v1.Sealing
+	(*OpenCommit)(nil),            // 19: dvx.v1.OpenCommit
+	(*Tag)(nil),                   // 20: dvx.v1.Tag
+	(*Txn)(nil),                   // 21: dvx.v1.Txn
+	(*Result)(nil),                // 22: dvx.v1.Result
+	(*Op)(nil),                    // 23: dvx.v1.Op
+	(*CreateRepo)(nil),            // 24: dvx.v1.CreateRepo
+	(*DeleteRepo)(nil),            // 25: dvx.v1.DeleteRepo
+	(*CreateBranch)(nil),          // 26: dvx.v1.CreateBranch
+	(*MoveBranch)(nil),            // 27: dvx.v1.MoveBranch
+	(*DeleteBranch)(nil),          // 28: dvx.v1.DeleteBranch
+	(*CreateTag)(nil),             // 29: dvx.v1.CreateTag
+	(*DeleteTag)(nil),             // 30: dvx.v1.DeleteTag
+	(*MoveSpec)(nil),              // 31: dvx.v1.MoveSpec
+	(*Protect)(nil),               // 32: dvx.v1.Protect
+	(*Seal)(nil),                  // 33: dvx.v1.Seal
+	(*SetSealing)(nil),            // 34: dvx.v1.SetSealing
+	(*SetRetention)(nil),          // 35: dvx.v1.SetRetention
+	(*timestamppb.Timestamp)(nil), // 36: google.protobuf.Timestamp
 }
 var file_dvx_v1_refs_proto_depIdxs = []int32{
 	14, // 0: dvx.v1.GetViewResponse.view:type_name -> dvx.v1.View
-	20, // 1: dvx.v1.MoveRequest.txn:type_name -> dvx.v1.Txn
-	21, // 2: dvx.v1.MoveResponse.result:type_name -> dvx.v1.Result
+	21, // 1: dvx.v1.MoveRequest.txn:type_name -> dvx.v1.Txn
+	22, // 2: dvx.v1.MoveResponse.result:type_name -> dvx.v1.Result
 	10, // 3: dvx.v1.SettleResponse.moved:type_name -> dvx.v1.Moved
 	13, // 4: dvx.v1.ListMovesResponse.move:type_name -> dvx.v1.RefMove
-	34, // 5: dvx.v1.RefMove.time:type_name -> google.protobuf.Timestamp
+	36, // 5: dvx.v1.RefMove.time:type_name -> google.protobuf.Timestamp
 	15, // 6: dvx.v1.View.repos:type_name -> dvx.v1.Repo
-	34, // 7: dvx.v1.Repo.created:type_name -> google.protobuf.Timestamp
+	36, // 7: dvx.v1.Repo.created:type_name -> google.protobuf.Timestamp
 	16, // 8: dvx.v1.Repo.branches:type_name -> dvx.v1.Branch
-	19, // 9: dvx.v1.Repo.tags:type_name -> dvx.v1.Tag
+	20, // 9: dvx.v1.Repo.tags:type_name -> dvx.v1.Tag
 	16, // 10: dvx.v1.Repo.specs:type_name -> dvx.v1.Branch
-	18, // 11: dvx.v1.Branch.open:type_name -> dvx.v1.OpenCommit
-	17, // 12: dvx.v1.Branch.sealing:type_name -> dvx.v1.Sealing
-	34, // 13: dvx.v1.OpenCommit.since:type_name -> google.protobuf.Timestamp
-	34, // 14: dvx.v1.OpenCommit.last:type_name -> google.protobuf.Timestamp
-	22, // 15: dvx.v1.Txn.ops:type_name -> dvx.v1.Op
-	23, // 16: dvx.v1.Op.create_repo:type_name -> dvx.v1.CreateRepo
-	24, // 17: dvx.v1.Op.delete_repo:type_name -> dvx.v1.DeleteRepo
-	25, // 18: dvx.v1.Op.create_branch:type_name -> dvx.v1.CreateBranch
-	26, // 19: dvx.v1.Op.move_branch:type_name -> dvx.v1.MoveBranch
-	27, // 20: dvx.v1.Op.delete_branch:type_name -> dvx.v1.DeleteBranch
-	28, // 21: dvx.v1.Op.create_tag:type_name -> dvx.v1.CreateTag
-	29, // 22: dvx.v1.Op.delete_tag:type_name -> dvx.v1.DeleteTag
-	30, // 23: dvx.v1.Op.move_spec:type_name -> dvx.v1.MoveSpec
-	31, // 24: dvx.v1.Op.protect:type_name -> dvx.v1.Protect
-	32, // 25: dvx.v1.Op.seal:type_name -> dvx.v1.Seal
-	33, // 26: dvx.v1.Op.set_sealing:type_name -> dvx.v1.SetSealing
-	17, // 27: dvx.v1.SetSealing.sealing:type_name -> dvx.v1.Sealing
-	0,  // 28: dvx.v1.RefService.GetConfig:input_type -> dvx.v1.GetConfigRequest
-	2,  // 29: dvx.v1.RefService.GetView:input_type -> dvx.v1.GetViewRequest
-	4,  // 30: dvx.v1.RefService.WatchView:input_type -> dvx.v1.WatchViewRequest
-	6,  // 31: dvx.v1.RefService.Move:input_type -> dvx.v1.MoveRequest
-	8,  // 32: dvx.v1.RefService.Settle:input_type -> dvx.v1.SettleRequest
-	11, // 33: dvx.v1.RefService.ListMoves:input_type -> dvx.v1.ListMovesRequest
-	1,  // 34: dvx.v1.RefService.GetConfig:output_type -> dvx.v1.GetConfigResponse
-	3,  // 35: dvx.v1.RefService.GetView:output_type -> dvx.v1.GetViewResponse
-	5,  // 36: dvx.v1.RefService.WatchView:output_type -> dvx.v1.WatchViewResponse
-	7,  // 37: dvx.v1.RefService.Move:output_type -> dvx.v1.MoveResponse
-	9,  // 38: dvx.v1.RefService.Settle:output_type -> dvx.v1.SettleResponse
-	12, // 39: dvx.v1.RefService.ListMoves:output_type -> dvx.v1.ListMovesResponse
-	34, // [34:40] is the sub-list for method output_type
-	28, // [28:34] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	19, // 11: dvx.v1.Branch.open:type_name -> dvx.v1.OpenCommit
+	18, // 12: dvx.v1.Branch.sealing:type_name -> dvx.v1.Sealing
+	17, // 13: dvx.v1.Branch.keep:type_name -> dvx.v1.Retention
+	36, // 14: dvx.v1.OpenCommit.since:type_name -> google.protobuf.Timestamp
+	36, // 15: dvx.v1.OpenCommit.last:type_name -> google.protobuf.Timestamp
+	23, // 16: dvx.v1.Txn.ops:type_name -> dvx.v1.Op
+	24, // 17: dvx.v1.Op.create_repo:type_name -> dvx.v1.CreateRepo
+	25, // 18: dvx.v1.Op.delete_repo:type_name -> dvx.v1.DeleteRepo
+	26, // 19: dvx.v1.Op.create_branch:type_name -> dvx.v1.CreateBranch
+	27, // 20: dvx.v1.Op.move_branch:type_name -> dvx.v1.MoveBranch
+	28, // 21: dvx.v1.Op.delete_branch:type_name -> dvx.v1.DeleteBranch
+	29, // 22: dvx.v1.Op.create_tag:type_name -> dvx.v1.CreateTag
+	30, // 23: dvx.v1.Op.delete_tag:type_name -> dvx.v1.DeleteTag
+	31, // 24: dvx.v1.Op.move_spec:type_name -> dvx.v1.MoveSpec
+	32, // 25: dvx.v1.Op.protect:type_name -> dvx.v1.Protect
+	33, // 26: dvx.v1.Op.seal:type_name -> dvx.v1.Seal
+	34, // 27: dvx.v1.Op.set_sealing:type_name -> dvx.v1.SetSealing
+	35, // 28: dvx.v1.Op.set_retention:type_name -> dvx.v1.SetRetention
+	18, // 29: dvx.v1.SetSealing.sealing:type_name -> dvx.v1.Sealing
+	17, // 30: dvx.v1.SetRetention.keep:type_name -> dvx.v1.Retention
+	0,  // 31: dvx.v1.RefService.GetConfig:input_type -> dvx.v1.GetConfigRequest
+	2,  // 32: dvx.v1.RefService.GetView:input_type -> dvx.v1.GetViewRequest
+	4,  // 33: dvx.v1.RefService.WatchView:input_type -> dvx.v1.WatchViewRequest
+	6,  // 34: dvx.v1.RefService.Move:input_type -> dvx.v1.MoveRequest
+	8,  // 35: dvx.v1.RefService.Settle:input_type -> dvx.v1.SettleRequest
+	11, // 36: dvx.v1.RefService.ListMoves:input_type -> dvx.v1.ListMovesRequest
+	1,  // 37: dvx.v1.RefService.GetConfig:output_type -> dvx.v1.GetConfigResponse
+	3,  // 38: dvx.v1.RefService.GetView:output_type -> dvx.v1.GetViewResponse
+	5,  // 39: dvx.v1.RefService.WatchView:output_type -> dvx.v1.WatchViewResponse
+	7,  // 40: dvx.v1.RefService.Move:output_type -> dvx.v1.MoveResponse
+	9,  // 41: dvx.v1.RefService.Settle:output_type -> dvx.v1.SettleResponse
+	12, // 42: dvx.v1.RefService.ListMoves:output_type -> dvx.v1.ListMovesResponse
+	37, // [37:43] is the sub-list for method output_type
+	31, // [31:37] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_dvx_v1_refs_proto_init() }
@@ -2493,7 +2661,7 @@ func file_dvx_v1_refs_proto_init() {
 	if File_dvx_v1_refs_proto != nil {
 		return
 	}
-	file_dvx_v1_refs_proto_msgTypes[22].OneofWrappers = []any{
+	file_dvx_v1_refs_proto_msgTypes[23].OneofWrappers = []any{
 		(*Op_CreateRepo)(nil),
 		(*Op_DeleteRepo)(nil),
 		(*Op_CreateBranch)(nil),
@@ -2505,6 +2673,7 @@ func file_dvx_v1_refs_proto_init() {
 		(*Op_Protect)(nil),
 		(*Op_Seal)(nil),
 		(*Op_SetSealing)(nil),
+		(*Op_SetRetention)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2512,7 +2681,7 @@ func file_dvx_v1_refs_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dvx_v1_refs_proto_rawDesc), len(file_dvx_v1_refs_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   34,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

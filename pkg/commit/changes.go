@@ -130,7 +130,7 @@ func marksOf(ctx context.Context, s chunk.Store, c, parent Commit) ([]tree.Edit,
 		return nil, err
 	}
 	attrs := m.attrs()
-	none, err := tree.Empty(ctx, s)
+	none, err := tree.Empty(ctx, &chunk.Mem{})
 	if err != nil {
 		return nil, err
 	}
@@ -147,6 +147,9 @@ func marksOf(ctx context.Context, s chunk.Store, c, parent Commit) ([]tree.Edit,
 		case ch.Kind == tree.Modified && !emptied:
 			edits = append(edits, tree.Edit{Op: tree.Mark, Path: path, Marker: &tree.Marker{Attrs: attrs}, SetAttrs: true})
 		default:
+			if _, err := tree.Empty(ctx, s); err != nil { // stored only where something names it
+				return nil, err
+			}
 			edits = append(edits, tree.Edit{Op: tree.Put, Path: path, Entry: tree.Entry{Kind: tree.Dir, Dir: none, Attrs: attrs}, SetAttrs: true})
 		}
 		if len(edits) > ChangesMax {

@@ -121,6 +121,9 @@ func (b *bench) group(g group) error {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
+	if g.run != nil {
+		return errors.Join(g.run(b, dir), os.RemoveAll(dir))
+	}
 	_, _ = fmt.Fprintf(b.log, "%s: making the input\n", g.name)
 	contests, err := g.make(b, dir)
 	if err == nil {

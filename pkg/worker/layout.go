@@ -44,6 +44,7 @@ type layer struct {
 	at    string          // where that is
 	mode  task.Mode       // how files are laid out
 	pipes *pipes          // of lazy ones
+	left  *salvage        // what can be used again; nil: nothing
 }
 
 type link struct{ path, target string }
@@ -91,7 +92,10 @@ func (l *layer) mkdir(p string) error {
 	if err := l.mkdir(path.Dir(p)); err != nil {
 		return err
 	}
-	err := l.root.Mkdir(filepath.FromSlash(p), 0o755)
+	old, err := l.left.dir(p)
+	if !old && err == nil {
+		err = l.root.Mkdir(filepath.FromSlash(p), 0o755)
+	}
 	if errors.Is(err, fs.ErrExist) {
 		return l.clash(p)
 	}
@@ -151,7 +155,10 @@ func (l *layer) file(p string, e tree.Entry) error {
 	if e.Exec {
 		mode = 0o555
 	}
-	f, err := dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	f, err := l.left.file(l.root, p)
+	if f == nil && err == nil {
+		f, err = dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	}
 	if errors.Is(err, fs.ErrExist) {
 		return l.clash(p)
 	}
@@ -251,6 +258,9 @@ func (l *layer) link(p string, e tree.Entry) error {
 // the root too.
 func (l *layer) finish() error {
 	l.leave()
+	if err := l.left.drop(l.root); err != nil {
+		return fmt.Errorf("lay out %s: %w", l.what, err)
+	}
 	for _, k := range l.links {
 		err := l.root.Symlink(filepath.FromSlash(k.target), filepath.FromSlash(k.path))
 		if errors.Is(err, fs.ErrExist) {

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -8,6 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
@@ -199,6 +203,116 @@ func TestNothingOfATaskIsLeftForTheNext(t *testing.T) {
 			t.Errorf("mess %d reached out of the folder: %q, %v", i, b, err)
 		}
 	}
+}
+
+// TestInputsAreUsedAgain: whatever a worker laid out before, and whatever the
+// program did to it, the next program finds exactly its own inputs.
+func TestInputsAreUsedAgain(t *testing.T) {
+	s := &chunk.Mem{}
+	trees := []map[string]any{
+		{"a": "alpha"},
+		{"b": "much longer than alpha"},
+		{"b": executable("#!")},
+		{"a": "1", "b": "2", "c": "3"},
+		{"d/a": "alpha", "d/e/f": "x"},
+		{"d": "a file now"},
+		{"d/e": "a file here", "a": ""},
+		{"a/d": "a folder now"},
+		{"l": linkTo("a"), "a": "alpha"},
+		{"a": linkTo("l"), "l": "alpha"},
+		{},
+	}
+	outside := filepath.Join(t.TempDir(), "kept")
+	mess := []func(in string){
+		func(string) {},
+		func(in string) { // more names, other modes
+			write(t, filepath.Join(in, "zz/more"), "left", 0o600)
+			write(t, filepath.Join(in, "more"), "left", 0o600)
+		},
+		func(in string) { // a file has another name elsewhere
+			must(t, filepath.WalkDir(in, func(p string, d fs.DirEntry, err error) error {
+				if err == nil && d.Type().IsRegular() {
+					_ = os.Remove(outside)
+					err = os.Link(p, outside)
+				}
+				return err
+			}))
+		},
+		func(in string) { must(t, os.Symlink(filepath.Dir(outside), filepath.Join(in, "link"))) },
+	}
+	rapid.Check(t, func(rt *rapid.T) {
+		w := newWorker(t, program(t, func(string) {}))
+		for range rapid.IntRange(2, 6).Draw(rt, "tasks") {
+			entries := rapid.SampledFrom(trees).Draw(rt, "input")
+			do := rapid.SampledFrom(mess).Draw(rt, "mess")
+			_ = os.Remove(outside)
+			w.opts.Exec = program(t, func(dir string) {
+				in := filepath.Join(dir, "in/r")
+				if diff := cmp.Diff(wantIn(entries), foundIn(t, in)); diff != "" {
+					rt.Errorf("(-want +found):\n%s", diff)
+				}
+				must(t, os.Chmod(in, 0o755))
+				do(in)
+			})
+			succeed(t, w, aTask(whole("r", build(t, s, entries))), s)
+			linked, err := os.ReadFile(outside)
+			w.opts.Exec = program(t, func(string) {})
+			succeed(t, w, aTask(whole("r", build(t, s, map[string]any{"other": "text"}))), s)
+			if now, again := os.ReadFile(outside); err == nil && (again != nil || !bytes.Equal(now, linked)) {
+				rt.Errorf("a file with another name, outside, was %q and is %q", linked, now)
+			}
+		}
+	})
+}
+
+// wantIn spells what a program is to find, as foundIn does.
+func wantIn(entries map[string]any) map[string]string {
+	want := map[string]string{}
+	for p, v := range entries {
+		switch v := v.(type) {
+		case string:
+			want[p] = "-r--r--r-- " + v
+		case executable:
+			want[p] = "-r-xr-xr-x " + string(v)
+		case linkTo:
+			want[p] = "link " + string(v)
+		}
+	}
+	return want
+}
+
+func foundIn(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	must(t, filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, _ := filepath.Rel(dir, p)
+		info, err := d.Info()
+		must(t, err)
+		if !info.ModTime().Equal(fixedTime) || d.IsDir() && info.Mode().Perm() != 0o555 {
+			t.Errorf("%s is %v of %v", rel, info.Mode(), info.ModTime())
+		}
+		switch {
+		case d.Type() == fs.ModeSymlink:
+			to, err := os.Readlink(p)
+			must(t, err)
+			found[rel] = "link " + to
+		case d.Type().IsRegular():
+			b, err := os.ReadFile(p)
+			must(t, err)
+			found[rel] = info.Mode().String() + " " + string(b)
+		case d.IsDir():
+			entries, err := os.ReadDir(p)
+			must(t, err)
+			if len(entries) == 0 && rel != "." {
+				found[rel] = "empty folder"
+			}
+		}
+		return nil
+	}))
+	return found
 }
 
 func TestCodeIsReusedOnlyWhenUntouched(t *testing.T) {

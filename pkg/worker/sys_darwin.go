@@ -26,3 +26,9 @@ func fixLinkTime(root *os.Root, p string) error {
 	name := filepath.Join(root.Name(), filepath.FromSlash(p))
 	return unix.UtimesNanoAt(unix.AT_FDCWD, name, []unix.Timespec{at, at}, unix.AT_SYMLINK_NOFOLLOW)
 }
+
+// salvages: names that differ in case only may be one.
+const salvages = false
+
+// pristine: not known here.
+func pristine(*os.File) bool { return false }

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -25,4 +26,22 @@ func fixLinkTime(root *os.Root, p string) error {
 	at := unix.NsecToTimespec(fixedTime.UnixNano())
 	name := filepath.Join(root.Name(), filepath.FromSlash(p))
 	return unix.UtimesNanoAt(unix.AT_FDCWD, name, []unix.Timespec{at, at}, unix.AT_SYMLINK_NOFOLLOW)
+}
+
+// salvages says whether files that were left can be used again.
+const salvages = true
+
+// pristine reports whether an open file is one that we could have made: ours,
+// under no other name, and without attributes that the next program would see.
+func pristine(f *os.File) bool {
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return false
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || st.Nlink != 1 || int(st.Uid) != os.Geteuid() || int(st.Gid) != os.Getegid() {
+		return false
+	}
+	n, err := unix.Flistxattr(int(f.Fd()), nil)
+	return err == nil && n == 0 || errors.Is(err, unix.ENOTSUP)
 }

@@ -80,6 +80,7 @@ type registered struct {
 	Branch    string `json:"branch"`
 	Spec      string `json:"spec"`
 	Unchanged bool   `json:"unchanged"`
+	Owner     string `json:"owner,omitempty"` // on whose rights it runs, if that has changed
 }
 
 func (a *app) register(ctx context.Context, file string, g pipeline.Registration) error {

@@ -40,7 +40,7 @@ It works on a store directly. It fails with exit code 1 if a job failed.`,
 	}
 	cmd.AddCommand(cmdRunSeeing(a)...)
 	cmd.Flags().IntVar(&slots, "slots", runtime.NumCPU(), "programs that run at once")
-	daemon.AddPools(cmd.Flags(), &o.Pools)
+	daemon.AddRunFlags(cmd.Flags(), &o)
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "log what the engine does")
 	return cmd
 }

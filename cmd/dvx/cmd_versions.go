@@ -223,15 +223,38 @@ func (a *app) revise(ctx context.Context, arg, done string, r pipeline.Revision)
 		return err
 	}
 	r.Author, r.Time = author(), time.Now()
+	before, err := specOwner(ctx, s, name, branch)
+	if err != nil {
+		return err
+	}
 	id, err := pipeline.Revise(ctx, s, name, branch, r)
 	if err != nil {
 		return err
 	}
 	out := registered{Pipeline: name, Branch: branch, Spec: id.String()}
+	after, err := specOwner(ctx, s, name, branch)
+	if err != nil {
+		return err
+	}
+	if after != before {
+		out.Owner = after
+	}
 	return a.print(out, func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "%s@%s: %s, spec %s\n", name, branch, done, id.Short())
+		if err == nil && out.Owner != "" {
+			_, err = fmt.Fprintf(w, "it runs on the rights of %s from now on, no longer on those of %s\n", printable(out.Owner), printable(before))
+		}
 		return err
 	})
+}
+
+// specOwner returns who answers for a pipeline: who made its newest version.
+func specOwner(ctx context.Context, s repo.Store, name, branch string) (string, error) {
+	view, err := s.View(ctx)
+	if err != nil {
+		return "", err
+	}
+	return view.Repos[name].Specs[branch].Owner, nil
 }
 
 func cmdSpecRollback(a *app) *cobra.Command {

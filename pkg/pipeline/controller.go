@@ -39,6 +39,9 @@ type ControllerOptions struct {
 	// 100 ms by default: what a crash makes run again at most.
 	FlushEvery time.Duration
 
+	// Hook runs the hooks of specs; nil: they are not allowed.
+	Hook RunHook
+
 	// Report is told what went wrong and is being tried again, if set.
 	Report func(error)
 }
@@ -122,6 +125,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	c.fail = cancel
 	c.background(func() { c.watch(work) })
 	c.background(func() { c.persistAll(work) })
+	c.background(func() { c.dueHooks(work) })
 	c.loop(work)
 	cancel(nil)
 	c.effects.Wait()
@@ -257,6 +261,12 @@ func (c *Controller) carryOut(ctx context.Context, timer *time.Timer, e engine.E
 		c.background(func() { c.deliver(ctx, delivery{of: c.checkpoint(ctx, e)}) })
 	case engine.Record:
 		c.log.Add(e.Record)
+	case engine.Hook:
+		c.background(func() {
+			ctx, done := lasting(ctx)
+			defer done()
+			c.hook(ctx, e.Job)
+		})
 	case engine.Forget:
 		for _, key := range e.Keys {
 			delete(c.tasks, key)

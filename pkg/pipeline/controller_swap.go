@@ -251,6 +251,7 @@ func (c *Controller) leave(ctx context.Context) error {
 	if _, err := c.persistBatch(ctx, c.persists.take()); err != nil {
 		return err
 	}
+	c.dueHooks(ctx) // of jobs that were published when the engine was told to stop
 	if len(c.log.Pending()) == 0 && len(c.memo.Pending()) == 0 {
 		return nil
 	}

@@ -118,6 +118,7 @@ type bench struct {
 	journal *pipeline.MemoryJournal
 	clock   *clock
 	engine  *pipeline.Controller
+	hook    pipeline.RunHook
 }
 
 type clock struct {
@@ -156,7 +157,7 @@ func (b *bench) start() (stop func()) {
 	var err error
 	b.engine, err = pipeline.NewController(pipeline.ControllerOptions{
 		Store: b.store, Runner: b.runner, Journal: b.journal, Now: b.clock.Now, Platform: "test/test", Scope: "test",
-		FlushEvery: time.Millisecond, Report: func(err error) { b.Logf("engine: %v", err) },
+		FlushEvery: time.Millisecond, Report: func(err error) { b.Logf("engine: %v", err) }, Hook: b.hook,
 		Engine: engine.Options{BackoffMin: time.Millisecond, BackoffMax: 5 * time.Millisecond},
 	})
 	if err != nil {

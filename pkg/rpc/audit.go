@@ -20,6 +20,14 @@ type Auditor func(auth.Event)
 
 // audit tells the Auditor of a call of one message.
 func (s *Server) audit(ctx context.Context, method string, req any, err error) {
+	switch r := req.(type) {
+	case *dvxv1.CancelJobRequest:
+		s.record(ctx, method, "job "+r.GetId(), repo.OpID{}, err)
+		return
+	case *dvxv1.RerunJobRequest:
+		s.record(ctx, method, strings.Join(append([]string{"job " + r.GetId()}, r.GetDatums()...), ", datum "), repo.OpID{}, err)
+		return
+	}
 	m, ok := req.(interface{ GetTxn() *dvxv1.Txn })
 	if !ok {
 		s.auditDenied(ctx, method, err)

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -30,13 +31,15 @@ import (
 
 // fixture is a store in memory with a daemon in front of it.
 type fixture struct {
-	direct *repo.Direct
-	server *Server
-	dial   []grpc.DialOption
-	owner  auth.Key
-	eve    auth.Key
-	now    time.Time
-	log    bytes.Buffer
+	direct   *repo.Direct
+	server   *Server
+	dial     []grpc.DialOption
+	owner    auth.Key
+	eve      auth.Key
+	now      time.Time
+	log      bytes.Buffer
+	auditing sync.Mutex
+	audited  []auth.Event
 }
 
 // twoUsers lets the owner do all and eve whatever is not about the repo "secret".
@@ -66,7 +69,7 @@ func newFixture(t *testing.T, a auth.Authorizer) *fixture {
 	}
 	f.server = NewServer(ServerOptions{
 		Store: f.direct, Jobs: noJobs{}, Keys: auth.Keys{f.owner, f.eve}, Authorizer: a,
-		Log: slog.New(slog.NewTextHandler(&f.log, nil)), Now: now,
+		Log: slog.New(slog.NewTextHandler(&f.log, nil)), Now: now, Audit: f.note,
 	})
 	lis := bufconn.Listen(1 << 20)
 	go func() { _ = f.server.GRPC().Serve(lis) }()
@@ -78,6 +81,13 @@ func newFixture(t *testing.T, a auth.Authorizer) *fixture {
 	})
 	f.dial = []grpc.DialOption{grpc.WithContextDialer(func(context.Context, string) (net.Conn, error) { return lis.Dial() })}
 	return f
+}
+
+// note keeps what the server tells its auditor.
+func (f *fixture) note(e auth.Event) {
+	f.auditing.Lock()
+	defer f.auditing.Unlock()
+	f.audited = append(f.audited, e)
 }
 
 func (f *fixture) client(t *testing.T, key auth.Key) *Client {

@@ -46,6 +46,12 @@ func TestSteering(t *testing.T) {
 	if err := jobs.Rerun(t.Context(), id, []string{"a", "b"}); !errors.Is(err, fs.ErrInvalid) || !strings.Contains(err.Error(), "a and b of job "+id.Short()) {
 		t.Errorf("rerun: %v", err)
 	}
+	f.auditing.Lock()
+	if len(f.audited) != 2 || f.audited[0].Operation != "CancelJob" || f.audited[0].Principal != "owner" || f.audited[1].Operation != "RerunJob" ||
+		f.audited[1].Resource != "job "+id.String()+", datum a, datum b" {
+		t.Errorf("audited: %+v", f.audited)
+	}
+	f.auditing.Unlock()
 	eve := f.client(t, f.eve).Jobs()
 	if _, err := eve.Job(t.Context(), id.String()); err != nil {
 		t.Fatal(err)

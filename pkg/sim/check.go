@@ -62,6 +62,7 @@ func (w *world) checkEnd() {
 		return
 	}
 	w.checkLeaks()
+	w.checkHooks()
 	settlement := engine.Settle(w.snapshot(), w.daemon.ledger, "", "")
 	failed := map[string]bool{}
 	for _, j := range settlement.Failed {

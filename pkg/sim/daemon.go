@@ -24,6 +24,7 @@ type daemon struct {
 	state   *engine.State
 	pending map[memo.Key]string // accepted, in the journal, not published
 	jobs    []history.Job       // recorded, not published
+	events  []history.Event     // likewise
 	commits map[commit.ID]version
 	tasks   map[memo.Key]chore
 	ledger  engine.Ledger
@@ -49,6 +50,12 @@ func (w *world) boot() {
 	for _, j := range w.history {
 		latest[j.ID] = j
 	}
+	var jobs []history.Job
+	for _, j := range w.history {
+		if latest[j.ID].State == j.State {
+			jobs = append(jobs, j)
+		}
+	}
 	var open []history.Job
 	for _, j := range w.history {
 		if l := latest[j.ID]; !l.State.Final() {
@@ -62,6 +69,9 @@ func (w *world) boot() {
 		BackoffMin: 5 * time.Second, Pools: pools(), Trace: w.o.Trace, Without: w.o.Without,
 	}, d.ledger, open)
 	w.daemon = d
+	for _, j := range engine.HooksDue(jobs, w.hooked) {
+		w.hook(j)
+	}
 	w.look()
 	w.forDaemon(0, "boot", w.watch)
 }
@@ -158,6 +168,8 @@ func (w *world) carryOut(e engine.Effect) {
 		w.enumerate(e)
 	case engine.Start:
 		w.execute(e)
+	case engine.Hook:
+		w.hook(e.Job)
 	case engine.Grow:
 		w.grow(e)
 	case engine.Foresee:

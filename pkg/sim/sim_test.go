@@ -210,6 +210,19 @@ func TestMutants(t *testing.T) {
 			}
 			return effects
 		},
+		"hooks are forgotten": func(s *engine.State, e engine.Event) []engine.Effect {
+			return slices.DeleteFunc(engine.Step(s, e), func(x engine.Effect) bool {
+				_, ok := x.(engine.Hook)
+				return ok
+			})
+		},
+		"what was emitted is forgotten": func(s *engine.State, e engine.Event) []engine.Effect {
+			if x, ok := e.Of.(engine.Grown); ok {
+				x.Items = nil
+				e.Of = x
+			}
+			return engine.Step(s, e)
+		},
 		"a failure goes unnoticed": func(s *engine.State, e engine.Event) []engine.Effect {
 			if x, ok := e.Of.(engine.Finished); ok && x.Result.Outcome != task.Succeeded {
 				e.Of = engine.Tick{}

@@ -73,6 +73,7 @@ type swapped struct {
 	version version
 	memo    map[memo.Key]string
 	jobs    []history.Job
+	events  []history.Event
 }
 
 func (w *world) publish(e engine.Publish) {
@@ -91,7 +92,7 @@ func (w *world) checkpoint(e engine.Checkpoint) { w.swap(e.Seq, w.records()) }
 
 // records is what the daemon has to publish.
 func (w *world) records() swapped {
-	return swapped{memo: maps.Clone(w.daemon.pending), jobs: slices.Clone(w.daemon.jobs)}
+	return swapped{memo: maps.Clone(w.daemon.pending), jobs: slices.Clone(w.daemon.jobs), events: slices.Clone(w.daemon.events)}
 }
 
 // rival is another daemon that publishes a job which this one has under way.
@@ -167,6 +168,7 @@ func (w *world) apply(x swapped) engine.Verdict {
 		w.have[k] = true
 	}
 	w.history = append(w.history, x.jobs...)
+	w.hooked = append(w.hooked, x.events...)
 	w.gen++
 	w.look()
 	return engine.Committed
@@ -180,6 +182,7 @@ func (w *world) published(x swapped) {
 	for _, j := range x.jobs {
 		w.daemon.ledger.Note(j)
 	}
+	w.daemon.events = w.daemon.events[min(len(x.events), len(w.daemon.events)):]
 	n := len(x.jobs)
 	if x.op != "" {
 		n--

@@ -31,6 +31,8 @@ func describe(x any) string {
 		return "look"
 	case engine.Enumerate:
 		return fmt.Sprintf("enumerate %s#%d of %s@%s", x.Job.ID.Short(), x.Epoch, x.Job.Head.Name, x.Job.Head.Branch)
+	case engine.Hook:
+		return "hook of " + x.Job.ID.Short()
 	case engine.Grow:
 		return fmt.Sprintf("grow %s#%d, level %d of %d", x.Job.ID.Short(), x.Epoch, x.Level, len(x.Of))
 	case engine.Grown:

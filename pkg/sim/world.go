@@ -75,9 +75,11 @@ type world struct {
 	stages   []*stage
 	ops      map[string]bool // applied transactions
 	made     map[evaluation][]commit.ID
-	contents map[memo.Key]string // what user code sees
-	memo     map[memo.Key]string // published: key to output
-	history  []history.Job       // published
+	hooked   []history.Event      // published
+	hooks    map[engine.JobID]int // how often those of a job were run
+	contents map[memo.Key]string  // what user code sees
+	memo     map[memo.Key]string  // published: key to output
+	history  []history.Job        // published
 
 	daemon     *daemon
 	crashes    int
@@ -94,7 +96,7 @@ func newWorld(seed uint64, o Options) *world {
 	w := &world{
 		o: o, faults: o.Faults, rng: newRand(seed), clock: start, start: start, trace: blake3.New(), gen: 1,
 		versions: map[commit.ID]version{}, branches: map[string][]commit.ID{}, followed: map[string]int{}, heads: map[string]commit.ID{}, ops: map[string]bool{},
-		made: map[evaluation][]commit.ID{}, memo: map[memo.Key]string{}, contents: map[memo.Key]string{},
+		made: map[evaluation][]commit.ID{}, memo: map[memo.Key]string{}, contents: map[memo.Key]string{}, hooks: map[engine.JobID]int{},
 		running: map[memo.Key]int{}, holds: map[memo.Key]map[string]int{}, have: map[memo.Key]bool{}, accepted: map[memo.Key]int{}, userFails: map[memo.Key]int{},
 	}
 	w.stages = []*stage{
@@ -189,6 +191,9 @@ func (w *world) snapshot() engine.Snapshot {
 		p.Version.Spec.Parallelism.Max = s.parallelism
 		p.Version.Spec.Datum.Tries = 3
 		p.Version.Spec.Concurrency = s.needs
+		if s.name == "sum" {
+			p.Version.Spec.Hooks = &spec.Hooks{OnExit: []string{"tell"}}
+		}
 		if s.grow {
 			p.Version.Spec.Growth = &spec.Growth{Depth: 8, Max: 100}
 		}

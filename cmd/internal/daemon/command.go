@@ -66,7 +66,7 @@ half done becomes visible, and the next start goes on where this one was.`,
 	f.StringVar(&o.State, "state", "", "folder for the daemon's journal and work files (default: in your cache folder, by store)")
 	f.StringVar(&o.KeyFile, "key-file", "", "the owner's key, made if absent (DVX_KEY_FILE; default: owner.key in dvx's configuration folder)")
 	f.IntVar(&o.Slots, "slots", runtime.NumCPU(), "programs that run at once")
-	AddPools(f, &o.Pools)
+	AddRunFlags(f, &o)
 	f.DurationVar(&o.CheckpointEvery, "checkpoint", 0, "write finished datums to the store at least this often (default 30s)")
 	f.StringVar(&o.TLSCert, "tls-cert", "", "PEM file of the certificate for gRPC (default: one of its own, which clients know by their key file)")
 	f.StringVar(&o.TLSKey, "tls-key", "", "PEM file of its private key")

@@ -35,6 +35,7 @@ type Options struct {
 	CheckpointEvery time.Duration          // how often finished datums are written to the store at least
 	NoPipelines     bool                   // serve only
 	Pools           map[string]engine.Pool // that pipelines may name
+	Hooks           bool                   // run the hooks of specs, as the user who runs the daemon
 	TLSCert, TLSKey string                 // PEM files for gRPC; empty: a certificate that the owner's key signs
 	ClientCA        string                 // PEM file; who shows a certificate signed by it is the principal of its common name
 	S3Cert, S3Key   string                 // PEM files for S3, which is HTTPS then

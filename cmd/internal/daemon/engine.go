@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,10 +63,14 @@ func newEngine(_ context.Context, store *repo.Direct, o Options) (*runningEngine
 
 // NewController makes a controller that runs tasks on this machine.
 func NewController(store *repo.Direct, r *local.Runner, j pipeline.Journal, o Options) (*pipeline.Controller, error) {
+	var hook pipeline.RunHook
+	if o.Hooks {
+		hook = runHooks(cmp.Or(o.State, os.TempDir()))
+	}
 	return pipeline.NewController(pipeline.ControllerOptions{
 		Store: store, Runner: r, Journal: j, Now: time.Now,
 		Platform: runtime.GOOS + "/" + runtime.GOARCH, Scope: local.Scope(),
-		Engine: engine.Options{CheckpointEvery: o.CheckpointEvery, Pools: o.Pools}, Rights: o.rights,
+		Engine: engine.Options{CheckpointEvery: o.CheckpointEvery, Pools: o.Pools}, Rights: o.rights, Hook: hook,
 		Report: func(err error) { o.Log.Warn("the engine goes on after a failure", "error", err) },
 	})
 }

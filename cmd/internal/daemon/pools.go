@@ -12,9 +12,11 @@ import (
 	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 )
 
-// AddPools adds the flag that names the pools of whoever runs pipelines.
-func AddPools(f *pflag.FlagSet, pools *map[string]engine.Pool) {
-	f.Var((*poolFlag)(pools), "pool", "a pool that pipelines may name under concurrency: NAME=LIMIT, NAME=RATE/s (or /m, /h) or NAME=LIMIT,RATE/s; repeatable")
+// AddRunFlags adds the flags by which whoever runs pipelines says what they may
+// use and do.
+func AddRunFlags(f *pflag.FlagSet, o *Options) {
+	f.BoolVar(&o.Hooks, "hooks", false, "run the hooks of pipelines, as your user: only if you trust whoever may register pipelines")
+	f.Var((*poolFlag)(&o.Pools), "pool", "a pool that pipelines may name under concurrency: NAME=LIMIT, NAME=RATE/s (or /m, /h) or NAME=LIMIT,RATE/s; repeatable")
 }
 
 // poolFlag is a flag that may be given several times.

@@ -71,7 +71,7 @@ func (j JobSpec) inputs() []commit.Input {
 func (j JobSpec) record(created time.Time) history.Job {
 	return history.Job{
 		ID: j.ID, Pipeline: j.Head.Name, Branch: j.Head.Branch, Spec: j.Head.Spec, Inputs: j.inputs(),
-		Parameters: j.Head.Version.Spec.Parameters, Rerun: j.Rerun, Only: j.Only, Skipped: j.Head.Skipped, State: history.Pending, Created: commit.Stamp(created),
+		Parameters: j.Head.Version.Spec.Parameters, Rerun: j.Rerun, Hooks: j.Head.Version.Spec.Hooks != nil, Only: j.Only, Skipped: j.Head.Skipped, State: history.Pending, Created: commit.Stamp(created),
 		Run: RunOf(j.Head),
 	}
 }

@@ -125,6 +125,7 @@ func (s *State) closeOpen(wanted map[JobID]JobSpec, outputs map[JobID]commit.ID)
 		}
 		s.note(history.Record{Job: &r})
 		s.swap.force = true
+		s.hook(r)
 	}
 	clear(s.open)
 }
@@ -167,6 +168,7 @@ func (s *State) end(j *job, to history.State, reason string) {
 	if j.noted || j.record.By != "" || to != history.Killed {
 		s.noteJob(j)
 		s.swap.force = true
+		s.hook(j.record)
 	}
 	s.remove(j)
 }
@@ -319,12 +321,21 @@ func (s *State) wake() {
 	}
 	sooner(s.pooled)
 	if s.swap.pending > 0 && !s.swap.busy {
-		sooner(later(s.swap.last.Add(s.opts.CheckpointEvery), s.swap.retryAt))
+		sooner(s.swapDue())
 	}
 	if !at.IsZero() && !at.Equal(s.woken) {
 		s.woken = at
 		s.emit(WakeAt{Time: at})
 	}
+}
+
+// swapDue returns when the next swap is due, given that something waits for it.
+func (s *State) swapDue() time.Time {
+	w := &s.swap
+	if w.force || w.pending >= s.opts.CheckpointRecords {
+		return w.retryAt // not zero, or it would be under way
+	}
+	return later(w.last.Add(s.opts.CheckpointEvery), w.retryAt)
 }
 
 func later(a, b time.Time) time.Time {

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"maps"
 	"slices"
 
 	"github.com/dvx-io/dvx/pkg/memo"
@@ -27,6 +26,7 @@ type ahead struct {
 	asked  int        // Foresees under way
 	limits map[ref]int
 	ran    map[memo.Key]ranAhead // results that no job has claimed yet
+	kept   []memo.Key            // their keys in order, with those that were claimed
 }
 
 // ranAhead is an attempt that nobody waited for.
@@ -35,14 +35,20 @@ type ranAhead struct {
 	attempt  history.Attempt
 }
 
-// claimMax bounds the results that wait for their job; what is beyond counts as
-// a hit there.
+// claimMax bounds the results that wait for their job: the oldest are forgotten
+// first, and count as hits there.
 const claimMax = 10_000
 
 // keepAhead remembers an attempt that nobody waited for.
 func (s *State) keepAhead(w *work) {
-	if w.record != nil && len(s.ahead.ran) < claimMax {
-		s.ahead.ran[w.key] = ranAhead{w.pipeline, *w.record}
+	a := &s.ahead
+	if w.record == nil {
+		return
+	}
+	a.ran[w.key] = ranAhead{w.pipeline, *w.record}
+	if a.kept = append(a.kept, w.key); len(a.kept) > claimMax {
+		delete(a.ran, a.kept[0])
+		a.kept = a.kept[1:]
 	}
 }
 
@@ -145,10 +151,10 @@ func (s *State) lookAhead() {
 }
 
 // forgetAhead drops what was not looked at of a pipeline whose job is over, for
-// what follows is planned by now, and what the job did not claim.
+// what follows is planned by now. What ran for the pipeline itself stays: a later
+// job may claim it.
 func (s *State) forgetAhead(of ref) {
 	s.ahead.fresh = slices.DeleteFunc(s.ahead.fresh, func(f fresh) bool { return f.pipeline == of })
-	maps.DeleteFunc(s.ahead.ran, func(_ memo.Key, r ranAhead) bool { return r.pipeline == of })
 }
 
 // onForeseen plans the datums that follow from outputs, as far as nobody wants

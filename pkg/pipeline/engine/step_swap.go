@@ -89,6 +89,7 @@ func (s *State) committed(j *job, of Swapped) {
 		return
 	}
 	j.record.Ended = commit.Stamp(s.now)
+	s.hook(j.record)
 	s.remove(j)
 	s.emit(Look{})
 }

@@ -279,3 +279,18 @@ func TestClockSetBack(t *testing.T) {
 		t.Error("the next attempt waits for a day")
 	}
 }
+
+// TestSwapIsTriedAgainInTime: what must be published is tried again after its
+// wait, not at the next checkpoint.
+func TestSwapIsTriedAgainInTime(t *testing.T) {
+	r := newRig(t, Options{Slots: 1, CheckpointEvery: time.Hour})
+	e := only[Enumerate](r.observe(testJob().Head))
+	checkpoints := only[Checkpoint](r.list(e[0], 1)) // the job is recorded
+	if len(checkpoints) != 1 {
+		t.Fatalf("%d checkpoints", len(checkpoints))
+	}
+	wake := only[WakeAt](r.feed(Swapped{Seq: checkpoints[0].Seq, Verdict: Unsure}))
+	if len(wake) != 1 || wake[0].Time.Sub(r.now) > time.Minute {
+		t.Errorf("it is tried again at %v, now is %v", wake, r.now)
+	}
+}

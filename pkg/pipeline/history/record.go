@@ -93,6 +93,7 @@ type Job struct {
 	Started    time.Time         `json:"started,omitzero"` // when its datums were listed
 	Ended      time.Time         `json:"ended,omitzero"`
 	Output     commit.ID         `json:"output,omitzero"` // when done
+	Hooks      bool              `json:"hooks,omitempty"` // its spec has some to run when it is over; an event says when that is done
 	Run        string            `json:"run,omitempty"`   // run ID: one per commit by a user, through the whole graph of pipelines
 }
 
@@ -128,6 +129,7 @@ type Stats struct {
 // The kinds of event.
 const (
 	NotReproducible = "not-reproducible" // a datum gave a second, different result, which was dropped
+	HookDone        = "hook"             // the hooks of a job were run, or are not allowed
 	StateLost       = "state-lost"       // the daemon's journal was damaged and set aside
 	Restarted       = "restarted"        // the engine started and found jobs under way
 )

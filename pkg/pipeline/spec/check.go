@@ -44,6 +44,9 @@ func (s Spec) WithDefaults() Spec {
 	if s.Cache == "normal" {
 		s.Cache = ""
 	}
+	if s.Hooks != nil && len(s.Hooks.OnSuccess)+len(s.Hooks.OnFailure)+len(s.Hooks.OnExit) == 0 {
+		s.Hooks = nil
+	}
 	if s.Growth != nil {
 		s.Growth = &Growth{Depth: cmp.Or(s.Growth.Depth, 8), Max: cmp.Or(s.Growth.Max, 10_000)}
 	}
@@ -175,6 +178,7 @@ func (s Spec) problems() []*Error {
 	c.pools(s.Concurrency)
 	c.batch(s)
 	c.growth(s)
+	c.hooks(s.Hooks)
 	c.duration("datum.timeout", s.Datum.Timeout)
 	c.duration("datum.backoff", s.Datum.Backoff)
 	c.duration("job_timeout", s.JobTimeout)
@@ -248,6 +252,24 @@ func (c *checker) inside(field, p, folder string) {
 		c.fail(field, "want a path relative to %s, with /, found %.200q", folder, p)
 	case clean == "..", strings.HasPrefix(clean, "../"):
 		c.fail(field, "%.200q leaves %s", p, folder)
+	}
+}
+
+// hooks checks the commands of hooks.
+func (c *checker) hooks(h *Hooks) {
+	if h == nil {
+		return
+	}
+	for _, cmd := range []struct {
+		at   string
+		argv []string
+	}{{"hooks.on_success", h.OnSuccess}, {"hooks.on_failure", h.OnFailure}, {"hooks.on_exit", h.OnExit}} {
+		if len(cmd.argv) > 0 && cmd.argv[0] == "" {
+			c.fail(cmd.at+"[0]", "is empty: it names the program")
+		}
+		for i, v := range cmd.argv {
+			c.text(fmt.Sprintf("%s[%d]", cmd.at, i), v)
+		}
 	}
 }
 

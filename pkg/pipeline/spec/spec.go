@@ -18,6 +18,7 @@ type Spec struct {
 	MaxFailed   int                 `json:"max_failed,omitempty"`  // datums without a result that the output may lack
 	Scheduling  Scheduling          `json:"scheduling,omitzero"`
 	Concurrency map[string]int      `json:"concurrency,omitempty"` // units of pools that each attempt holds
+	Hooks       *Hooks              `json:"hooks,omitempty"`       // what to run when a job is over
 	Cache       string              `json:"cache,omitempty"`       // "never": results are neither looked up nor kept for others
 	Reprocess   string              `json:"reprocess,omitempty"`   // salt: change it to run everything again
 	Metadata    map[string]string   `json:"metadata,omitempty"`
@@ -70,6 +71,14 @@ const (
 	GrowDir   = ".grow"
 	GrowInput = "grow"
 )
+
+// Hooks are commands that whoever runs the pipelines runs when a job is over, if
+// they allow it.
+type Hooks struct {
+	OnSuccess []string `json:"on_success,omitempty"` // its output is published
+	OnFailure []string `json:"on_failure,omitempty"` // it failed, or somebody cancelled it
+	OnExit    []string `json:"on_exit,omitempty"`    // in any case, after the others
+}
 
 // Scheduling says which work comes first.
 type Scheduling struct {

@@ -64,7 +64,7 @@ func TestSeeds(t *testing.T) {
 }
 
 // replayEvery is how many seeds are run once for each that is run twice.
-const replayEvery = 10
+const replayEvery = 50
 
 // checkSeed runs a seed and compares it with undisturbed runs, and every so
 // often with itself.

@@ -80,7 +80,7 @@ e2e: build $(BIN)/versitygw $(BIN)/mc ## run the binaries end to end; installs w
 	DVX_BIN=$(BIN) $(GO) test -tags e2e -count=1 -timeout 20m -v ./test/e2e/...
 
 # BENCH holds flags of test/bench, such as "-only big -runs 3".
-bench: build ## compare dvx with restic, borg, git, cp and find
+bench: build $(BIN)/versitygw ## compare dvx with restic, borg, git, cp and find, and its S3 with versitygw
 	$(GO) run ./test/bench -dvx $(BIN)/dvx $(BENCH)
 
 microbench: ## run the benchmarks of the packages; the result is dist/bench.txt

@@ -24,6 +24,8 @@ func groups() []group {
 		{name: "million", title: "1,000,000 files", make: millionFiles},
 		{name: "source", title: "Source trees", make: sourceTrees},
 		{name: "pipeline", title: "Pipelines", run: pipelines},
+		{name: "s3", title: "S3: one incompressible object of 1 GiB, 10,000 of 4 KiB", run: s3Files},
+		{name: "s3list", title: "S3: a list of 1,000,000 keys", run: s3List},
 	}
 }
 

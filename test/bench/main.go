@@ -32,6 +32,9 @@ type options struct {
 	runs   int
 	scale  float64
 	source string
+
+	versitygw         string // the server to compare S3 with
+	serveDir, serveAt string // to be the plain server of files
 }
 
 // run makes the inputs of the groups that are asked for, one group after the
@@ -45,8 +48,14 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	flags.IntVar(&o.runs, "runs", 5, "runs of each process; the median counts")
 	flags.Float64Var(&o.scale, "scale", 1, "size of the inputs: 1 is 2 GiB, 100,000 and 1,000,000 files")
 	flags.StringVar(&o.source, "source", "", "source trees for group source, with commas between (default: Go's own and the module cache)")
+	flags.StringVar(&o.versitygw, "versitygw", "bin/versitygw", "the S3 server to compare with (make bin/versitygw)")
+	flags.StringVar(&o.serveDir, "serve-files", "", "do nothing but serve the files of a folder, as a peer")
+	flags.StringVar(&o.serveAt, "serve-at", "127.0.0.1:0", "HOST:PORT to serve them at")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if o.serveDir != "" {
+		return serveFiles(o.serveDir, o.serveAt)
 	}
 	dvx, err := filepath.Abs(o.dvx)
 	if err != nil {
@@ -89,7 +98,15 @@ type bench struct {
 
 // findPeers looks for what dvx is compared with.
 func (b *bench) findPeers() {
-	b.peers = map[string]bool{"dvx": true}
+	b.peers = map[string]bool{"dvx": true, "files": true}
+	if path, err := filepath.Abs(b.o.versitygw); err == nil {
+		if _, err := os.Stat(path); err == nil {
+			b.o.versitygw, b.peers["versitygw"] = path, true
+		}
+	}
+	if !b.peers["versitygw"] {
+		b.missing = append(b.missing, "versitygw")
+	}
 	for _, name := range []string{"restic", "borg", "git", "cp", "find"} {
 		if _, err := exec.LookPath(name); err != nil {
 			b.missing = append(b.missing, name)

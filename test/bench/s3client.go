@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/minio/minio-go/v7"
+)
+
+// presignedFor is how long the URLs hold that objects are fetched by.
+const presignedFor = time.Hour
+
+// buffers are what bodies are read into.
+var buffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
+
+// get fetches an object by a presigned URL and looks at its length.
+func (e *endpoint) get(ctx context.Context, key string, size int64) error {
+	url := e.url + "/" + key
+	if e.s3 != nil {
+		u, err := e.s3.PresignedGetObject(ctx, e.bucket, key, presignedFor, nil)
+		if err != nil {
+			return err
+		}
+		url = u.String()
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return err
+	}
+	res, err := e.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	buf := buffers.Get().(*[256 << 10]byte)
+	defer buffers.Put(buf)
+	n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, res.Body, buf[:])
+	if err == nil && (res.StatusCode != http.StatusOK || n != size) {
+		err = fmt.Errorf("GET %s: status %d, %d bytes, want %d", key, res.StatusCode, n, size)
+	}
+	return err
+}
+
+// put sends an object as minio-go does by itself.
+func (e *endpoint) put(ctx context.Context, key string, r io.Reader, size int64) error {
+	info, err := e.s3.PutObject(ctx, e.bucket, key, r, size, minio.PutObjectOptions{})
+	if err == nil && info.Size != size {
+		err = fmt.Errorf("PUT %s: %d bytes, want %d", key, info.Size, size)
+	}
+	return err
+}
+
+// list counts the keys of the bucket, page by page, and times the first page.
+func (e *endpoint) list(ctx context.Context) (n int, first time.Duration, err error) {
+	core := minio.Core{Client: e.s3}
+	start := time.Now()
+	for token := ""; ; {
+		page, err := core.ListObjectsV2(e.bucket, "", "", token, "", 1000)
+		if err != nil {
+			return n, first, err
+		}
+		if n == 0 {
+			first = time.Since(start)
+		}
+		n += len(page.Contents)
+		if token = page.NextContinuationToken; !page.IsTruncated {
+			return n, first, ctx.Err()
+		}
+	}
+}

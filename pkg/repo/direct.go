@@ -261,7 +261,7 @@ func (d *Direct) Root(ctx context.Context) (*Root, error) {
 
 // View implements [Store].
 func (d *Direct) View(ctx context.Context) (*View, error) {
-	l, err := d.load(ctx)
+	l, err := d.revalidate(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -13,7 +13,7 @@ import (
 // Reader implements [Store]. The holder of the store's own credentials may
 // read all of it; so of the scope only the repo is looked at.
 func (d *Direct) Reader(ctx context.Context, s Scope) (chunk.Reader, error) {
-	l, err := d.load(ctx)
+	l, err := d.revalidate(ctx)
 	if err != nil {
 		return nil, err
 	}

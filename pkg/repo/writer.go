@@ -63,6 +63,10 @@ type OpenEdit struct {
 	// returns, and nothing of the OpenWrite is written then. It may be asked
 	// again, from another goroutine, and after a Write whose context has ended.
 	Check func(there *tree.Entry) error
+	// Keep seals the branch first where the write would take away something that
+	// this Writer can tell is no version yet: other content than the Entry's, or a
+	// removal. Writers elsewhere may still come between.
+	Keep bool
 }
 
 // OpenWrite is a set of writes to one branch that become visible together or
@@ -101,6 +105,8 @@ type Writer struct {
 	arrived chan struct{} // has a token when the queue has grown
 	running bool
 	groups  sync.WaitGroup
+
+	touched touchedBranches // of the goroutine that commits groups
 }
 
 // NewWriter starts a Writer, and the sealing of what it and others have
@@ -226,6 +232,7 @@ type pendingWrite struct {
 	who     string
 	session *sharedSession
 	checked bool // it has a Check
+	later   int  // how often it had to wait for a seal
 	done    chan struct{}
 	written Written
 	err     error

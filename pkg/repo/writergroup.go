@@ -118,6 +118,7 @@ func (w *Writer) run(ctx context.Context) {
 		}
 		began := w.d.o.Now()
 		marked := w.commitGroup(ctx, group)
+		group = w.postpone(ctx, group)
 		for _, key := range marked {
 			repo, branch := splitOpenKey(key)
 			_, _ = w.Seal(ctx, repo, branch) // else it is sealed by time
@@ -131,6 +132,43 @@ func (w *Writer) run(ctx context.Context) {
 		}
 		w.gather(len(group), w.d.o.Now().Sub(began)/gatherShare)
 	}
+}
+
+// postponeMax is how often a write waits for a seal: others may write to its
+// path each time.
+const postponeMax = 3
+
+// errSealFirst is the outcome of a write that would take away something that is
+// not sealed.
+var errSealFirst = errors.New("what it replaces is to be sealed first")
+
+// postpone seals the branches of writes that have to wait for it, puts these
+// back at the head of the queue, and returns the others.
+func (w *Writer) postpone(ctx context.Context, group []*pendingWrite) []*pendingWrite {
+	var done, later []*pendingWrite
+	sealed := map[string]error{}
+	for _, p := range group {
+		if !errors.Is(p.err, errSealFirst) {
+			done = append(done, p)
+			continue
+		}
+		key := OpenKey(p.Repo, p.Branch)
+		if _, ok := sealed[key]; !ok {
+			_, sealed[key] = w.Seal(ctx, p.Repo, p.Branch)
+		}
+		p.later++
+		if p.err = sealed[key]; p.err != nil {
+			done = append(done, p)
+			continue
+		}
+		later = append(later, p)
+	}
+	if len(later) > 0 {
+		w.mu.Lock()
+		w.queue = append(later, w.queue...)
+		w.mu.Unlock()
+	}
+	return done
 }
 
 // yieldMax bounds the pause after a group: a swap that hung says nothing about
@@ -328,6 +366,9 @@ func (b *branchWrites) build(ctx context.Context) ([]Op, error) {
 			checked = true
 			err = b.check(ctx, p, &batch)
 		}
+		if err == nil {
+			err = b.keep(ctx, p, &batch)
+		}
 		if p.err = err; err != nil {
 			continue
 		}
@@ -351,6 +392,9 @@ func (b *branchWrites) build(ctx context.Context) ([]Op, error) {
 	if checked {
 		add.Expect = &openAt{Base: at.Commit, Gen: o.Gen}
 	}
+	if t := b.w.touched.by[OpenKey(b.repo, b.branch)]; t != nil {
+		t.own[saved.Tree.ID] = batch.edits
+	}
 	if !open || len(o.Batches) < openCompact && o.pending() < openFold {
 		return []Op{add}, nil
 	}
@@ -359,6 +403,78 @@ func (b *branchWrites) build(ctx context.Context) ([]Op, error) {
 		return nil, err
 	}
 	return []Op{fold, add}, nil
+}
+
+// keep fails with errSealFirst if a write would take away something that is not
+// sealed yet, or that another of the group writes.
+func (b *branchWrites) keep(ctx context.Context, p *pendingWrite, batch *overlay) error {
+	if p.later >= postponeMax {
+		return nil
+	}
+	for i := range p.Edits {
+		e := &p.Edits[i]
+		if !e.Keep {
+			continue
+		}
+		if batch.find(e.Path) != nil {
+			return errSealFirst
+		}
+		o, open := b.base.root.Open[OpenKey(b.repo, b.branch)]
+		if !open {
+			continue
+		}
+		t, err := b.w.touched.of(ctx, b.s, OpenKey(b.repo, b.branch), &o)
+		if err != nil {
+			return err
+		}
+		if !t.paths[e.Path] {
+			continue
+		}
+		if loses, err := b.loses(ctx, e, &o); err != nil {
+			return err
+		} else if loses {
+			return errSealFirst
+		}
+	}
+	return nil
+}
+
+// loses reports whether an edit takes away what an open commit has at its path.
+func (b *branchWrites) loses(ctx context.Context, e *OpenEdit, o *OpenCommit) (bool, error) {
+	now, err := b.find(ctx, e.Path, &overlay{})
+	if err != nil {
+		return false, err
+	}
+	sealed, err := treeOf(ctx, b.s, o.Base)
+	if err != nil {
+		return false, err
+	}
+	before, err := tree.Open(b.s, sealed).Find(ctx, e.Path)
+	if err != nil {
+		return false, err
+	}
+	is, was, next := written(now), written(before), written(e.Entry)
+	switch {
+	case is == nil && was == nil:
+		return false, nil
+	case is != nil && next != nil && is.Content == next.Content:
+		return false, nil
+	case is != nil && was != nil && is.Attrs.Op == was.Attrs.Op:
+		return false, nil
+	}
+	return true, nil
+}
+
+// written returns what was written at the path of an OpenEdit: the file, link or
+// marker that an entry is or has, nil if there is none.
+func written(e *tree.Entry) *tree.Marker {
+	switch {
+	case e == nil, e.Kind == tree.Dir && e.Marker == nil:
+		return nil
+	case e.Marker != nil:
+		return e.Marker
+	}
+	return &tree.Marker{Content: e.Content, Attrs: e.Attrs}
 }
 
 // check asks the conditions of a write, given what is visible and what the
@@ -419,6 +535,7 @@ func (b *branchWrites) fold(ctx context.Context, o *OpenCommit) (Op, error) {
 	if len(writes.edits) < openFold {
 		saved, err := writes.save(ctx, b.s)
 		op.To = &saved
+		b.folded(&op)
 		return op, err
 	}
 	if op.Below, err = o.below(ctx, b.s); err != nil {
@@ -426,5 +543,12 @@ func (b *branchWrites) fold(ctx context.Context, o *OpenCommit) (Op, error) {
 	}
 	root, err := tree.Apply(ctx, b.s, op.Below, writes.edits)
 	op.Tree = &root
+	b.folded(&op)
 	return op, err
+}
+
+func (b *branchWrites) folded(op *foldOpen) {
+	if t := b.w.touched.by[OpenKey(b.repo, b.branch)]; t != nil && t.base == op.Base {
+		t.folded(op)
+	}
 }

@@ -9,8 +9,14 @@ import (
 	"github.com/dvx-io/dvx/pkg/chunk"
 )
 
-// load reads a node.
+// load reads a node, which nobody changes.
 func load(ctx context.Context, r chunk.Reader, id ID) (*node, error) {
+	cached, _ := r.(*cachedReader)
+	if cached != nil {
+		if n := cached.nodes.get(id); n != nil {
+			return n, nil
+		}
+	}
 	b, err := r.Get(ctx, chunk.Node, chunk.ID(id))
 	if err != nil {
 		return nil, fmt.Errorf("read directory: %w", err)
@@ -18,6 +24,9 @@ func load(ctx context.Context, r chunk.Reader, id ID) (*node, error) {
 	n, err := decodeNode(b)
 	if err != nil {
 		return nil, fmt.Errorf("read directory %v: %w", chunk.ID(id).Short(), err)
+	}
+	if cached != nil {
+		cached.nodes.add(id, n, len(b))
 	}
 	return n, nil
 }

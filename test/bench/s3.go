@@ -26,8 +26,9 @@ const (
 type request struct {
 	name  string
 	peers []string
-	bytes int64 // that are moved, or
-	count int64 // requests, or keys that are listed
+	bytes int64    // that are moved, or
+	count int64    // requests, or keys that are listed
+	urls  []string // keys whose URLs are made before the clock starts
 	do    func(ctx context.Context, e *endpoint, round int) (note string, err error)
 }
 
@@ -51,12 +52,16 @@ func s3Files(b *bench, dir string) error {
 		return err
 	}
 	key := func(i int) string { return fmt.Sprintf("d%04d/f%03d", i/perFolder, i%perFolder) }
+	keys := make([]string, count)
+	for i := range keys {
+		keys[i] = key(i)
+	}
 	return b.requests(a, "S3: one incompressible object of 1 GiB, 10,000 of 4 KiB", []request{
-		{name: "GET of one object", peers: []string{"dvx", "versitygw", "files"}, bytes: big,
-			do: func(ctx context.Context, e *endpoint, _ int) (string, error) { return "", e.get(ctx, "big", big) }},
-		{name: "GETs of 4 KiB, 8 workers", peers: []string{"dvx", "versitygw", "files"}, count: int64(count),
+		{name: "GET of one object", peers: []string{"dvx", "versitygw", "files"}, bytes: big, urls: []string{"big"},
+			do: func(ctx context.Context, e *endpoint, _ int) (string, error) { return "", e.get(ctx, e.urls[0], big) }},
+		{name: "GETs of 4 KiB, 8 workers", peers: []string{"dvx", "versitygw", "files"}, count: int64(count), urls: keys,
 			do: func(ctx context.Context, e *endpoint, _ int) (string, error) {
-				return "", each(ctx, s3GetAtOne, count, func(ctx context.Context, i int) error { return e.get(ctx, key(i), s3Small) })
+				return "", each(ctx, s3GetAtOne, count, func(ctx context.Context, i int) error { return e.get(ctx, e.urls[i], s3Small) })
 			}},
 		{name: "PUT of one object by minio-go", peers: []string{"dvx", "versitygw"}, bytes: big,
 			do: func(ctx context.Context, e *endpoint, round int) (string, error) {
@@ -165,6 +170,13 @@ func (b *bench) ask(a *arena, peer string, r request, round int) (got sample, er
 	defer func() { err = errors.Join(err, e.stop()) }()
 	if err := e.ready(b.ctx); err != nil {
 		return sample{}, err
+	}
+	for _, key := range r.urls {
+		url, err := e.address(b.ctx, key)
+		if err != nil {
+			return sample{}, err
+		}
+		e.urls = append(e.urls, url)
 	}
 	before := e.cpu()
 	start := time.Now()

@@ -17,16 +17,20 @@ const presignedFor = time.Hour
 // buffers are what bodies are read into.
 var buffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
 
-// get fetches an object by a presigned URL and looks at its length.
-func (e *endpoint) get(ctx context.Context, key string, size int64) error {
-	url := e.url + "/" + key
-	if e.s3 != nil {
-		u, err := e.s3.PresignedGetObject(ctx, e.bucket, key, presignedFor, nil)
-		if err != nil {
-			return err
-		}
-		url = u.String()
+// address returns the URL of an object: presigned, if the server wants that.
+func (e *endpoint) address(ctx context.Context, key string) (string, error) {
+	if e.s3 == nil {
+		return e.url + "/" + key, nil
 	}
+	u, err := e.s3.PresignedGetObject(ctx, e.bucket, key, presignedFor, nil)
+	if err != nil {
+		return "", err
+	}
+	return u.String(), nil
+}
+
+// get fetches an object and looks at its length.
+func (e *endpoint) get(ctx context.Context, url string, size int64) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return err
@@ -40,7 +44,7 @@ func (e *endpoint) get(ctx context.Context, key string, size int64) error {
 	defer buffers.Put(buf)
 	n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, res.Body, buf[:])
 	if err == nil && (res.StatusCode != http.StatusOK || n != size) {
-		err = fmt.Errorf("GET %s: status %d, %d bytes, want %d", key, res.StatusCode, n, size)
+		err = fmt.Errorf("GET %s: status %d, %d bytes, want %d", url, res.StatusCode, n, size)
 	}
 	return err
 }

@@ -36,7 +36,8 @@ type endpoint struct {
 	cmd    *exec.Cmd
 	log    *bytes.Buffer
 	url    string
-	bucket string // "" for a server of files that is no S3
+	urls   []string // of what is about to be fetched
+	bucket string   // "" for a server of files that is no S3
 	key    auth.Key
 	http   *http.Client
 	s3     *minio.Client

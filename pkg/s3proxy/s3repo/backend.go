@@ -12,6 +12,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/objstore"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/s3proxy"
+	"github.com/dvx-io/dvx/pkg/tree"
 )
 
 // Backend serves the repos of a store. Make one with [New].
@@ -19,9 +20,15 @@ type Backend struct {
 	store  repo.Store
 	auth   auth.Authorizer
 	finder finder
+	nodes  *tree.Cache
+	loaded commits
 
 	histories histories
 }
+
+// nodesMax bounds the directory nodes that a Backend keeps decoded, in bytes:
+// those that lead to some ten thousand directories, or hold a million names.
+const nodesMax = 64 << 20
 
 var (
 	_ s3proxy.Backend   = (*Backend)(nil)
@@ -31,7 +38,7 @@ var (
 // New returns a Backend over s, which stays the caller's. a decides which
 // repos a caller sees listed, and what [Backend.Authorize] allows.
 func New(s repo.Store, a auth.Authorizer) *Backend {
-	return &Backend{store: s, auth: a}
+	return &Backend{store: s, auth: a, nodes: tree.NewCache(nodesMax)}
 }
 
 // ListBuckets implements s3proxy.Backend: the repos that the caller may read.

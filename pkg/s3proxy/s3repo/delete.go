@@ -26,9 +26,6 @@ func (w *Writing) Delete(ctx context.Context, bucket string, what []s3proxy.Dele
 		if err == nil {
 			err = w.checkDeletion(ctx, bucket, d)
 		}
-		if err == nil {
-			err = w.keepUnsealed(ctx, places[i], nil)
-		}
 		switch {
 		case errors.Is(err, s3proxy.ErrNoSuchKey), errors.Is(err, s3proxy.ErrNoSuchVersion):
 			out[i] = s3proxy.Deleted{VersionID: d.VersionID}
@@ -71,7 +68,7 @@ func (w *Writing) deleteGroup(ctx context.Context, what []s3proxy.Deletion, plac
 	var together repo.OpenWrite
 	var of []int
 	for _, i := range members {
-		t := repo.OpenWrite{Repo: places[i].repo, Branch: places[i].branch, Edits: []repo.OpenEdit{{Path: places[i].path}}}
+		t := repo.OpenWrite{Repo: places[i].repo, Branch: places[i].branch, Edits: []repo.OpenEdit{{Path: places[i].path, Keep: true}}}
 		if what[i].If.IsZero() {
 			together.Repo, together.Branch = t.Repo, t.Branch
 			together.Edits, of = append(together.Edits, t.Edits...), append(of, i)

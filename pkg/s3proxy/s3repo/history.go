@@ -106,7 +106,7 @@ func (k *bucket) openVersion(ctx context.Context, m *mount, path string, name s3
 	} else if e != nil && versionID(stored(e).attrs.Op) == name.VersionID {
 		return v.newObject(name.Key, e), nil
 	}
-	v.chunks, v.expires = &recent{Reader: v.chunks}, k.view.Expires
+	v.expires = k.view.Expires
 	at, err := v.find(ctx, path, name.VersionID)
 	if err != nil {
 		return nil, seal(err)
@@ -192,7 +192,7 @@ func (k *bucket) history(ctx context.Context, m *mount, prefix string) (*history
 	if err != nil {
 		return nil, err
 	}
-	v.chunks, v.expires = &recent{Reader: v.chunks}, k.view.Expires
+	v.expires = k.view.Expires
 	h := &history{v: v, prefix: prefix}
 	for c, err := range v.changes(ctx, commit.StepsOptions{Prefix: prefix}) {
 		if err != nil {

@@ -30,7 +30,8 @@ func (k *bucket) version(ctx context.Context, m *mount) (*version, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &version{chunks: seen.Chunks, tree: seen.Tree(), time: o.Last, head: seen.Head, open: true}, nil
+		chunks := k.b.nodes.Reader(seen.Chunks)
+		return &version{chunks: chunks, tree: tree.Open(chunks, seen.Root), time: o.Last, head: seen.Head, open: true}, nil
 	}
 	id, err := k.find(ctx, m.ref)
 	if err != nil {
@@ -44,10 +45,11 @@ func (k *bucket) version(ctx context.Context, m *mount) (*version, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := commit.Load(ctx, chunks, id)
+	c, err := k.b.loaded.load(ctx, chunks, id)
 	if err != nil {
 		return nil, err
 	}
+	chunks = k.b.nodes.Reader(chunks)
 	return &version{chunks: chunks, tree: tree.Open(chunks, c.Tree), time: c.Time, head: id}, nil
 }
 

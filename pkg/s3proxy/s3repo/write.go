@@ -7,8 +7,6 @@ import (
 	"io/fs"
 
 	"github.com/dvx-io/dvx/pkg/auth"
-	"github.com/dvx-io/dvx/pkg/chunk"
-	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/s3proxy"
 	"github.com/dvx-io/dvx/pkg/tree"
@@ -117,15 +115,12 @@ func (w *Writing) Copy(ctx context.Context, from s3proxy.Object, name s3proxy.Ob
 
 // write makes an object of a body that is stored, and describes it.
 func (w *Writing) write(ctx context.Context, u *repo.Upload, at place, key string, b body, cond s3proxy.Precondition) (s3proxy.ObjectInfo, error) {
-	if err := w.keepUnsealed(ctx, at, &b.content); err != nil {
-		return s3proxy.ObjectInfo{}, err
-	}
 	e := tree.Entry{Kind: tree.File, Content: b.content, Attrs: *b.attrs}
 	if at.path[len(at.path)-1] == '/' {
 		e = tree.Entry{Kind: tree.Dir, Marker: &tree.Marker{Content: b.content, Attrs: *b.attrs}}
 	}
 	written, err := u.Write(ctx, repo.OpenWrite{Repo: at.repo, Branch: at.branch, Edits: []repo.OpenEdit{{
-		Path: at.path, Entry: &e, Check: precondition(cond),
+		Path: at.path, Entry: &e, Check: precondition(cond), Keep: true,
 	}}})
 	if err != nil {
 		return s3proxy.ObjectInfo{}, sealWrite(err)
@@ -152,46 +147,6 @@ func precondition(cond s3proxy.Precondition) func(*tree.Entry) error {
 		info := v.summary("", there)
 		return cond.Check(&info)
 	}
-}
-
-// keepUnsealed seals the branch if what is at a path has not become a version
-// yet, so that a write which replaces it by other content takes no version
-// away. A write of another client at the same moment may still come between.
-func (w *Writing) keepUnsealed(ctx context.Context, at place, next *chunk.Content) error {
-	if _, open := at.k.view.Open[repo.OpenKey(at.repo, at.branch)]; !open {
-		return nil
-	}
-	v, err := repo.Look(ctx, w.store, at.repo, at.branch)
-	if err != nil {
-		return sealWrite(err)
-	}
-	if v.Open == nil {
-		return nil
-	}
-	now, err := v.Tree().Find(ctx, at.path)
-	if err != nil {
-		return seal(err)
-	}
-	var before *tree.Entry
-	if !v.Head.IsZero() {
-		c, err := commit.Load(ctx, v.Chunks, v.Head)
-		if err != nil {
-			return seal(err)
-		}
-		if before, err = tree.Open(v.Chunks, c.Tree).Find(ctx, at.path); err != nil {
-			return seal(err)
-		}
-	}
-	switch {
-	case now == nil && before == nil:
-		return nil
-	case now != nil && next != nil && stored(now).content == *next:
-		return nil
-	case now != nil && before != nil && stored(before).attrs.Op == stored(now).attrs.Op:
-		return nil
-	}
-	_, err = w.writer.Seal(ctx, at.repo, at.branch)
-	return sealWrite(err)
 }
 
 // SetTags implements s3proxy.Writer. Of the versions only the current one can

@@ -173,6 +173,14 @@ func (c *Cache) Pending() []Record {
 	return records
 }
 
+// DropPending forgets the records that are not in a segment yet.
+func (c *Cache) DropPending() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.pending)
+	c.size = 0
+}
+
 // EncodePending returns the pending records as a segment, nil if there are
 // none. The caller stores it, names it in the root, and calls [Cache.Sync]
 // with the root's names: the records stop being pending because they are found

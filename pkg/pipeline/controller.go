@@ -80,6 +80,8 @@ type Controller struct {
 	state *engine.State // nil while it does not run
 
 	events   chan delivery
+	over     chan struct{} // closed when the loop has ended; under mu
+	replays  bool          // the journal is being read: what it has is not to be dropped
 	session  repo.Session
 	fail     context.CancelCauseFunc // ends the engine's life: what it relies on is broken
 	swapping sync.Mutex              // held during a flush or a swap: what is flushed is what is published
@@ -127,6 +129,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	c.background(func() { c.persistAll(work) })
 	c.background(func() { c.dueHooks(work) })
 	c.loop(work)
+	close(c.over)
 	cancel(nil)
 	c.effects.Wait()
 	err := context.Cause(work)
@@ -141,6 +144,9 @@ func (c *Controller) Run(ctx context.Context) error {
 
 // start makes the state of the engine from what is durable.
 func (c *Controller) start(ctx context.Context) error {
+	// What waits since an earlier life is in the journal too, or not durable.
+	c.memo.DropPending()
+	c.log.Published(len(c.log.Pending()))
 	root, err := c.o.Store.Root(ctx)
 	if err != nil {
 		return err
@@ -172,7 +178,7 @@ func (c *Controller) start(ctx context.Context) error {
 	c.persists.clear()
 	c.named = nil
 	c.mu.Lock()
-	c.state = engine.NewState(c.o.Engine, ledger, open)
+	c.state, c.over = engine.NewState(c.o.Engine, ledger, open), make(chan struct{})
 	c.mu.Unlock()
 	return nil
 }
@@ -221,6 +227,11 @@ func (c *Controller) step(ctx context.Context, timer *time.Timer, d delivery) {
 	}
 	c.mu.Lock()
 	effects := engine.Step(c.state, engine.Event{At: c.o.Now(), Of: d.of})
+	for key := range d.tasks { // an answer that came too late is not taken
+		if !c.state.Wants(key) {
+			delete(c.tasks, key)
+		}
+	}
 	c.mu.Unlock()
 	for _, e := range effects {
 		c.carryOut(ctx, timer, e)

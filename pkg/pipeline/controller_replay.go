@@ -23,6 +23,7 @@ func (c *Controller) replay(ctx context.Context, root *repo.Root) error {
 	}
 	done := map[chunk.ID]bool{}
 	replayed := 0
+	c.replays = true
 	err = c.o.Journal.Replay(ctx, func(e Entry) error {
 		err := c.adopt(ctx, snap, e, done)
 		if errors.Is(err, chunk.ErrNotFound) || errors.Is(err, chunk.ErrCorrupt) {
@@ -35,6 +36,7 @@ func (c *Controller) replay(ctx context.Context, root *repo.Root) error {
 		}
 		return err
 	})
+	c.replays = false
 	if err != nil {
 		return fmt.Errorf("replay the journal: %w", err)
 	}

@@ -181,6 +181,9 @@ func (c *Controller) settle(ctx context.Context, records int, mark uint64) {
 		return
 	}
 	c.log.Published(records)
+	if c.replays {
+		return // the rest of the journal is still to be read
+	}
 	if err := c.o.Journal.Drop(ctx, mark); err != nil {
 		c.o.Report(fmt.Errorf("drop what is published from the journal: %w", err))
 	}

@@ -323,9 +323,17 @@ var errStopped = errors.New("the engine is not running")
 
 // tell hands the engine a wish.
 func (c *Controller) tell(ctx context.Context, of engine.Happening) error {
+	c.mu.Lock()
+	over, runs := c.over, c.state != nil
+	c.mu.Unlock()
+	if !runs {
+		return errStopped
+	}
 	select {
 	case c.events <- delivery{of: of}:
 		return nil
+	case <-over:
+		return errStopped
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %w", errStopped, ctx.Err())
 	}

@@ -306,5 +306,8 @@ func (s *State) Current(id JobID) bool {
 	})
 }
 
+// Wants reports whether a datum is wanted, or its result is on its way.
+func (s *State) Wants(key memo.Key) bool { return s.work[key] != nil }
+
 // UnderWay reports whether a job is.
 func (s *State) UnderWay(id JobID) bool { return s.jobs[id] != nil }

@@ -70,6 +70,9 @@ func (a *app) runHere(ctx context.Context, args []string, slots int, o daemon.Op
 	if err != nil {
 		return err
 	}
+	if _, err := c.Fill(ctx); err != nil {
+		return err
+	}
 	work, stop := context.WithCancel(ctx)
 	defer stop()
 	jobs, ctx, err := a.jobs(ctx)

@@ -3,8 +3,11 @@ package interop
 import (
 	"errors"
 	"io/fs"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 )
 
 const edges = `{
@@ -106,5 +109,28 @@ func TestDVC(t *testing.T) {
 		if _, err := DVC([]byte(bad), "data"); !errors.Is(err, fs.ErrInvalid) {
 			t.Errorf("%q: %v", bad, err)
 		}
+	}
+}
+
+// TestPachydermPaths: /pfs/out is the output, what only begins so is an input.
+func TestPachydermPaths(t *testing.T) {
+	p := &pachyderm{}
+	got := p.paths([]string{"cp /pfs/output/a /pfs/out/b", "/pfs/out", "x=/pfs/out;", "/pfs/out.d/c", "ls /pfs/", "/data.pfs/out"})
+	want := []string{"cp in/output/a out/b", "out", "x=out;", "in/out.d/c", "ls in/", "/data.pfs/out"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestPachydermCron: a clock stays one, of the same repo.
+func TestPachydermCron(t *testing.T) {
+	got, err := Pachyderm([]byte(`{"pipeline": {"name": "n"}, "transform": {"cmd": ["x"]},
+  "input": {"cron": {"name": "tick", "spec": "@every 24h", "start": "2026-11-20T00:00:00Z", "overwrite": true}}}`))
+	if err != nil || len(got.Notes) > 0 {
+		t.Fatalf("%v, notes %v", err, got.Notes)
+	}
+	in := got.Specs[0].WithDefaults().Input
+	if in.Repo != "n_tick" || in.Name != "tick" || *in.Cron != (spec.Cron{Spec: "@every 24h", Start: "2026-11-20T00:00:00Z", Overwrite: true}) {
+		t.Errorf("%+v", in)
 	}
 }

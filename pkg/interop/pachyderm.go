@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -179,11 +180,18 @@ func (p *pachyderm) transform(o object) spec.Transform {
 	return t
 }
 
-// paths writes paths below /pfs as they are here.
+// paths writes paths below /pfs as they are here: /pfs/out is the output, and
+// /pfs/output an input of that name.
 func (p *pachyderm) paths(list []string) []string {
-	r := strings.NewReplacer("/pfs/out", "out", "/pfs/", "in/")
+	r := regexp.MustCompile(`(^|[^A-Za-z0-9_.-])/pfs/([A-Za-z0-9_.-]*)`)
 	for i, v := range list {
-		list[i] = r.Replace(v)
+		list[i] = r.ReplaceAllStringFunc(v, func(found string) string {
+			before, name, _ := strings.Cut(found, "/pfs/")
+			if name == "out" {
+				return before + "out"
+			}
+			return before + "in/" + name
+		})
 		p.pfs = p.pfs || list[i] != v
 	}
 	return list
@@ -198,10 +206,12 @@ func (p *pachyderm) input(at string, o object) spec.Input {
 		}
 	}
 	if _, ok := o["cron"]; ok {
-		p.note(at+".cron", "is not supported yet: the pipeline reads the repo of that name, into which something must put the times")
 		c := o.object("cron")
-		name := take[string](c, "name")
-		return spec.Input{Repo: p.name + "_" + name, Name: name, Glob: "/*"}
+		in = spec.Input{
+			Name: take[string](c, "name"), Repo: take[string](c, "repo"),
+			Cron: &spec.Cron{Spec: take[string](c, "spec"), Start: take[string](c, "start"), Overwrite: take[bool](c, "overwrite")},
+		}
+		p.rest(at+".cron.", c)
 	}
 	if _, ok := o["pfs"]; ok {
 		in = p.leaf(at+".pfs", o.object("pfs"))

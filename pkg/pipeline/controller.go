@@ -31,6 +31,10 @@ type ControllerOptions struct {
 	// Rights are asked whether a pipeline's owner may read its inputs; nil: he may.
 	Rights auth.Authorizer
 
+	// Fetch gets the files of inputs that come from elsewhere; nil: they stay
+	// without any.
+	Fetch Fetcher
+
 	// Engine holds the figures of Step. Slots are the runner's if not set.
 	Engine engine.Options
 
@@ -91,7 +95,9 @@ type Controller struct {
 	running  map[int]context.CancelFunc // of the loop: attempts by serial
 	latest   engine.Snapshot            // of the loop: the newest that it was shown
 	effects  sync.WaitGroup
-	steps    bell // rings after each
+	steps    bell          // rings after each
+	observed chan struct{} // holds a token if the root has moved since sources were looked at
+	sources  *Sources      // of who fills inputs
 }
 
 // delivery is an event on its way to the loop, with what belongs to it.
@@ -109,6 +115,7 @@ func NewController(o ControllerOptions) (*Controller, error) {
 	observer.Judge(o.Rights)
 	return &Controller{
 		o: o, observer: observer, memo: OpenMemo(o.Store), log: OpenHistory(o.Store), events: make(chan delivery),
+		observed: make(chan struct{}, 1), sources: newSources(o, observer),
 	}, nil
 }
 
@@ -128,6 +135,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	c.background(func() { c.watch(work) })
 	c.background(func() { c.persistAll(work) })
 	c.background(func() { c.dueHooks(work) })
+	c.background(func() { c.fillInputs(work) })
 	c.loop(work)
 	close(c.over)
 	cancel(nil)
@@ -224,6 +232,10 @@ func (c *Controller) step(ctx context.Context, timer *time.Timer, d delivery) {
 		if of.Snapshot.Gen >= c.latest.Gen {
 			c.latest = of.Snapshot
 		}
+		select {
+		case c.observed <- struct{}{}:
+		default:
+		}
 	}
 	c.mu.Lock()
 	effects := engine.Step(c.state, engine.Event{At: c.o.Now(), Of: d.of})
@@ -317,6 +329,32 @@ func (c *Controller) watch(ctx context.Context) {
 			case <-ctx.Done():
 				return
 			}
+		}
+	}
+}
+
+// Fill makes the commits that are due of inputs which the engine itself fills,
+// clocks and files from elsewhere, and returns when the next is due. A running
+// engine does so by itself: it must not be called beside one.
+func (c *Controller) Fill(ctx context.Context) (next time.Time, err error) {
+	return c.sources.Look(auth.With(ctx, auth.Principal{Name: c.o.By}))
+}
+
+// fillInputs fills inputs whenever something is due or the root has moved.
+func (c *Controller) fillInputs(ctx context.Context) {
+	failures := 0
+	for ctx.Err() == nil {
+		next, err := c.sources.Look(ctx)
+		wait := next.Sub(c.o.Now())
+		if failures++; err == nil {
+			failures = 0
+		} else if wait = c.o.Engine.Backoff(failures); ctx.Err() == nil {
+			c.o.Report(fmt.Errorf("fill inputs: %w", err))
+		}
+		select {
+		case <-time.After(max(wait, time.Millisecond)):
+		case <-c.observed:
+		case <-ctx.Done():
 		}
 	}
 }

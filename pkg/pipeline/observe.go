@@ -191,6 +191,9 @@ func resolve(view *repo.View, p engine.PipelineHead, in spec.Input) (resolved, p
 // there is none, problem says so, for people.
 func ResolveInput(view *repo.View, in spec.Input, pipeline, branch string) (resolved, problem string) {
 	r, ok := view.Repos[in.Repo]
+	if !ok && in.Sourced() {
+		return branch, "" // it is made with the first file
+	}
 	if !ok {
 		return branch, fmt.Sprintf("input repo %q does not exist: create it, or correct input.repo", in.Repo)
 	}
@@ -206,6 +209,9 @@ func ResolveInput(view *repo.View, in spec.Input, pipeline, branch string) (reso
 			return at, ""
 		}
 		seen[at] = true
+	}
+	if in.Sourced() {
+		return branch, ""
 	}
 	return branch, fmt.Sprintf("input repo %s has no branch %q, nor one it was forked from: create it, or set input.branch", in.Repo, branch)
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"time"
+	_ "time/tzdata" // cron inputs have time zones, and not every machine a list of them
 
 	"github.com/dvx-io/dvx/pkg/auth"
 	"github.com/dvx-io/dvx/pkg/journal"
@@ -70,7 +71,7 @@ func NewController(store *repo.Direct, r *local.Runner, j pipeline.Journal, o Op
 	return pipeline.NewController(pipeline.ControllerOptions{
 		Store: store, Runner: r, Journal: j, Now: time.Now,
 		Platform: runtime.GOOS + "/" + runtime.GOARCH, Scope: local.Scope(),
-		Engine: engine.Options{CheckpointEvery: o.CheckpointEvery, Pools: o.Pools}, Rights: o.rights, Hook: hook,
+		Engine: engine.Options{CheckpointEvery: o.CheckpointEvery, Pools: o.Pools}, Rights: o.rights, Hook: hook, Fetch: &fetcher{place: o.Place},
 		Report: func(err error) { o.Log.Warn("the engine goes on after a failure", "error", err) },
 	})
 }

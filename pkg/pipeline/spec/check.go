@@ -34,7 +34,7 @@ const (
 // in its one spelling: input.name is the repo, datum.tries 1, transform.code
 // the spec's folder, accept_return_code sorted and without 0.
 func (s Spec) WithDefaults() Spec {
-	s.Input = s.Input.withDefaults()
+	s.Input = s.Input.withDefaults(s.Pipeline)
 	if s.Datum.Tries == 0 {
 		s.Datum.Tries = 1
 	}

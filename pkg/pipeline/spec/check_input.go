@@ -93,7 +93,7 @@ func (in Input) kinds() int {
 }
 
 func (in Input) leafFields() bool {
-	return in.Name+in.Branch+in.Glob+in.JoinOn+in.GroupBy != "" || in.OuterJoin || in.Lazy || in.EmptyFiles || in.Reference || in.Value != ""
+	return in.Name+in.Branch+in.Glob+in.JoinOn+in.GroupBy+in.Value+in.URL+in.Every != "" || in.Cron != nil || in.OuterJoin || in.Lazy || in.EmptyFiles || in.Reference
 }
 
 func (k *inputCheck) leaf(at string, in Input, of combined) {
@@ -112,6 +112,7 @@ func (k *inputCheck) leaf(at string, in Input, of combined) {
 	if in.Branch != "" {
 		k.err(at+".branch", commit.CheckRefName(in.Branch))
 	}
+	k.source(at, in)
 	if in.Lazy && in.EmptyFiles {
 		k.fail(at+".lazy", "has no meaning with empty_files: nothing is read")
 	}

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"reflect"
@@ -29,6 +30,10 @@ type Input struct {
 	EmptyFiles bool   `json:"empty_files,omitempty"` // files have names and no bytes
 	Reference  bool   `json:"reference,omitempty"`   // a change runs nothing again
 	Value      string `json:"value,omitempty"`       // parameter whose value is the text of the one file that is selected
+
+	Cron  *Cron  `json:"cron,omitempty"`  // files that a clock makes, in a repo of the pipeline's own
+	URL   string `json:"url,omitempty"`   // a file from elsewhere (http, https, s3), in a repo of the pipeline's own
+	Every string `json:"every,omitempty"` // Go duration: how often the file is asked for again; only once by default
 
 	Cross []Input `json:"cross,omitempty"` // each with each
 	Union []Input `json:"union,omitempty"` // one or the other
@@ -85,15 +90,34 @@ func (in Input) SameDatums(other Input) bool {
 	return reflect.DeepEqual(in, other)
 }
 
-// withDefaults fills in the defaults of an input.
-func (in Input) withDefaults() Input {
+// Sourced reports whether the engine itself fills the repo of a leaf.
+func (in Input) Sourced() bool { return in.Cron != nil || in.URL != "" }
+
+// withDefaults fills in the defaults of an input of a pipeline. The repo of a
+// sourced leaf is PIPELINE_NAME, and each file at its top is a datum.
+func (in Input) withDefaults(pipeline string) Input {
+	switch {
+	case in.Name != "" || in.Repo != "":
+	case in.Cron != nil:
+		in.Name = "cron"
+	case in.URL != "":
+		in.Name = "url"
+	}
+	if in.Sourced() {
+		in.Repo, in.Glob = cmp.Or(in.Repo, pipeline+"_"+in.Name), cmp.Or(in.Glob, "/*")
+	}
 	if in.Name == "" {
 		in.Name = in.Repo
+	}
+	if in.Cron != nil && in.Cron.Missed == "all" {
+		c := *in.Cron
+		c.Missed = ""
+		in.Cron = &c
 	}
 	for _, list := range []*[]Input{&in.Cross, &in.Union, &in.Join, &in.Group} {
 		*list = slices.Clone(*list)
 		for i, part := range *list {
-			(*list)[i] = part.withDefaults()
+			(*list)[i] = part.withDefaults(pipeline)
 		}
 	}
 	return in

@@ -8,7 +8,7 @@ func commands() []func(*app) *cobra.Command {
 		cmdDemo, cmdInit, cmdStatus, cmdCommit, cmdLog, cmdShow, cmdDiff, cmdCheckout,
 		cmdLs, cmdCat, cmdPut, cmdSeal, cmdGet, cmdRm, cmdMirror, cmdImport,
 		cmdRepo, cmdBranch, cmdTag, cmdReflog, cmdUndo, cmdRetention,
-		cmdPipeline, cmdJob, cmdDatum, cmdLogs, cmdEvents, cmdDag, cmdWait, cmdRun, cmdPlan, cmdWhy, cmdLineage, cmdCache,
+		cmdPipeline, cmdEnv, cmdJob, cmdDatum, cmdLogs, cmdEvents, cmdDag, cmdWait, cmdRun, cmdPlan, cmdWhy, cmdLineage, cmdCache,
 		cmdGC, cmdFsck, cmdPurge, cmdRebuildIndex, cmdHeal, cmdRepair, cmdRecover,
 		cmdServe, cmdAuth, cmdVersion,
 	}

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"time"
-	_ "time/tzdata" // cron inputs have time zones, and not every machine a list of them
 
 	"github.com/dvx-io/dvx/pkg/auth"
 	"github.com/dvx-io/dvx/pkg/journal"

@@ -28,7 +28,8 @@ dropped, and moves of branches before can't be undone any more. Without --yes on
 
 The bytes are deleted by the next collection: dvx gc --yes --now does it at once, dvx gc --run once the grace is over.
 They stay as long as another path, or another repo, has the same contents: these places are named, and --everywhere
-removes the contents there too. Working copies and mirrors have to be cleaned by those who own them.`,
+removes the contents there too. Parts that a file has in common with another, as a copy with changes has, stay with that
+other file. Working copies and mirrors have to be cleaned by those who own them.`,
 		Example: `  dvx purge people:/2026/passports.csv
   dvx purge people:/2026/passports.csv --everywhere --yes && dvx gc --yes --now`,
 		Args: minArgs(1),

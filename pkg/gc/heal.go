@@ -95,14 +95,16 @@ func (h *healer) run(ctx context.Context, objects objstore.Store, ro repo.Option
 func (h *healer) take(ctx context.Context, d *repo.Direct) (err error) {
 	h.healed = map[chunk.Ref]bool{}
 	h.c = &collector{d: d}
-	if h.c.session, err = d.Collector(ctx); err != nil {
-		return err
+	if !h.o.DryRun {
+		if h.c.session, err = d.Collector(ctx); err != nil {
+			return err
+		}
+		defer h.c.leave()
+		if h.out, err = d.Packs().Session(ctx, nil, h.c.session.Name); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, h.out.Close()) }()
 	}
-	defer h.c.leave()
-	if h.out, err = d.Packs().Session(ctx, nil, h.c.session.Name); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, h.out.Close()) }()
 	if h.o.Store != nil {
 		err = h.fromStore(ctx)
 	} else {
@@ -146,22 +148,31 @@ func (h *healer) rescue(ctx context.Context) error {
 			return nil
 		}
 		b, err := h.ck.snap.Get(ctx, e.Kind, e.ID)
-		if err == nil {
-			_, err = h.out.Put(ctx, e.Kind, b)
-			h.rep.Rescued++
+		if err != nil {
+			return err
 		}
+		h.rep.Rescued++
+		_, err = h.store(ctx, e.Kind, b)
 		return err
 	})
 }
 
 // put keeps a chunk.
 func (h *healer) put(ctx context.Context, r chunk.Ref, b []byte) error {
-	id, err := h.out.Put(ctx, r.Kind, b)
+	id, err := h.store(ctx, r.Kind, b)
 	if err == nil && id != r.ID {
 		err = fmt.Errorf("%v %v came with other bytes: %w", r.Kind, r.ID.Short(), chunk.ErrCorrupt)
 	}
 	h.healed[r] = err == nil
 	return err
+}
+
+// store stores a chunk, or with DryRun only says what it would be called.
+func (h *healer) store(ctx context.Context, kind chunk.Kind, b []byte) (chunk.ID, error) {
+	if h.o.DryRun {
+		return kind.Sum(b), nil
+	}
+	return h.out.Put(ctx, kind, b)
 }
 
 // fromStore takes the lost chunks from another store, and below lost metadata

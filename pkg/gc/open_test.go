@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -64,7 +65,11 @@ func TestCollectKeepsOpenWrites(t *testing.T) {
 // seals and collects it: the index stays short, and what is stored is hardly
 // more than the files.
 func TestSmallPutsStayCompact(t *testing.T) {
-	const writers, files, size = 8, 150, 4 << 10
+	const writers, size = 8, 4 << 10
+	files := 150
+	if os.Getenv("DVX_SEEDS") != "" {
+		files = 1250
+	}
 	w := newWorld(t)
 	d := w.open(nil)
 	w.move(d, repo.CreateRepo{Repo: "a"})

@@ -56,6 +56,10 @@ type Options struct {
 	// is not nil.
 	Progress func(Progress)
 
+	// scrub is the generation below which sessions may have stored what was
+	// purged: of their packs none keeps a dead chunk. Zero without a purge.
+	scrub uint64
+
 	rules rules
 }
 

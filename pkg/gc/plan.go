@@ -89,7 +89,7 @@ func class(info *pack.PackInfo) int {
 // decide says whether pack n goes.
 func (p *plan) decide(n int, info *pack.PackInfo, join bool, o *Options) {
 	u := &p.use[n]
-	if u.chunks == 0 || u.kept || p.dead+p.repacked >= listEntriesMax-2*repo.SegmentsMax { // the list names index segments too
+	if u.chunks == 0 || u.kept || p.full() {
 		return
 	}
 	goes := u.live == 0 || join && u.small
@@ -97,7 +97,7 @@ func (p *plan) decide(n int, info *pack.PackInfo, join bool, o *Options) {
 		// Dead metadata may point to what goes: none of it stays in the index.
 		goes = goes || u.live < u.chunks && !o.rules.openIndex
 	} else {
-		goes = goes || float64(u.liveB) < o.RepackBelow*float64(u.storedBytes)
+		goes = goes || float64(u.liveB) < o.RepackBelow*float64(u.storedBytes) || u.session < o.scrub && u.live < u.chunks
 	}
 	if !goes {
 		return
@@ -111,6 +111,9 @@ func (p *plan) decide(n int, info *pack.PackInfo, join bool, o *Options) {
 	p.repacked++
 	p.copyBytes += u.liveB
 }
+
+// full reports whether no more packs can go: the list names index segments too.
+func (p *plan) full() bool { return p.dead+p.repacked >= listEntriesMax-2*repo.SegmentsMax }
 
 // freed returns the bytes by which the store shrinks when the gone packs are
 // deleted.

@@ -80,18 +80,63 @@ func Purge(ctx context.Context, d *repo.Direct, o PurgeOptions) (PurgeReport, er
 	if o.Progress == nil {
 		o.Progress = func(int64) {}
 	}
-	for try := 1; ; try++ {
-		p := &purge{d: d, o: o, made: map[commit.ID]commit.ID{}, contents: map[chunk.ID]int64{}}
+	var rep PurgeReport // of the rounds that were published
+	contents := map[chunk.ID]int64{}
+	for try, rounds := 1, 0; ; try++ {
+		p := &purge{d: d, o: o, made: map[commit.ID]commit.ID{}, contents: contents, more: rounds > 0}
 		err := p.run(ctx)
 		again := errors.Is(err, repo.ErrConflict) && !errors.Is(err, repo.ErrOpen) || errors.Is(err, repo.ErrDoomed)
+		if err == nil {
+			rep.join(p.rep, rounds)
+			rounds++
+			again, err = p.overtaken(ctx)
+		}
 		if again && try < purgeTriesMax {
 			continue
+		}
+		if again && err == nil {
+			err = fmt.Errorf("names are made all the time that reach what was purged: %w", repo.ErrConflict)
 		}
 		if err != nil {
 			err = fmt.Errorf("purge %s: %w", o.Repo, err)
 		}
-		return p.rep, err
+		return rep, err
 	}
+}
+
+// join adds what another round did, which looked at names that were made
+// during the one before.
+func (r *PurgeReport) join(next PurgeReport, rounds int) {
+	if rounds > 0 {
+		next.Versions += r.Versions
+		next.Memo += r.Memo
+		next.Refs = append(r.Refs, next.Refs...)
+		next.Gen = max(next.Gen, r.Gen)
+	}
+	*r = next
+}
+
+// overtaken reports whether names were made or moved while the purge was at
+// work: they may reach what it removed.
+func (p *purge) overtaken(ctx context.Context) (bool, error) {
+	if p.o.DryRun {
+		return false, nil
+	}
+	now, err := p.d.Root(ctx)
+	if err != nil {
+		return false, err
+	}
+	clean := map[commit.ID]bool{}
+	for _, to := range p.made {
+		clean[to] = true
+	}
+	mine := p.repos()
+	for _, x := range places(now) {
+		if (p.o.Everywhere || slices.Contains(mine, x.repo)) && x.repo != "" && !clean[x.commit] {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // purge is one attempt.
@@ -105,6 +150,7 @@ type purge struct {
 	contents map[chunk.ID]int64 // what the paths had, with sizes
 	find     *finder
 	made     map[commit.ID]commit.ID // version: the one in its place, or itself
+	more     bool                    // a round before this one was published
 }
 
 func (p *purge) run(ctx context.Context) (err error) {
@@ -135,12 +181,16 @@ func (p *purge) run(ctx context.Context) (err error) {
 		return err
 	}
 	// Said before the swap as well, so that a purge that dies after it need not
-	// be repeated.
-	if err := p.forget(ctx, p.root.Gen+1); err != nil {
+	// be repeated, and taken back if nothing is purged.
+	early, err := p.forget(ctx, p.root.Gen+1)
+	if err != nil {
 		return err
 	}
 	if len(ops) > 0 || len(memos.DropMemo) > 0 {
 		if err := p.publish(ctx, ops, memos); err != nil {
+			if !errors.Is(err, repo.ErrUnknown) {
+				err = errors.Join(err, p.d.Objects().Delete(context.WithoutCancel(ctx), early))
+			}
 			return err
 		}
 	}
@@ -148,7 +198,8 @@ func (p *purge) run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return p.forget(ctx, now.Gen)
+	_, err = p.forget(ctx, now.Gen)
+	return err
 }
 
 // gather collects the contents that the paths have in any version.
@@ -175,7 +226,7 @@ func (p *purge) gather(ctx context.Context) error {
 		p.rep.Bytes += size
 	}
 	p.rep.Contents = len(p.contents)
-	if !g.any {
+	if !g.any && !p.more {
 		return fmt.Errorf("no version has %s: %w", strings.Join(p.o.Paths, ", "), fs.ErrNotExist)
 	}
 	return nil
@@ -254,11 +305,12 @@ func (p *purge) publish(ctx context.Context, ops []repo.Op, a repo.Attachments) 
 	return err
 }
 
-// forget says that the roots below a generation are not to be kept.
-func (p *purge) forget(ctx context.Context, gen uint64) error {
+// forget says that the roots below a generation are not to be kept, and returns
+// the key of the object that says so.
+func (p *purge) forget(ctx context.Context, gen uint64) (string, error) {
 	key := fmt.Sprintf("%s%016x", forgetPrefix, gen)
 	if _, err := p.d.Objects().Put(ctx, key, objstore.Bytes(nil), objstore.Condition{}); err != nil {
-		return fmt.Errorf("note that older roots are not kept: %w", err)
+		return "", fmt.Errorf("note that older roots are not kept: %w", err)
 	}
-	return nil
+	return key, nil
 }

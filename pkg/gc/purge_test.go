@@ -1,12 +1,16 @@
 package gc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"testing"
 
 	"github.com/dvx-io/dvx/pkg/commit"
+	"github.com/dvx-io/dvx/pkg/objstore"
+	"github.com/dvx-io/dvx/pkg/objstore/fault"
 	"github.com/dvx-io/dvx/pkg/repo"
 )
 
@@ -145,5 +149,69 @@ func TestPurgeRefuses(t *testing.T) {
 		if _, err := Purge(w.ctx(), d, c.o); !errors.Is(err, c.kind) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// TestPurgeSeesNewNames gives an old version a name right before the swap of a
+// purge: that name's versions are made anew too.
+func TestPurgeSeesNewNames(t *testing.T) {
+	w, secrets := secretWorld(t, false)
+	old, err := repo.Resolve(w.ctx(), w.open(nil), "a@main~2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	f := fault.New(w.objects, fault.Options{Delay: func(_ context.Context, c fault.Call) error {
+		if c.Kind == fault.Put && strings.HasPrefix(c.Key, repo.RootPrefix) && n < 2 {
+			n++
+			w.move(w.open(nil), repo.CreateBranch{Repo: "a", Branch: fmt.Sprint("new", n), From: old.ID})
+		}
+		return nil
+	}})
+	r, err := Purge(w.ctx(), w.open(f), PurgeOptions{Now: w.clock.Now, Repo: "a", Paths: []string{"dir/secret"}})
+	if err != nil || n != 2 || len(r.Refs) < 5 {
+		t.Fatalf("%d names made, report %+v, %v", n, r, err)
+	}
+	w.collect(w.open(nil), Options{Force: true, Immediate: true})
+	for i, s := range secrets {
+		if w.holds(s[:500]) {
+			t.Errorf("secret %d is still stored", i)
+		}
+	}
+	w.check(t, "purged")
+}
+
+// TestPurgeThatFails leaves the copies of older roots to be kept.
+func TestPurgeThatFails(t *testing.T) {
+	w, _ := secretWorld(t, false)
+	f := fault.New(w.objects, fault.Options{Plan: func(c fault.Call) fault.Effect {
+		if c.Kind == fault.Put && c.Key == "root" {
+			return fault.Effect{Err: objstore.ErrThrottled}
+		}
+		return fault.Effect{}
+	}})
+	_, err := Purge(w.ctx(), w.openFor(f, 1), PurgeOptions{Now: w.clock.Now, Repo: "a", Paths: []string{"dir/secret"}})
+	if left := w.keys(forgetPrefix); err == nil || errors.Is(err, repo.ErrUnknown) == (len(left) == 0) {
+		t.Errorf("%v, and %q is said to be forgotten", err, left)
+	}
+}
+
+// TestPurgeKeepsSharedChunks purges a file that has most of its bytes in common
+// with another: what the other needs stays, and nothing else.
+func TestPurgeKeepsSharedChunks(t *testing.T) {
+	w := newWorld(t)
+	d := w.open(nil)
+	w.move(d, repo.CreateRepo{Repo: "a"})
+	shared, secret := text(1, 40_000), text(2, 20_000)
+	w.write(d, "a", "main", map[string]string{"kept": shared + text(3, 5000), "gone": shared + secret})
+	if _, err := Purge(w.ctx(), d, PurgeOptions{Now: w.clock.Now, Repo: "a", Paths: []string{"gone"}}); err != nil {
+		t.Fatal(err)
+	}
+	w.collect(d, Options{Force: true, Immediate: true})
+	if w.holds(secret[9000:9500]) {
+		t.Error("the purged file's own bytes are still stored")
+	}
+	if w.read(w.open(nil), "a:/kept") != shared+text(3, 5000) {
+		t.Error("the other file changed")
 	}
 }

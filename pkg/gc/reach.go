@@ -8,6 +8,8 @@ import (
 	"io"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/memo"
@@ -160,37 +162,29 @@ func eachAttempt(ctx context.Context, objects objstore.Store, key string, fn fun
 
 // readMany reads objects, several at a time, and calls fn for each, one call
 // at a time and in no order. An object that is gone is left out.
-func readMany(ctx context.Context, objects objstore.Store, keys []string, workers int, limit int64, fn func(key string, b []byte) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	next := make(chan string)
+func readMany(parent context.Context, objects objstore.Store, keys []string, workers int, limit int64, fn func(key string, b []byte) error) error {
+	g, ctx := errgroup.WithContext(parent)
+	g.SetLimit(max(1, workers))
 	var mu sync.Mutex
-	var all sync.WaitGroup
-	for range min(workers, len(keys)) {
-		all.Go(func() {
-			for key := range next {
-				b, _, err := objstore.ReadAll(ctx, objects, key, objstore.Range{}, limit)
-				if errors.Is(err, objstore.ErrNotFound) {
-					continue
-				}
-				if err == nil {
-					mu.Lock()
-					err = fn(key, b)
-					mu.Unlock()
-				}
-				if err != nil {
-					cancel(fmt.Errorf("%s: %w", key, err))
-				}
-			}
-		})
-	}
 	for _, key := range keys {
 		if ctx.Err() != nil {
 			break
 		}
-		next <- key
+		g.Go(func() error {
+			b, _, err := objstore.ReadAll(ctx, objects, key, objstore.Range{}, limit)
+			if errors.Is(err, objstore.ErrNotFound) {
+				return nil
+			}
+			if err == nil {
+				mu.Lock()
+				defer mu.Unlock()
+				err = fn(key, b)
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %w", key, err)
+			}
+			return nil
+		})
 	}
-	close(next)
-	all.Wait()
-	return context.Cause(ctx)
+	return errors.Join(g.Wait(), context.Cause(parent))
 }

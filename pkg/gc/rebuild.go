@@ -60,6 +60,14 @@ type rebuild struct {
 
 func (b *rebuild) run(ctx context.Context) (err error) {
 	c := b.c
+	// First of all, so that no collection takes away what is looked at.
+	if c.session, err = c.d.Collector(ctx); err != nil {
+		return err
+	}
+	defer c.leave()
+	if err := c.setClock(ctx); err != nil {
+		return err
+	}
 	if c.base, err = c.d.Root(ctx); err != nil {
 		return err
 	}
@@ -73,10 +81,6 @@ func (b *rebuild) run(ctx context.Context) (err error) {
 	if err := b.readFooters(ctx); err != nil {
 		return err
 	}
-	if c.session, err = c.d.Collector(ctx); err != nil {
-		return err
-	}
-	defer c.leave()
 	keep, copies, err := b.choose(ctx)
 	if err != nil || b.o.DryRun || len(b.rep.Replaced) == 0 && b.rep.Packs == 0 {
 		return err

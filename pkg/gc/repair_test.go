@@ -138,9 +138,13 @@ func TestHeal(t *testing.T) {
 				t.Fatal(err)
 			}
 			o := HealOptions{Now: w.clock.Now, Store: from, ReadData: true, DryRun: true}
+			before := w.keys("")
 			plan, err := Heal(w.ctx(), w.objects, w.options(), o)
 			if err != nil || plan.Found == 0 || plan.Left != 0 || plan.Gen != 0 {
 				t.Fatalf("%+v, %v", plan, err)
+			}
+			if after := w.keys(""); !slices.Equal(before, after) {
+				t.Errorf("a dry run wrote: %d objects before, %d after", len(before), len(after))
 			}
 			o.DryRun = false
 			if r, err := Heal(w.ctx(), w.objects, w.options(), o); err != nil || r.Left != 0 || r.Found < r.Lost {

@@ -52,10 +52,11 @@ func (c *collector) rootCopies(ctx context.Context, root *repo.Root) (retained, 
 	if err != nil {
 		return retained{}, err
 	}
-	least, err := forgotten(ctx, c.d.Objects())
+	least, _, err := forgotten(ctx, c.d.Objects())
 	if err != nil {
 		return retained{}, err
 	}
+	c.o.scrub = max(c.o.scrub, least)
 	if c.o.KeepRoots < 0 { // of later roots the copies may be ahead of the swap
 		least = root.Gen + 1
 	}

@@ -124,7 +124,14 @@ func (c *collector) tidy(ctx context.Context, root *repo.Root) error {
 	if err != nil {
 		return err
 	}
-	return deleteAll(ctx, c.d.Objects(), append(keys, records...), c.o.Workers, func(string) {})
+	notes, err := c.purged(ctx, copies)
+	if err != nil {
+		return err
+	}
+	if err := deleteAll(ctx, c.d.Objects(), append(keys, records...), c.o.Workers, func(string) {}); err != nil {
+		return err
+	}
+	return deleteAll(ctx, c.d.Objects(), notes, c.o.Workers, func(string) {}) // only after the copies that they are about
 }
 
 // oldRecords lists the lists and reports of past collections that are not
@@ -157,16 +164,32 @@ func (c *collector) oldRecords(ctx context.Context, root *repo.Root) ([]string, 
 const forgetPrefix = FolderPrefix + "forget/"
 
 // forgotten returns the generation below which copies of roots are not kept
-// whatever their age.
-func forgotten(ctx context.Context, objects objstore.Store) (uint64, error) {
-	var least uint64
+// whatever their age, and the keys of the objects that say so.
+func forgotten(ctx context.Context, objects objstore.Store) (least uint64, keys []string, err error) {
 	for info, err := range objects.List(ctx, forgetPrefix, "") {
 		if err != nil {
-			return 0, fmt.Errorf("list %s: %w", forgetPrefix, err)
+			return 0, nil, fmt.Errorf("list %s: %w", forgetPrefix, err)
 		}
 		if n, err := strconv.ParseUint(strings.TrimPrefix(info.Key, forgetPrefix), 16, 64); err == nil {
 			least = max(least, n)
+			keys = append(keys, info.Key)
 		}
 	}
-	return least, nil
+	return least, keys, nil
+}
+
+// purged returns the notes of purges that are of no more use: this collection
+// took the last dead chunk from the packs of before, and of the copies of roots
+// of before the last go.
+func (c *collector) purged(ctx context.Context, copies retained) ([]string, error) {
+	least, keys, err := forgotten(ctx, c.d.Objects())
+	if err != nil || least != c.o.scrub || c.floor < least || c.plan.full() {
+		return nil, err
+	}
+	for _, r := range copies.held {
+		if r.gen < least {
+			return nil, nil
+		}
+	}
+	return keys, nil
 }

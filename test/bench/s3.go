@@ -20,6 +20,10 @@ const (
 	s3Listed   = 1_000_000
 	s3GetAtOne = 8  // workers that fetch small objects
 	s3PutAtOne = 16 // workers that send them
+
+	s3Slow      = 1000 // clients that pause in the middle of what they send
+	s3SlowBytes = 5 << 18
+	s3SlowPause = 5 * time.Second
 )
 
 // request is one piece of work that several servers are asked for.
@@ -73,6 +77,8 @@ func s3Files(b *bench, dir string) error {
 					return e.put(ctx, fmt.Sprintf("new/%d/%s", round, key(i)), io.LimitReader(seeded(byte(i)), s3Small), s3Small)
 				})
 			}},
+		{name: "1,000 slow PUTs of 1.25 MiB", peers: []string{"dvx", "versitygw"}, count: s3Slow,
+			do: func(ctx context.Context, e *endpoint, round int) (string, error) { return e.slowPuts(ctx, round) }},
 	})
 }
 

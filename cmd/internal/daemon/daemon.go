@@ -107,7 +107,7 @@ func Run(ctx context.Context, o Options, ready func(Info) error) error {
 	if err != nil {
 		return fmt.Errorf("listen for gRPC: %w", err)
 	}
-	backend := s3repo.NewWriting(direct, writer, door.ring)
+	backend := s3repo.NewWriting(direct, writer, door.ring, s3repo.WritingOptions{Spool: o.State})
 	web, s3lis, err := s3Edge(backend, door, o)
 	if err != nil {
 		return errors.Join(err, lis.Close())

@@ -71,7 +71,7 @@ func newGuarded(t *testing.T) *guarded {
 	t.Cleanup(func() { _ = g.door.close() })
 	writer := repo.NewWriter(ctx, d, repo.WriterOptions{})
 	t.Cleanup(func() { _ = writer.Close() })
-	web, lis, err := s3Edge(s3repo.NewWriting(d, writer, g.door.ring), g.door, o)
+	web, lis, err := s3Edge(s3repo.NewWriting(d, writer, g.door.ring, s3repo.WritingOptions{Spool: t.TempDir()}), g.door, o)
 	g.must(err)
 	go func() { _ = web.Serve(lis) }()
 	t.Cleanup(func() { _ = web.Shutdown(context.WithoutCancel(ctx)) })

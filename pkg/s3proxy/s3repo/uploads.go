@@ -99,15 +99,12 @@ func (w *Writing) CreateUpload(ctx context.Context, name s3proxy.ObjectName, a s
 // putSystem stores a file on a branch of the system repo. attrs is asked for
 // its attributes once the content has been read; nil for none.
 func (w *Writing) putSystem(ctx context.Context, branch, path string, content io.Reader, attrs func() tree.Attrs) (*tree.Entry, error) {
-	u, err := w.writer.Upload(ctx)
+	u, c, err := w.in.store(ctx, w.writer, content)
 	if err != nil {
 		return nil, sealWrite(err)
 	}
 	defer func() { _ = u.Close() }()
-	e := &tree.Entry{Kind: tree.File}
-	if e.Content, err = u.Content(ctx, content); err != nil {
-		return nil, sealWrite(err)
-	}
+	e := &tree.Entry{Kind: tree.File, Content: c}
 	if attrs != nil {
 		e.Attrs = attrs()
 	}

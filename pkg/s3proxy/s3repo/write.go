@@ -26,6 +26,14 @@ type Writing struct {
 	*Backend
 	store  Store
 	writer *repo.Writer
+	in     *intake
+}
+
+// WritingOptions configure a [Writing]. The zero value works.
+type WritingOptions struct {
+	// Spool is the folder for bodies that wait for their turn to be stored, in
+	// files that go with the process. Default: the system's for temporary files.
+	Spool string
 }
 
 var (
@@ -37,8 +45,8 @@ var (
 
 // NewWriting returns a Writing over s and w, a writer of the same store. Both
 // stay the caller's.
-func NewWriting(s Store, w *repo.Writer, a auth.Authorizer) *Writing {
-	return &Writing{Backend: New(s, a), store: s, writer: w}
+func NewWriting(s Store, w *repo.Writer, a auth.Authorizer, o WritingOptions) *Writing {
+	return &Writing{Backend: New(s, a), store: s, writer: w, in: newIntake(o.Spool)}
 }
 
 // place is where a key is written: a path on a branch.
@@ -77,15 +85,11 @@ func (w *Writing) Put(ctx context.Context, name s3proxy.ObjectName, content *s3p
 	if err != nil {
 		return s3proxy.ObjectInfo{}, err
 	}
-	u, err := w.writer.Upload(ctx)
+	u, c, err := w.in.store(ctx, w.writer, content)
 	if err != nil {
 		return s3proxy.ObjectInfo{}, sealWrite(err)
 	}
 	defer func() { _ = u.Close() }() // what was not published is collected
-	c, err := u.Content(ctx, content)
-	if err != nil {
-		return s3proxy.ObjectInfo{}, sealWrite(err)
-	}
 	attrs := encodeAttributes(o.Attributes, content.Checksum(), nil)
 	sum := content.MD5()
 	attrs.MD5 = sum[:]

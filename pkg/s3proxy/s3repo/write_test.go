@@ -38,7 +38,7 @@ func newWriting(t testing.TB, repos ...string) *writing {
 		}
 	})
 	ctx := s3proxy.WithPrincipal(owner(t), auth.Owner)
-	return &writing{s3repo.NewWriting(s, w, anyone{}), s, w, t, ctx}
+	return &writing{s3repo.NewWriting(s, w, anyone{}, s3repo.WritingOptions{Spool: t.TempDir()}), s, w, t, ctx}
 }
 
 func name(bucket, key string) s3proxy.ObjectName { return s3proxy.ObjectName{Bucket: bucket, Key: key} }
@@ -286,7 +286,7 @@ func TestUploadIsWhatWasCommitted(t *testing.T) {
 			}
 			parts, rest = append(parts, p), rest[size:]
 		}
-		again := s3repo.NewWriting(w.s, w.w, anyone{}) // another proxy
+		again := s3repo.NewWriting(w.s, w.w, anyone{}, s3repo.WritingOptions{Spool: t.TempDir()}) // another proxy
 		page, err := again.ListParts(w.ctx, u, 0, 1000)
 		if err != nil || len(page.Parts) != len(parts) || page.Parts[0].ETag != parts[0].ETag || page.Upload.Checksum != sum {
 			t.Fatalf("parts %+v, %v", page, err)

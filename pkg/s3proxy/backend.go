@@ -49,7 +49,7 @@ type Object interface {
 	// Info describes the object; its maps are not changed by the caller.
 	Info() ObjectInfo
 	// Range returns a stream of exactly length bytes from offset, which the
-	// caller closes. 0 <= offset, 1 <= length, offset+length <= Info().Size.
+	// caller closes; if it is an io.WriterTo, that is used. 0 <= offset, 1 <= length, offset+length <= Info().Size.
 	Range(ctx context.Context, offset, length int64) (io.ReadCloser, error)
 	// Close frees what Open pinned; the streams of Range are closed before.
 	Close() error

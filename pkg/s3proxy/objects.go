@@ -191,7 +191,12 @@ func (x *exchange) sendContent(o Object, part span, begin func()) error {
 	if rest == 0 {
 		return nil
 	}
-	n, err := io.CopyBuffer(out, io.LimitReader(body, rest), buf[:])
+	var n int64
+	if w, ok := body.(io.WriterTo); ok {
+		n, err = w.WriteTo(out) // exactly rest bytes, see [Object]
+	} else {
+		n, err = io.CopyBuffer(out, io.LimitReader(body, rest), buf[:])
+	}
 	if err == nil && n < rest {
 		err = io.ErrUnexpectedEOF
 	}

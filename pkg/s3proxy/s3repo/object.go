@@ -106,23 +106,82 @@ func (o *object) Range(ctx context.Context, offset, length int64) (io.ReadCloser
 		cancel()
 		return nil, seal(err)
 	}
-	return &stream{r: io.NewSectionReader(r, offset, length), src: src, cancel: cancel}, nil
+	return &stream{r: r, pos: offset, end: offset + length, src: src, cancel: cancel}, nil
 }
 
 // stream reads a part of an object.
 type stream struct {
-	r      io.Reader
-	src    *source
-	cancel context.CancelFunc
+	r        *chunk.ContentReader
+	pos, end int64
+	src      *source
+	cancel   context.CancelFunc
 }
 
 // Read implements io.Reader.
 func (s *stream) Read(p []byte) (int, error) {
-	n, err := s.r.Read(p)
+	if s.pos == s.end {
+		return 0, io.EOF
+	}
+	n, err := s.r.ReadAt(p[:min(int64(len(p)), s.end-s.pos)], s.pos)
+	s.pos += int64(n)
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = seal(err)
 	}
 	return n, err
+}
+
+// wholeMin is from how much on what is left of a stream is written chunk by
+// chunk, the next ones being fetched meanwhile: two may be fetched in vain.
+const wholeMin = 4 << 20
+
+// WriteTo implements io.WriterTo. It writes from the chunks themselves.
+func (s *stream) WriteTo(w io.Writer) (int64, error) {
+	if s.end-s.pos < wholeMin {
+		return io.Copy(w, struct{ io.Reader }{s})
+	}
+	if _, err := s.r.Seek(s.pos, io.SeekStart); err != nil {
+		return 0, err
+	}
+	out := &pieces{w: w, left: s.end - s.pos}
+	n, err := s.r.WriteTo(out)
+	s.pos += n
+	switch {
+	case out.err != nil:
+		return n, out.err
+	case errors.Is(err, errEnough):
+		return n, nil
+	}
+	return n, seal(err)
+}
+
+// pieceMax is how much is written at once: who sends it to a client can tell
+// how fast it goes.
+const pieceMax = 256 << 10
+
+// errEnough ends what goes on behind the end of a range.
+var errEnough = errors.New("enough was written")
+
+// pieces writes up to left bytes, in pieces.
+type pieces struct {
+	w    io.Writer
+	left int64
+	err  error // of w
+}
+
+// Write implements io.Writer.
+func (p *pieces) Write(b []byte) (written int, err error) {
+	for len(b) > 0 && p.left > 0 {
+		n, err := p.w.Write(b[:min(int64(len(b)), pieceMax, p.left)])
+		written, p.left, b = written+n, p.left-int64(n), b[n:]
+		if err != nil {
+			p.err = err
+			return written, err
+		}
+	}
+	if p.left == 0 {
+		return written, errEnough
+	}
+	return written, nil
 }
 
 // Close implements io.Closer. What is being fetched ahead has ended when it

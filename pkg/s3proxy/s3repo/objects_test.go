@@ -1,11 +1,13 @@
 package s3repo_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/md5"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"strings"
 	"testing"
@@ -278,3 +280,34 @@ func useAll(ctx context.Context, b s3proxy.Backend, key string) error {
 }
 
 func typed(mediaType string) s3proxy.Attributes { return s3proxy.Attributes{ContentType: mediaType} }
+
+func TestLongRanges(t *testing.T) {
+	s := newStore(t, "zoo")
+	text := random(6<<20, 3)
+	s.put("zoo", "main", map[string]string{"long": text})
+	b := newBackend(s)
+	for _, at := range [][2]int64{{0, 6 << 20}, {1, 6<<20 - 2}, {1 << 20, 9 << 19}, {5 << 20, 100}} {
+		o, err := b.Open(t.Context(), name("zoo", "main/long"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := o.Range(t.Context(), at[0], at[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := make([]byte, 50)
+		if _, err := io.ReadFull(r, first); err != nil {
+			t.Fatal(err)
+		}
+		var rest bytes.Buffer
+		if n, err := io.Copy(&rest, r); err != nil || n != at[1]-50 {
+			t.Errorf("range %v: %d bytes, %v", at, n, err)
+		}
+		if string(first)+rest.String() != text[at[0]:][:at[1]] {
+			t.Errorf("range %v: other bytes", at)
+		}
+		if err := errors.Join(r.Close(), o.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -61,24 +61,34 @@ func s3Files(b *bench, dir string) error {
 		keys[i] = key(i)
 	}
 	return b.requests(a, "S3: one incompressible object of 1 GiB, 10,000 of 4 KiB", []request{
-		{name: "GET of one object", peers: []string{"dvx", "versitygw", "files"}, bytes: big, urls: []string{"big"},
-			do: func(ctx context.Context, e *endpoint, _ int) (string, error) { return "", e.get(ctx, e.urls[0], big) }},
-		{name: "GETs of 4 KiB, 8 workers", peers: []string{"dvx", "versitygw", "files"}, count: int64(count), urls: keys,
+		{
+			name: "GET of one object", peers: []string{"dvx", "versitygw", "files"}, bytes: big, urls: []string{"big"},
+			do: func(ctx context.Context, e *endpoint, _ int) (string, error) { return "", e.get(ctx, e.urls[0], big) },
+		},
+		{
+			name: "GETs of 4 KiB, 8 workers", peers: []string{"dvx", "versitygw", "files"}, count: int64(count), urls: keys,
 			do: func(ctx context.Context, e *endpoint, _ int) (string, error) {
 				return "", each(ctx, s3GetAtOne, count, func(ctx context.Context, i int) error { return e.get(ctx, e.urls[i], s3Small) })
-			}},
-		{name: "PUT of one object by minio-go", peers: []string{"dvx", "versitygw"}, bytes: big,
+			},
+		},
+		{
+			name: "PUT of one object by minio-go", peers: []string{"dvx", "versitygw"}, bytes: big,
 			do: func(ctx context.Context, e *endpoint, round int) (string, error) {
 				return "", e.put(ctx, fmt.Sprintf("new/big-%d", round), io.LimitReader(seeded(byte(3+round)), big), big)
-			}},
-		{name: "PUTs of 4 KiB, 16 workers", peers: []string{"dvx", "versitygw"}, count: int64(count),
+			},
+		},
+		{
+			name: "PUTs of 4 KiB, 16 workers", peers: []string{"dvx", "versitygw"}, count: int64(count),
 			do: func(ctx context.Context, e *endpoint, round int) (string, error) {
 				return "", each(ctx, s3PutAtOne, count, func(ctx context.Context, i int) error {
 					return e.put(ctx, fmt.Sprintf("new/%d/%s", round, key(i)), io.LimitReader(seeded(byte(i)), s3Small), s3Small)
 				})
-			}},
-		{name: "1,000 slow PUTs of 1.25 MiB", peers: []string{"dvx", "versitygw"}, count: s3Slow,
-			do: func(ctx context.Context, e *endpoint, round int) (string, error) { return e.slowPuts(ctx, round) }},
+			},
+		},
+		{
+			name: "1,000 slow PUTs of 1.25 MiB", peers: []string{"dvx", "versitygw"}, count: s3Slow,
+			do: func(ctx context.Context, e *endpoint, round int) (string, error) { return e.slowPuts(ctx, round) },
+		},
 	})
 }
 

@@ -106,10 +106,10 @@ class Store:
             need(e[1] not in ("", ".", "..") and not {"/", "\0"} & {*e[1]}, "bad name %r" % e[1])
             yield from self.entries(e[10], above + e[1] + "/") if e[2] == DIR else [(above + e[1], e)]
     def content(self, ident, depth):
-        for part, _ in cbor(self.chunk(LIST, ident))[0][2] if depth else ():
+        node = cbor(self.chunk(LIST, ident))[0] if depth else {}
+        for part, _ in node.get(2) or need(not depth, "a file's bytes are in s3://%s/%s" % (node.get(3), node.get(4))) or ():
             yield from self.content(part, depth - 1)
-        if depth == 0 and ident:
-            yield self.chunk(DATA, ident)
+        yield from [self.chunk(DATA, ident)] if ident and not depth else ()
     def write(self, e, out):
         need(sum(map(out.write, self.content(e.get(4), e.get(6, 0)))) == e.get(5, 0), "a file has not the size of its entry")
     def export(self, top, out):

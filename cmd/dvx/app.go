@@ -17,6 +17,7 @@ import (
 
 	"github.com/dvx-io/dvx/cmd/internal/place"
 	"github.com/dvx-io/dvx/pkg/auth"
+	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/rpc"
 )
@@ -52,7 +53,7 @@ func (a *app) close() {
 func (a *app) run(ctx context.Context, args []string) int {
 	cmd := a.root()
 	cmd.SetArgs(args)
-	if err := cmd.ExecuteContext(ctx); err != nil {
+	if err := cmd.ExecuteContext(chunk.WithOutside(ctx, place.NewOutside(&a.place))); err != nil {
 		return a.fail(ctx, err)
 	}
 	return exitOK

@@ -8,20 +8,38 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dvx-io/dvx/cmd/internal/place"
 	"github.com/dvx-io/dvx/pkg/interop"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 )
 
 func cmdImport(a *app) *cobra.Command {
 	var data, dir string
+	var byReference bool
+	var flags commitFlags
 	cmd := &cobra.Command{
-		Use:   "import DVC.YAML",
-		Short: "Make pipeline specs of the stages of a dvc.yaml",
+		Use:   "import {DVC.YAML | s3://BUCKET/PREFIX REPO@BRANCH[:/PATH] --by-reference}",
+		Short: "Make pipeline specs of a dvc.yaml, or files of the objects of a bucket",
 		Long: `Make a pipeline spec of each stage of a dvc.yaml and say what does not carry over. The specs go to standard output, or
-with -o to a file each; register them with dvx pipeline apply, beside the project's code.`,
-		Example: "  dvx import dvc.yaml -o . && dvx pipeline apply -f train.yaml",
-		Args:    exactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+with -o to a file each; register them with dvx pipeline apply, beside the project's code.
+
+With s3:// and --by-reference, make files of the objects of a bucket, as one version, without copying them: the bucket
+is listed and no object is read. Whoever reads such a file, by S3, a checkout or a pipeline, reads the object with his
+own credentials for that bucket (the daemon with those that it was started with). An object that was changed or
+removed meanwhile is never given out as what was imported. PREFIX is a folder, or one object; files that are at the
+paths of others are replaced. Only the owner of a store may do this through a daemon.`,
+		Example: `  dvx import dvc.yaml -o . && dvx pipeline apply -f train.yaml
+  dvx import s3://sensor-data/2026 raw@main:/2026 --by-reference`,
+		Args: rangeArgs(1, 2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			switch s3 := place.IsURL(args[0]); {
+			case s3 && (!byReference || len(args) != 2):
+				return usagef("to make files of the objects of a bucket give REPO@BRANCH and --by-reference; to copy them, use dvxd and any S3 client")
+			case s3:
+				return a.importReferences(cmd.Context(), args[0], args[1], flags)
+			case byReference || len(args) != 1:
+				return usagef("--by-reference is for s3://BUCKET/PREFIX")
+			}
 			b, err := os.ReadFile(args[0])
 			if err != nil {
 				return err
@@ -33,6 +51,8 @@ with -o to a file each; register them with dvx pipeline apply, beside the projec
 			return a.imported(got, dir)
 		},
 	}
+	cmd.Flags().BoolVar(&byReference, "by-reference", false, "make files of the objects where they are, without copying them")
+	flags.add(cmd, putPolicies)
 	cmd.Flags().StringVar(&data, "repo", "data", "the repo with the files that no stage makes")
 	cmd.Flags().StringVarP(&dir, "output", "o", "", "write each spec to NAME.yaml in this folder")
 	return cmd

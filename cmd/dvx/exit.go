@@ -77,7 +77,7 @@ func exitCode(ctx context.Context, err error) int {
 		return exitUnreachable
 	case errors.Is(err, repo.ErrNoStore):
 		return exitNoStore
-	case errors.Is(err, chunk.ErrCorrupt), errors.Is(err, repo.ErrRollback):
+	case errors.Is(err, chunk.ErrCorrupt), errors.Is(err, chunk.ErrReference), errors.Is(err, repo.ErrRollback):
 		return exitDamage
 	case errors.Is(err, errIncomplete):
 		return exitNotFound

@@ -8,9 +8,9 @@ import (
 // Content names the bytes of a file. Equal bytes have equal Contents in all
 // stores of equal [Params]; how the bytes arrived plays no part.
 type Content struct {
-	ID    ID    // zero for an empty file, a Data chunk at depth 0, else a List node
+	ID    ID    // zero for an empty file, a Data chunk at depth 0, else a List node or a Reference
 	Size  int64 // bytes
-	Depth uint8 // levels of List nodes above the Data chunks, 0 to DepthMax
+	Depth uint8 // levels of List nodes above the Data chunks, 0 to DepthMax; or DepthReference
 }
 
 // DepthMax is the largest depth of a Content: with at least 64 entries in
@@ -30,6 +30,8 @@ func CheckContent(c Content) error {
 		return bad("an empty file has id %s and depth %d instead of zeros", c.ID.Short(), c.Depth)
 	case c.Size > 0 && c.ID.IsZero():
 		return bad("%d bytes have no id", c.Size)
+	case c.Depth == DepthReference:
+		return nil
 	case c.Depth > DepthMax:
 		return bad("depth of %d exceeds %d", c.Depth, DepthMax)
 	case c.Depth == 0 && c.Size > SizeMax:

@@ -309,13 +309,13 @@ func TestOpenContentRejectsLies(t *testing.T) {
 
 func TestCheckContent(t *testing.T) {
 	id := Data.Sum(nil)
-	for _, c := range []Content{{}, {id, 1, 0}, {id, SizeMax, 0}, {id, math.MaxInt64, DepthMax}} {
+	for _, c := range []Content{{}, {id, 1, 0}, {id, SizeMax, 0}, {id, math.MaxInt64, DepthMax}, {id, 1, DepthReference}} {
 		if err := CheckContent(c); err != nil {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}
 	for _, c := range []Content{
-		{id, 0, 0}, {ID{}, 0, 1}, {ID{}, 1, 0}, {id, -1, 0}, {id, SizeMax + 1, 0}, {id, 1, 1}, {id, 1 << 40, DepthMax + 1},
+		{id, 0, 0}, {ID{}, 0, 1}, {ID{}, 1, 0}, {id, -1, 0}, {id, SizeMax + 1, 0}, {id, 1, 1}, {id, 1 << 40, DepthReference + 1}, {ID{}, 1, DepthReference}, {id, 0, DepthReference},
 	} {
 		if err := CheckContent(c); !errors.Is(err, fs.ErrInvalid) {
 			t.Errorf("%+v: %v", c, err)

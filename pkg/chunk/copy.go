@@ -24,6 +24,9 @@ const (
 // after an error w has some of the bytes, never wrong ones. No call of it is
 // under way once it has returned.
 func CopyContent(ctx context.Context, r Reader, w io.WriterAt, c Content) error {
+	if c.Depth == DepthReference {
+		return copyOutside(ctx, r, w, c)
+	}
 	lanes, lctx := errgroup.WithContext(ctx)
 	lanes.SetLimit(copyLanes)
 	p := &copier{src: r, to: w}
@@ -53,6 +56,17 @@ func CopyContent(ctx context.Context, r Reader, w io.WriterAt, c Content) error 
 	if lerr := lanes.Wait(); lerr != nil {
 		return lerr // err may be only that the context ended with it
 	}
+	return err
+}
+
+// copyOutside writes the bytes that a reference names.
+func copyOutside(ctx context.Context, r Reader, w io.WriterAt, c Content) error {
+	in, err := OpenContent(ctx, r, c)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }()
+	_, err = in.WriteTo(io.NewOffsetWriter(w, 0))
 	return err
 }
 

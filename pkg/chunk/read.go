@@ -24,6 +24,10 @@ type ContentReader struct {
 	pos     int64          // of Read, Seek and WriteTo
 	fetches sync.WaitGroup // under way
 
+	refOnce sync.Once // guards what a content of DepthReference refers to
+	ref     Reference
+	refErr  error
+
 	mu    sync.Mutex
 	nodes []cachedNode // most recently used last, at most nodesMax
 	last  loaded       // the chunk read last
@@ -64,7 +68,8 @@ type fetch struct {
 }
 
 // OpenContent returns a reader of c's bytes. It fetches nothing yet, and fails
-// with fs.ErrInvalid if [CheckContent] does. Every read ends when ctx does.
+// with fs.ErrInvalid if [CheckContent] does. Every read ends when ctx does. The
+// bytes of a Reference are read by what [WithOutside] gave to ctx.
 func OpenContent(ctx context.Context, r Reader, c Content) (*ContentReader, error) {
 	if err := CheckContent(c); err != nil {
 		return nil, err
@@ -241,6 +246,10 @@ func (r *ContentReader) start(e extent) *fetch {
 	f := &fetch{extent: e, done: make(chan struct{})}
 	r.fetches.Go(func() {
 		defer close(f.done)
+		if r.content.Depth == DepthReference {
+			f.data, f.err = r.fetchOutside(f.extent)
+			return
+		}
 		f.data, f.err = r.src.Get(r.ctx, Data, f.id)
 		if f.err == nil && int64(len(f.data)) != f.size {
 			f.data, f.err = nil, fmt.Errorf("%v %s: %d bytes where the list says %d: %w", Data, f.id.Short(), len(f.data), f.size, ErrCorrupt)
@@ -251,6 +260,9 @@ func (r *ContentReader) start(e extent) *fetch {
 
 // locate walks down the lists to the chunk that covers off.
 func (r *ContentReader) locate(off int64) (extent, error) {
+	if r.content.Depth == DepthReference {
+		return r.block(off), nil
+	}
 	e := extent{id: r.content.ID, size: r.content.Size}
 	for level := r.content.Depth; level > 0; level-- {
 		n, err := r.node(e.id, level, e.size)
@@ -318,13 +330,20 @@ var SkipList = errors.New("skip this list")
 
 // VisitContent calls fn for each chunk of c in the order of the file: a list
 // node before what is below it, with the plain bytes that each covers. It
-// fetches only list nodes, each after fn has seen it, and none for which fn
+// fetches only list nodes, each after fn has seen it (of a Reference, only its
+// List chunk is seen), and none for which fn
 // returned [SkipList]. Any other error of fn ends the visit and is returned.
 func VisitContent(ctx context.Context, r Reader, c Content, fn func(kind Kind, id ID, size int64) error) error {
 	if err := CheckContent(c); err != nil {
 		return err
 	}
 	if c.Size == 0 {
+		return nil
+	}
+	if c.Depth == DepthReference {
+		if err := fn(List, c.ID, c.Size); err != nil && !errors.Is(err, SkipList) {
+			return err
+		}
 		return nil
 	}
 	v := visitor{src: r, depth: c.Depth, fn: fn}

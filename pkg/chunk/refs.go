@@ -19,10 +19,14 @@ func (c Content) Ref() (Ref, bool) {
 }
 
 // ListRefs returns the chunks that a List node points to, in order and with
-// repetitions. ErrCorrupt unless b is the one encoding of a sound node.
+// repetitions: none for a Reference. ErrCorrupt unless b is the one encoding of
+// a sound node or Reference.
 func ListRefs(b []byte) ([]Ref, error) {
 	n, err := decodeList(b)
 	if err != nil {
+		if _, rerr := DecodeReference(b); rerr == nil {
+			return nil, nil // to nothing in the store
+		}
 		return nil, err
 	}
 	kind := Data

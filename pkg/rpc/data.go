@@ -298,6 +298,9 @@ func (d *dataService) write(ctx context.Context, sc *scope, kind chunk.Kind, b [
 // mayState refuses a commit that says what it was made of to whoever may not
 // run pipelines: the engine believes it.
 func (d *dataService) mayState(ctx context.Context, sc *scope, kind chunk.Kind, b []byte) error {
+	if kind == chunk.List {
+		return ownReferences(ctx, b)
+	}
 	if kind != chunk.Commit {
 		return nil
 	}
@@ -309,6 +312,20 @@ func (d *dataService) mayState(ctx context.Context, sc *scope, kind chunk.Kind, 
 		return fmt.Errorf("write a commit with provenance: %w", err)
 	}
 	return nil
+}
+
+// ownReferences refuses a reference to an object of another bucket to all but
+// the owner: it is read with the credentials of the daemon.
+func ownReferences(ctx context.Context, b []byte) error {
+	ref, err := chunk.DecodeReference(b)
+	if err != nil {
+		return nil //nolint:nilerr // it is a list
+	}
+	p, err := auth.From(ctx)
+	if err == nil && !p.IsOwner() {
+		err = fmt.Errorf("refer to %s: only the owner of the store may let its daemon read other buckets: %w", ref, auth.ErrDenied)
+	}
+	return err
 }
 
 // Flush implements dvxv1.DataServiceServer.

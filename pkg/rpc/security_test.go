@@ -117,6 +117,29 @@ func TestCommitNamesOnlyItsOwn(t *testing.T) {
 	}
 }
 
+// What a reference names is read with the daemon's credentials: nobody but the
+// owner may make one.
+func TestOnlyTheOwnerRefersToOtherBuckets(t *testing.T) {
+	f, _, _ := attacked(t, rights(func(auth.Action, auth.Resource) bool { return true }))
+	for name, tt := range map[string]struct {
+		key  auth.Key
+		want error
+	}{"eve": {f.eve, auth.ErrDenied}, "owner": {f.owner, nil}} {
+		s, err := f.client(t, tt.key).Session(t.Context(), repo.Scope{Repo: "open", Branch: "main"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		_, err = chunk.PutReference(t.Context(), s, chunk.Reference{Bucket: "private", Key: "k", ETag: "e", Size: 1})
+		if err == nil {
+			err = s.Flush(t.Context())
+		}
+		if !errors.Is(err, tt.want) {
+			t.Errorf("%s: %v, want %v", name, err, tt.want)
+		}
+	}
+}
+
 // Every operation that makes a name point at a commit is tried with one of
 // another repo, without a session and within one.
 func TestNoNameForForeignCommits(t *testing.T) {

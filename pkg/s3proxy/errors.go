@@ -28,6 +28,8 @@ var (
 	ErrConflict = errors.New("conflicting writes")
 	// ErrReadOnly says that the bucket or version can never be written to.
 	ErrReadOnly = errors.New("read only")
+	// ErrInvalidState says that the object is there, but its content is not.
+	ErrInvalidState = errors.New("content cannot be read")
 	// ErrBusy says that the request may succeed if it is made again later.
 	ErrBusy = errors.New("too busy")
 )
@@ -77,6 +79,7 @@ const (
 	codeInvalidBucketState    code = "InvalidBucketState"
 	codeInvalidDigest         code = "InvalidDigest"
 	codeInvalidLocation       code = "InvalidLocationConstraint"
+	codeInvalidObjectState    code = "InvalidObjectState"
 	codeInvalidPart           code = "InvalidPart"
 	codeInvalidPartOrder      code = "InvalidPartOrder"
 	codeInvalidPolicy         code = "InvalidPolicyDocument"
@@ -149,6 +152,7 @@ var codes = map[code]struct {
 	codeInvalidBucketState:    {409, "The request is not valid for the current state of the bucket."},
 	codeInvalidDigest:         {400, "The Content-MD5 you specified was invalid."},
 	codeInvalidLocation:       {400, "The specified location-constraint is not valid"},
+	codeInvalidObjectState:    {403, "The operation is not valid for the object's storage class."},
 	codeInvalidPart:           {400, "One or more of the specified parts could not be found.  The part may not have been uploaded, or the specified entity tag may not match the part's entity tag."},
 	codeInvalidPartOrder:      {400, "The list of parts was not in ascending order. The parts list must be specified in order by part number."},
 	codeInvalidPolicy:         {400, "The content of the form does not meet the conditions specified in the policy document."},
@@ -209,6 +213,7 @@ var kinds = []struct {
 	{ErrBucketNotEmpty, codeBucketNotEmpty, ""},
 	{ErrConflict, codeConflict, ""},
 	{ErrReadOnly, codeMethodNotAllowed, ""},
+	{ErrInvalidState, codeInvalidObjectState, "The content of the object is kept elsewhere, and is not there any more as it was."},
 	{ErrBusy, codeSlowDown, ""},
 	{fs.ErrPermission, codeAccessDenied, ""},
 	{fs.ErrInvalid, codeInvalidArgument, ""},

@@ -134,7 +134,7 @@ func (p *parser) marker(size *int) *Marker {
 }
 
 func (p *parser) depth() uint8 {
-	n := p.uint(chunk.DepthMax)
+	n := p.uint(chunk.DepthReference)
 	if n == 0 {
 		p.fail("zero is not left out")
 	}

@@ -70,7 +70,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"size zero":             node(m{1: "a", 2: 1, 4: id, 5: 0}),
 		"size huge":             node(m{1: "a", 2: 1, 4: id, 5: uint64(math.MaxInt64) + 1}),
 		"depth zero":            node(m{1: "a", 2: 1, 4: id, 5: 1, 6: 0}),
-		"depth huge":            node(m{1: "a", 2: 1, 4: id, 5: 1, 6: 9}),
+		"depth huge":            node(m{1: "a", 2: 1, 4: id, 5: 1, 6: 10}),
 		"id short":              node(m{1: "a", 2: 1, 4: id[:31], 5: 1}),
 		"id zero":               node(m{1: "a", 2: 1, 4: make([]byte, 32), 5: 1}),
 		"link to nothing":       node(m{1: "a", 2: 2}),

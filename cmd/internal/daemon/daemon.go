@@ -16,6 +16,7 @@ import (
 
 	"github.com/dvx-io/dvx/cmd/internal/place"
 	"github.com/dvx-io/dvx/pkg/auth"
+	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/rpc"
@@ -63,7 +64,7 @@ const stopTime = 5 * time.Second
 // nil after a stop that ctx asked for.
 func Run(ctx context.Context, o Options, ready func(Info) error) error {
 	SpendMemory()
-	ctx = auth.With(ctx, auth.Owner)
+	ctx = chunk.WithOutside(auth.With(ctx, auth.Owner), place.NewOutside(&o.Place))
 	if err := checkListen(o.S3Listen, o.Plaintext || o.S3Cert != ""); err != nil {
 		return err
 	}

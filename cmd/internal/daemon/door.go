@@ -16,8 +16,10 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/dvx-io/dvx/cmd/internal/place"
 	"github.com/dvx-io/dvx/pkg/access"
 	"github.com/dvx-io/dvx/pkg/auth"
+	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/s3proxy"
 	"github.com/dvx-io/dvx/pkg/s3proxy/s3repo"
@@ -174,5 +176,7 @@ func s3Edge(backend *s3repo.Writing, d *door, o Options) (*http.Server, net.List
 		}
 		lis = tls.NewListener(lis, &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, GetCertificate: c.get})
 	}
-	return s3proxy.NewServer(handler, o.Log), lis, nil
+	web, outside := s3proxy.NewServer(handler, o.Log), place.NewOutside(&o.Place)
+	web.BaseContext = func(net.Listener) context.Context { return chunk.WithOutside(context.Background(), outside) }
+	return web, lis, nil
 }

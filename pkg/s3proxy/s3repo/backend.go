@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/dvx-io/dvx/pkg/auth"
+	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/objstore"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/s3proxy"
@@ -99,6 +100,8 @@ func seal(err error) error {
 		return nil
 	case errors.Is(err, repo.ErrExpired):
 		return fmt.Errorf("%w: %s", s3proxy.ErrNoSuchKey, err.Error())
+	case errors.Is(err, chunk.ErrReference):
+		return fmt.Errorf("%w: %s", s3proxy.ErrInvalidState, err.Error())
 	case errors.Is(err, objstore.ErrThrottled):
 		return fmt.Errorf("%w: %s", s3proxy.ErrBusy, err.Error())
 	}

@@ -29,6 +29,8 @@ type options struct {
 	dvx    string
 	dir    string
 	only   string
+	what   string
+	peers  string
 	runs   int
 	scale  float64
 	source string
@@ -45,6 +47,8 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	flags.StringVar(&o.dvx, "dvx", "bin/dvx", "the dvx to measure")
 	flags.StringVar(&o.dir, "dir", "", "folder to work in (default: the system's for temporary files)")
 	flags.StringVar(&o.only, "only", "", "groups to run, with commas between: "+strings.Join(groupNames(), ", "))
+	flags.StringVar(&o.what, "what", "", "in those groups, only what begins with one of these words, with commas between: commit, checkout, nothing, …")
+	flags.StringVar(&o.peers, "peers", "", "programs to compare dvx with, with commas between (default: all that are installed)")
 	flags.IntVar(&o.runs, "runs", 5, "runs of each process; the median counts")
 	flags.Float64Var(&o.scale, "scale", 1, "size of the inputs: 1 is 2 GiB, 100,000 and 1,000,000 files")
 	flags.StringVar(&o.source, "source", "", "source trees for group source, with commas between (default: Go's own and the module cache)")
@@ -108,6 +112,9 @@ func (b *bench) findPeers() {
 		b.missing = append(b.missing, "versitygw")
 	}
 	for _, name := range []string{"restic", "borg", "git", "cp", "find"} {
+		if b.o.peers != "" && !slices.Contains(strings.Split(b.o.peers, ","), name) {
+			continue
+		}
 		if _, err := exec.LookPath(name); err != nil {
 			b.missing = append(b.missing, name)
 			continue
@@ -132,6 +139,11 @@ func (b *bench) versions() []string {
 	return all
 }
 
+// wanted reports whether a contest is to be measured.
+func (b *bench) wanted(contest string) bool {
+	return slices.ContainsFunc(strings.Split(b.o.what, ","), func(word string) bool { return strings.HasPrefix(contest, word) })
+}
+
 // group makes a group's inputs, measures its contests and removes all again.
 func (b *bench) group(g group) error {
 	dir := filepath.Join(b.dir, g.name)
@@ -146,6 +158,9 @@ func (b *bench) group(g group) error {
 	if err == nil {
 		_, _ = fmt.Fprintf(b.out, "\n## %s\n\n%s\n", g.title, tableHead)
 		for _, c := range contests {
+			if !b.wanted(c.name) {
+				continue
+			}
 			if err = b.contest(c); err != nil {
 				err = fmt.Errorf("%s: %w", c.name, err)
 				break

@@ -90,10 +90,11 @@ type Controller struct {
 	fail     context.CancelCauseFunc // ends the engine's life: what it relies on is broken
 	swapping sync.Mutex              // held during a flush or a swap: what is flushed is what is published
 	persists queue
-	named    map[string]bool            // index segments that the journal names; under swapping
-	tasks    map[memo.Key]*assignment   // of the loop
-	running  map[int]context.CancelFunc // of the loop: attempts by serial
-	latest   engine.Snapshot            // of the loop: the newest that it was shown
+	named    map[string]bool               // index segments that the journal names; under swapping
+	tasks    map[memo.Key]*assignment      // of the loop
+	partials map[engine.JobID]*provisional // of the loop: jobs of which something is shown
+	running  map[int]context.CancelFunc    // of the loop: attempts by serial
+	latest   engine.Snapshot               // of the loop: the newest that it was shown
 	effects  sync.WaitGroup
 	steps    bell          // rings after each
 	observed chan struct{} // holds a token if the root has moved since sources were looked at
@@ -182,6 +183,10 @@ func (c *Controller) start(ctx context.Context) error {
 			open = append(open, jobs[i])
 		}
 	}
+	if err := c.sweepPartials(ctx); err != nil {
+		return errors.Join(err, c.session.Close())
+	}
+	c.partials = map[engine.JobID]*provisional{}
 	c.tasks, c.running = map[memo.Key]*assignment{}, map[int]context.CancelFunc{}
 	c.persists.clear()
 	c.named = nil
@@ -284,6 +289,22 @@ func (c *Controller) carryOut(ctx context.Context, timer *time.Timer, e engine.E
 		c.background(func() { c.deliver(ctx, delivery{of: c.checkpoint(ctx, e)}) })
 	case engine.Record:
 		c.log.Add(e.Record)
+	case engine.Partial:
+		p := c.partials[e.Job.ID]
+		if p == nil {
+			p = &provisional{}
+			c.partials[e.Job.ID] = p
+		}
+		c.background(func() { c.deliver(ctx, delivery{of: c.partial(ctx, e, p)}) })
+	case engine.Conceal:
+		if p := c.partials[e.Job.ID]; p != nil {
+			delete(c.partials, e.Job.ID)
+			c.background(func() {
+				ctx, done := lasting(ctx)
+				defer done()
+				c.conceal(ctx, e.Job, p)
+			})
+		}
 	case engine.Hook:
 		c.background(func() {
 			ctx, done := lasting(ctx)

@@ -52,13 +52,12 @@ func (c *Controller) growFrom(ctx context.Context, keys *keying, o output.Datum,
 	return nil
 }
 
-// withoutGrowth returns the changes of a merge in which outputs are without the
+// withoutGrowth returns the changes of an output in which outputs are without the
 // datums that they emitted.
-func (c *Controller) withoutGrowth(ctx context.Context, e engine.Merge) (output.Delta, error) {
-	if e.Job.Head.Version.Spec.Growth == nil {
-		return e.Delta, nil
+func (c *Controller) withoutGrowth(ctx context.Context, j engine.JobSpec, d output.Delta) (output.Delta, error) {
+	if j.Head.Version.Spec.Growth == nil {
+		return d, nil
 	}
-	d := e.Delta
 	d.Changed = slices.Clone(d.Changed)
 	for i, x := range d.Changed {
 		var err error

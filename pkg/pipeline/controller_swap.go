@@ -19,11 +19,8 @@ import (
 // merge stores the output commit of a job.
 func (c *Controller) merge(ctx context.Context, e engine.Merge) engine.Merged {
 	answer := engine.Merged{Job: e.Job.ID, Epoch: e.Epoch}
-	prev := output.Merging{Tree: e.Job.Head.Output.Commit.Tree}
-	if prov := e.Job.Head.Output.Commit.Prov; prov != nil && prov.Datums != nil {
-		prev.Table = *prov.Datums
-	}
-	delta, err := c.withoutGrowth(ctx, e)
+	prev := previousOutput(e.Job)
+	delta, err := c.withoutGrowth(ctx, e.Job, e.Delta)
 	var m output.Merging
 	if err == nil {
 		m, err = output.Merge(ctx, c.session, prev, delta, engine.StampOf(e.Job))
@@ -253,6 +250,11 @@ func (c *Controller) leave(ctx context.Context) error {
 	defer cancel()
 	if _, err := c.persistBatch(ctx, c.persists.take()); err != nil {
 		return err
+	}
+	if len(c.partials) > 0 {
+		if err := c.sweepPartials(ctx); err != nil {
+			c.o.Report(err)
+		}
 	}
 	c.dueHooks(ctx) // of jobs that were published when the engine was told to stop
 	if len(c.log.Pending()) == 0 && len(c.memo.Pending()) == 0 {

@@ -63,6 +63,9 @@ func (w *world) checkEnd() {
 	}
 	w.checkLeaks()
 	w.checkHooks()
+	if n := len(w.daemon.shown); n > 0 {
+		w.fail("%d provisional branches are left", n)
+	}
 	settlement := engine.Settle(w.snapshot(), w.daemon.ledger, "", "")
 	failed := map[string]bool{}
 	for _, j := range settlement.Failed {

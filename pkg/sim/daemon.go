@@ -27,6 +27,7 @@ type daemon struct {
 	events  []history.Event     // likewise
 	commits map[commit.ID]version
 	tasks   map[memo.Key]chore
+	shown   map[engine.JobID]map[string]memo.Key // datums at provisional branches
 	ledger  engine.Ledger
 	tick    int
 }
@@ -45,7 +46,7 @@ func (w *world) boot() {
 		life = w.daemon.life + 1
 		pending = w.daemon.pending
 	}
-	d := &daemon{life: life, pending: pending, commits: map[commit.ID]version{}, tasks: map[memo.Key]chore{}}
+	d := &daemon{life: life, pending: pending, commits: map[commit.ID]version{}, tasks: map[memo.Key]chore{}, shown: map[engine.JobID]map[string]memo.Key{}}
 	latest := map[engine.JobID]history.Job{}
 	for _, j := range w.history {
 		latest[j.ID] = j
@@ -168,6 +169,10 @@ func (w *world) carryOut(e engine.Effect) {
 		w.enumerate(e)
 	case engine.Start:
 		w.execute(e)
+	case engine.Partial:
+		w.show(e)
+	case engine.Conceal:
+		delete(w.daemon.shown, e.Job.ID)
 	case engine.Hook:
 		w.hook(e.Job)
 	case engine.Grow:

@@ -31,6 +31,12 @@ func describe(x any) string {
 		return "look"
 	case engine.Enumerate:
 		return fmt.Sprintf("enumerate %s#%d of %s@%s", x.Job.ID.Short(), x.Epoch, x.Job.Head.Name, x.Job.Head.Branch)
+	case engine.Partial:
+		return fmt.Sprintf("show %s#%d, %d: %d changed, first %v", x.Job.ID.Short(), x.Epoch, x.Seq, len(x.Delta.Changed), x.First)
+	case engine.Shown:
+		return fmt.Sprintf("shown %s#%d, %d (%v)", x.Job.Short(), x.Epoch, x.Seq, x.Err)
+	case engine.Conceal:
+		return "conceal " + x.Job.ID.Short()
 	case engine.Hook:
 		return "hook of " + x.Job.ID.Short()
 	case engine.Grow:

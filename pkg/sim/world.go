@@ -194,6 +194,9 @@ func (w *world) snapshot() engine.Snapshot {
 		if s.name == "sum" {
 			p.Version.Spec.Hooks = &spec.Hooks{OnExit: []string{"tell"}}
 		}
+		if s.name == "count" {
+			p.Version.Spec.PartialResults = "30s"
+		}
 		if s.grow {
 			p.Version.Spec.Growth = &spec.Growth{Depth: 8, Max: 100}
 		}

@@ -139,6 +139,7 @@ var fieldChanges = map[string]func(*spec.Spec){
 	"hooks.on_success":             func(s *spec.Spec) { s.Hooks = &spec.Hooks{OnSuccess: []string{"x"}} },
 	"hooks.on_failure":             func(s *spec.Spec) { s.Hooks = &spec.Hooks{OnFailure: []string{"x"}} },
 	"hooks.on_exit":                func(s *spec.Spec) { s.Hooks = &spec.Hooks{OnExit: []string{"x"}} },
+	"partial_results":              func(s *spec.Spec) { s.PartialResults = "9s" },
 	"job_timeout":                  func(s *spec.Spec) { s.JobTimeout = "9s" },
 	"max_failed":                   func(s *spec.Spec) { s.MaxFailed = 9 },
 	"scheduling.priority":          func(s *spec.Spec) { s.Scheduling.Priority = 9 },

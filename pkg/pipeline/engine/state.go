@@ -110,6 +110,7 @@ type job struct {
 	epoch   int // of the newest enumeration: answers to older ones are dropped
 	policy  *policy
 	growth  growth
+	partial partial
 	delta   bool
 	removed []string
 	items   []item
@@ -230,6 +231,9 @@ func (s *State) pass(at time.Time) {
 		for _, j := range s.jobs {
 			if !j.retryAt.IsZero() {
 				j.retryAt = j.retryAt.Add(-d)
+			}
+			if !j.partial.next.IsZero() {
+				j.partial.next = j.partial.next.Add(-d)
 			}
 			if !j.limit.IsZero() {
 				j.limit = j.limit.Add(-d)

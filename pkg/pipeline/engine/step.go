@@ -37,12 +37,15 @@ func Step(s *State, e Event) []Effect {
 		s.onForeseen(of)
 	case Grown:
 		s.onGrown(of)
+	case Shown:
+		s.onShown(of)
 	case Tick: // time has passed, which is looked at below
 	}
 	s.timeOut()
 	s.retry()
 	s.schedule()
 	s.lookAhead()
+	s.show()
 	s.nextSwap()
 	s.wake()
 	s.forget()
@@ -153,6 +156,7 @@ func (s *State) restart(j *job, spec JobSpec) {
 	if j.record.State != history.Pending && !s.moveJob(j, history.Pending) {
 		return
 	}
+	s.conceal(j)
 	s.release(j)
 	j.spec, j.fails, j.retryAt = spec, 0, time.Time{}
 	j.epoch = s.nextEpoch()
@@ -178,6 +182,7 @@ func (s *State) remove(j *job) {
 	r := j.record
 	s.ledger.Note(r)
 	s.forgetAhead(j.output())
+	s.conceal(j)
 	s.release(j)
 	delete(s.jobs, j.spec.ID)
 	s.order = slices.DeleteFunc(s.order, func(id JobID) bool { return id == j.spec.ID })
@@ -314,6 +319,9 @@ func (s *State) wake() {
 		sooner(j.retryAt)
 		if j.record.State == history.Running {
 			sooner(j.limit)
+			if len(j.partial.fresh) > 0 && !j.partial.asked {
+				sooner(j.partial.next)
+			}
 		}
 	}
 	if len(s.waits) > 0 {

@@ -140,6 +140,7 @@ func (s *State) accept(w *work, output tree.Root) {
 		j := s.jobs[o.job]
 		it := &j.items[o.item]
 		it.output, it.done = output, true
+		j.freshly(o.item)
 		if known {
 			j.record.Counts.Hit++
 		} else {

@@ -58,6 +58,7 @@ func (s *State) onSwapped(of Swapped) {
 	case Conflicted:
 		s.emit(Look{})
 		if j != nil && s.moveJob(j, history.Pending) {
+			s.conceal(j)
 			s.release(j)
 			j.epoch = s.nextEpoch()
 			j.retryAt = s.now.Add(s.opts.BackoffMin)

@@ -98,6 +98,9 @@ func (s Spec) DatumBackoff() time.Duration { return duration(s.Datum.Backoff) }
 // JobLimit returns the time limit of a job, 0 for none.
 func (s Spec) JobLimit() time.Duration { return duration(s.JobTimeout) }
 
+// PartialEvery returns how often what a job has so far is shown, 0 for never.
+func (s Spec) PartialEvery() time.Duration { return duration(s.PartialResults) }
+
 func duration(v string) time.Duration {
 	d, _ := time.ParseDuration(v) // validated
 	return d
@@ -182,6 +185,7 @@ func (s Spec) problems() []*Error {
 	c.duration("datum.timeout", s.Datum.Timeout)
 	c.duration("datum.backoff", s.Datum.Backoff)
 	c.duration("job_timeout", s.JobTimeout)
+	c.duration("partial_results", s.PartialResults)
 	if s.MaxFailed < 0 {
 		c.fail("max_failed", "%d is less than 0", s.MaxFailed)
 	}

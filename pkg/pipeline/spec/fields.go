@@ -139,6 +139,7 @@ var fieldRows = []fieldRow{
 	{"deadline.time_zone", unbuilt, keyNo, "when, not what"},
 	{"deadline.notify", unbuilt, keyNo, "whom to tell"},
 	{"notify", unbuilt, keyNo, "whom to tell"},
+	{"partial_results", shapeText, keyNo, "when results can be seen, not what they are"},
 	{"hooks", shapeObject, keyBelow, ""},
 	{"hooks.on_success", shapeTexts, keyNo, "they run beside the work"},
 	{"hooks.on_failure", shapeTexts, keyNo, "they run beside the work"},

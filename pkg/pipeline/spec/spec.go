@@ -4,24 +4,25 @@ package spec
 // YAML and JSON are snake_case. Fields that the format knows and this version
 // does not run are refused by Parse with "not supported yet".
 type Spec struct {
-	Pipeline    string              `json:"pipeline"`
-	Description string              `json:"description,omitempty"`
-	Transform   Transform           `json:"transform"`
-	Input       Input               `json:"input"`
-	Commits     string              `json:"commits,omitempty"` // "every": each commit of the inputs is evaluated, in order; else the newest
-	Parameters  map[string]string   `json:"parameters,omitempty"`
-	Sweep       map[string][]string `json:"sweep,omitempty"` // parameters that take each of these values in turn
-	Parallelism Parallelism         `json:"parallelism,omitzero"`
-	Datum       DatumPolicy         `json:"datum,omitzero"`
-	Growth      *Growth             `json:"growth,omitempty"`      // datums may emit further datums; nil: they may not
-	JobTimeout  string              `json:"job_timeout,omitempty"` // Go duration; none by default
-	MaxFailed   int                 `json:"max_failed,omitempty"`  // datums without a result that the output may lack
-	Scheduling  Scheduling          `json:"scheduling,omitzero"`
-	Concurrency map[string]int      `json:"concurrency,omitempty"` // units of pools that each attempt holds
-	Hooks       *Hooks              `json:"hooks,omitempty"`       // what to run when a job is over
-	Cache       string              `json:"cache,omitempty"`       // "never": results are neither looked up nor kept for others
-	Reprocess   string              `json:"reprocess,omitempty"`   // salt: change it to run everything again
-	Metadata    map[string]string   `json:"metadata,omitempty"`
+	Pipeline       string              `json:"pipeline"`
+	Description    string              `json:"description,omitempty"`
+	Transform      Transform           `json:"transform"`
+	Input          Input               `json:"input"`
+	Commits        string              `json:"commits,omitempty"` // "every": each commit of the inputs is evaluated, in order; else the newest
+	Parameters     map[string]string   `json:"parameters,omitempty"`
+	Sweep          map[string][]string `json:"sweep,omitempty"` // parameters that take each of these values in turn
+	Parallelism    Parallelism         `json:"parallelism,omitzero"`
+	Datum          DatumPolicy         `json:"datum,omitzero"`
+	Growth         *Growth             `json:"growth,omitempty"`      // datums may emit further datums; nil: they may not
+	JobTimeout     string              `json:"job_timeout,omitempty"` // Go duration; none by default
+	MaxFailed      int                 `json:"max_failed,omitempty"`  // datums without a result that the output may lack
+	Scheduling     Scheduling          `json:"scheduling,omitzero"`
+	Concurrency    map[string]int      `json:"concurrency,omitempty"`     // units of pools that each attempt holds
+	PartialResults string              `json:"partial_results,omitempty"` // Go duration: how often what a job has so far is shown; never by default
+	Hooks          *Hooks              `json:"hooks,omitempty"`           // what to run when a job is over
+	Cache          string              `json:"cache,omitempty"`           // "never": results are neither looked up nor kept for others
+	Reprocess      string              `json:"reprocess,omitempty"`       // salt: change it to run everything again
+	Metadata       map[string]string   `json:"metadata,omitempty"`
 }
 
 // Transform is the program.

@@ -29,23 +29,27 @@ type collector struct {
 	build  *tree.Builder
 	none   tree.Root // the directory without entries, once it was needed
 	bytes  int64
+	most   int64    // bytes that may be stored; 0: any number
 	files  []string // the names in out, if all are files
 	deep   bool     // not all are
 }
 
-// collect stores the folder at in the folder task as a tree whose entries
+// errTooMuch reports that a program wrote more than it may store.
+var errTooMuch = errors.New("it wrote too much")
+
+// collect stores the folder at in the folder dir of the task t as a tree whose entries
 // carry no attributes, and returns it with its bytes. Nothing is followed out
 // of it, except links to inputs, which become those inputs. Stored files are
 // removed if there is nothing else; bare reports whether out is empty then, and
 // as it was before the program ran.
-func collect(ctx context.Context, task, at string, inputs []task.Input, s chunk.Store, w *chunk.Writer) (root tree.Root, bytes int64, bare bool, err error) {
-	out, plain, err := openOut(filepath.Join(task, at))
+func collect(ctx context.Context, dir, at string, t task.Task, s chunk.Store, w *chunk.Writer) (root tree.Root, bytes int64, bare bool, err error) {
+	out, plain, err := openOut(filepath.Join(dir, at))
 	if err != nil {
 		return tree.Root{}, 0, false, err
 	}
 	defer func() { _ = out.Close() }()
 	c := &collector{
-		ctx: ctx, task: filepath.ToSlash(task), at: filepath.ToSlash(at), out: out, store: s, writer: w, inputs: inputs,
+		ctx: ctx, task: filepath.ToSlash(dir), at: filepath.ToSlash(at), out: out, store: s, writer: w, inputs: t.Inputs, most: t.MaxOutput,
 		build: tree.NewBuilder(s),
 	}
 	if _, err := c.dir(""); err != nil {
@@ -213,6 +217,9 @@ func (c *collector) file(p string, info fs.FileInfo) error {
 	// A name that became a link since would have been followed: not that file.
 	if now, err := f.Stat(); err != nil || !os.SameFile(info, now) {
 		return refusef("output out/%s was replaced while it was stored", p)
+	}
+	if c.most > 0 && info.Size() > c.most-c.bytes {
+		return refusef("%w: with out/%s it is more than the %d bytes that datum.max_output allows", errTooMuch, p, c.most)
 	}
 	content, err := c.writer.WriteContent(c.ctx, f)
 	if err != nil {

@@ -82,6 +82,9 @@ func (w *Worker) Run(ctx context.Context, t task.Task, s chunk.Store) (task.Resu
 	var r refused
 	if errors.As(err, &r) {
 		res.Outcome, res.Failure, res.Reason = task.Failed, task.FailedOutput, r.Error()
+		if errors.Is(err, errTooMuch) {
+			res.Failure = task.FailedLimit
+		}
 		err = nil
 	}
 	return res, err
@@ -119,7 +122,7 @@ func (w *Worker) run(ctx context.Context, t task.Task, s chunk.Store, res *task.
 	if res.Outcome, res.Failure, res.Reason = judge(t, exit, timedOut, last); res.Outcome != task.Succeeded {
 		return w.recover(ctx, t, res)
 	}
-	res.Output, res.Stats.BytesOut, w.bare, err = collect(ctx, w.path(), w.out, t.Inputs, s, w.writer)
+	res.Output, res.Stats.BytesOut, w.bare, err = collect(ctx, w.path(), w.out, t, s, w.writer)
 	if err != nil {
 		res.Outcome = task.Crashed
 	}

@@ -73,8 +73,8 @@ func Task(s spec.Spec, code tree.Root, d Datum, key memo.Key, attempt int) (task
 	}
 	k := task.Task{
 		Key: key, Attempt: attempt, Transform: x, Params: s.Parameters, Code: code, Inputs: d.Inputs, Timeout: s.DatumTimeout(),
-		RetryOn: s.Datum.RetryOn,
-		Batch:   s.Datum.Batch, SetSize: s.Datum.SetSize,
+		RetryOn: s.Datum.RetryOn, MaxOutput: s.DatumMaxOutput(),
+		Batch: s.Datum.Batch, SetSize: s.Datum.SetSize,
 	}
 	if k.Batch {
 		if k.Program, err = programOf(k); err != nil {

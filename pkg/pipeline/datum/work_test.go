@@ -140,6 +140,7 @@ var fieldChanges = map[string]func(*spec.Spec){
 	"hooks.on_failure":             func(s *spec.Spec) { s.Hooks = &spec.Hooks{OnFailure: []string{"x"}} },
 	"hooks.on_exit":                func(s *spec.Spec) { s.Hooks = &spec.Hooks{OnExit: []string{"x"}} },
 	"partial_results":              func(s *spec.Spec) { s.PartialResults = "9s" },
+	"datum.max_output":             func(s *spec.Spec) { s.Datum.MaxOutput = "9GB" },
 	"job_timeout":                  func(s *spec.Spec) { s.JobTimeout = "9s" },
 	"max_failed":                   func(s *spec.Spec) { s.MaxFailed = 9 },
 	"scheduling.priority":          func(s *spec.Spec) { s.Scheduling.Priority = 9 },

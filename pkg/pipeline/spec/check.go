@@ -182,6 +182,9 @@ func (s Spec) problems() []*Error {
 	c.batch(s)
 	c.growth(s)
 	c.hooks(s.Hooks)
+	if _, err := parseSize(s.Datum.MaxOutput); err != nil {
+		c.fail("datum.max_output", "%v", err)
+	}
 	c.duration("datum.timeout", s.Datum.Timeout)
 	c.duration("datum.backoff", s.Datum.Backoff)
 	c.duration("job_timeout", s.JobTimeout)

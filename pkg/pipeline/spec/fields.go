@@ -97,6 +97,7 @@ var fieldRows = []fieldRow{
 	{"datum.backoff", shapeText, keyNo, "only results that succeeded are recorded"},
 	{"datum.retry_on", shapeTexts, keyNo, "only results that succeeded are recorded"},
 	{"datum.crash_tries", shapeNumber, keyNo, "only results that succeeded are recorded"},
+	{"datum.max_output", shapeText, keyNo, "only results that succeeded are recorded"},
 	{"datum.timeout", shapeText, keyNo, "only results that succeeded are recorded"},
 	{"datum.set_size", shapeNumber, keyNo, "how fast, not what"},
 	{"datum.order", unbuilt, keyNo, "in which order, not what"},

@@ -54,6 +54,7 @@ type DatumPolicy struct {
 	Backoff    string   `json:"backoff,omitempty"`     // Go duration: the wait after the first failure, doubled after each; none by default
 	RetryOn    []string `json:"retry_on,omitempty"`    // failures after which there is another attempt, of [RetryClasses]; all by default
 	CrashTries int      `json:"crash_tries,omitempty"` // attempts that the infrastructure may lose before the datum fails; 21 by default
+	MaxOutput  string   `json:"max_output,omitempty"`  // size: what an attempt may store, as in 10GiB; no limit by default
 	Timeout    string   `json:"timeout,omitempty"`     // Go duration; none by default
 	Batch      bool     `json:"batch,omitempty"`       // one process of the program takes datum after datum
 	SetSize    int      `json:"set_size,omitempty"`    // as many at most; 0: any number

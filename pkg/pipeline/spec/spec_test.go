@@ -139,6 +139,7 @@ func TestParseRefuses(t *testing.T) {
 		{"value twice", "glob: /*", "glob: /x\n  value: a\nparameters: {a: 1}", `line 7, column 10: input.value: there is a parameter "a" already`},
 		{"value that is run", "[x]", "[\"${a}\"]\n  stdin: [\"${a}\"]\nmetadata: {a: b}", `unknown parameter "a"`},
 		{"lazy value", "glob: /*", "glob: /x\n  value: a\n  lazy: true", `line 7, column 10: input.value: has no meaning with lazy or empty_files: the text is read before the program starts`},
+		{"size", "pipeline: p", "pipeline: p\ndatum: {max_output: 1.5GB}", `line 2, column 21: datum.max_output: want a size like 500MB or 10GiB, found "1.5GB"`},
 		{"commits", "pipeline: p", "pipeline: p\ncommits: some", `line 2, column 10: commits: want latest or every, found "some"`},
 		{"pool name", "pipeline: p", "pipeline: p\nconcurrency: {a b: 1}", `line 2, column 20: concurrency: the name "a b" must be letters, digits, -, _ and .`},
 		{"cron never", "repo: r\n  glob: /*", "cron: {spec: 0 0 31 2 *}", `input.cron.spec: `},

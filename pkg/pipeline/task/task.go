@@ -40,6 +40,7 @@ type Task struct {
 	Code      tree.Root // zero: no code
 	Inputs    []Input
 	Timeout   time.Duration // 0: none
+	MaxOutput int64         // bytes that it may store; 0: any number
 	Batch     bool          // the program takes one datum after the other, as docs/PIPELINES.md says
 	SetSize   int           // one process of it takes at most so many; 0: any number
 	Program   chunk.ID      // if Batch: the same for all tasks that one process may serve

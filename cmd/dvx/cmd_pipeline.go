@@ -44,22 +44,24 @@ Its spec is a YAML or JSON file; the folder of the spec is the program's code, u
 
 func cmdRegister(a *app, verb, short string, create, update bool) *cobra.Command {
 	var file, branch, message string
+	var params []string
 	cmd := &cobra.Command{
 		Use:     verb + " -f SPEC",
 		Short:   short,
-		Example: "  dvx pipeline " + verb + " -f wordcount.yaml --branch staging",
+		Example: "  dvx pipeline " + verb + " -f wordcount.yaml --branch staging\n  dvx pipeline " + verb + " -f train.yaml --branch trial7 -p lr=0.3",
 		Args:    exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if file == "" {
 				return usagef("name the spec file with -f")
 			}
-			return a.register(cmd.Context(), file, pipeline.Registration{
+			return a.register(cmd.Context(), file, params, pipeline.Registration{
 				Branch: branch, Message: message, Create: create, Update: update, Author: author(), Time: time.Now(),
 			})
 		},
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "spec file, YAML or JSON; it may hold several specs")
 	cmd.Flags().StringVar(&branch, "branch", "main", "branch on which the pipeline lives: its outputs go there, and its inputs default to it")
+	cmd.Flags().StringArrayVarP(&params, "param", "p", nil, "NAME=VALUE: another value for a parameter that the spec declares; repeatable")
 	cmd.Flags().StringVarP(&message, "message", "m", "", "what changed and why")
 	return cmd
 }
@@ -83,8 +85,11 @@ type registered struct {
 	Owner     string `json:"owner,omitempty"` // on whose rights it runs, if that has changed
 }
 
-func (a *app) register(ctx context.Context, file string, g pipeline.Registration) error {
+func (a *app) register(ctx context.Context, file string, params []string, g pipeline.Registration) error {
 	specs, source, err := readSpecs(file)
+	if err == nil {
+		specs, err = withParams(specs, params)
+	}
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,16 @@
 // returns. A datum is shared by all jobs that want its memo key, so no key is
 // under way twice.
 //
+// # Pool
+//
+// Attempts hold a slot and units of the [Pool]s that their specs name. What an
+// attempt holds is the attempt's until it is over, whatever becomes of its datum.
+//
+// # Growth
+//
+// Datums may emit further datums of their job, which [Grow] asks for level by
+// level.
+//
 // # Output commit
 //
 // [OutputCommit] and [PublishOp] are functions of a job's inputs: whoever

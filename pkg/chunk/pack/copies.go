@@ -69,6 +69,9 @@ func (st *Store) saveCopy(key string, b []byte) {
 		return
 	}
 	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync() // a copy that a power cut made of zeros has the right size
+	}
 	if errors.Join(err, f.Close()) != nil {
 		_ = os.Remove(f.Name()) // trim does it otherwise
 		return

@@ -73,8 +73,15 @@ func (st *Store) openDistant(ctx context.Context, key string) (table, error) {
 		return nil, fmt.Errorf("index segment %s: %w", key, err)
 	}
 	if head.size() <= headGuess {
+		s, err := openSegment(key, b)
+		if err == nil {
+			err = s.verifyAll()
+		}
+		if err != nil {
+			return nil, err
+		}
 		st.saveCopy(key, b)
-		return openSegment(key, b)
+		return s, nil
 	}
 	d := &distant{segmentHead: head, st: st}
 	d.remember(span{0, b})

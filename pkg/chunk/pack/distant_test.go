@@ -305,3 +305,33 @@ func TestDamagedCopyIsGivenUp(t *testing.T) {
 		})
 	}
 }
+
+// TestVerifySegmentReadsTheStore damages the store's own segment, of which there
+// is a sound copy: verification finds it.
+func TestVerifySegmentReadsTheStore(t *testing.T) {
+	for _, n := range []int{10, 20_000} {
+		objects := &remote{Store: mem.New(mem.Options{})}
+		key := madeUpSegment(t, objects, name1, 0, n, 100)
+		dir := t.TempDir()
+		st := open(t, objects, Options{CacheDir: dir})
+		for range 2 { // the first makes the copy
+			if info, err := st.VerifySegment(t.Context(), key); err != nil || info.Chunks != n {
+				t.Fatalf("%d chunks, %v", info.Chunks, err)
+			}
+		}
+		if _, err := os.Stat(st.copies.path(key)); err != nil {
+			t.Fatalf("no copy was made: %v", err)
+		}
+		b, _, err := objstore.ReadAll(t.Context(), objects, key, objstore.Range{}, 1<<30)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b[len(b)/2] ^= 1
+		if _, err := objects.Put(t.Context(), key, objstore.Bytes(b), objstore.Condition{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := open(t, objects, Options{CacheDir: dir}).VerifySegment(t.Context(), key); !errors.Is(err, chunk.ErrCorrupt) {
+			t.Errorf("%d chunks: %v", n, err)
+		}
+	}
+}

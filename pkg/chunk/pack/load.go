@@ -222,6 +222,9 @@ func (st *Store) copyTo(ctx context.Context, key string, f *os.File) error {
 	if _, err := io.Copy(f, rc); err != nil {
 		return readError(key, err)
 	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("copy index segment %s: %w", key, err)
+	}
 	return nil
 }
 

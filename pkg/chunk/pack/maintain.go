@@ -142,18 +142,33 @@ func (st *Store) VerifyPack(ctx context.Context, key string) (Footer, error) {
 	return f, nil
 }
 
-// VerifySegment reads an index segment and verifies every byte of it.
+// VerifySegment reads an index segment and verifies every byte of it: of the
+// store's own object, not of a copy in the cache folder.
 func (st *Store) VerifySegment(ctx context.Context, key string) (SegmentInfo, error) {
-	snap, err := st.Snapshot(ctx, []string{key})
+	if _, _, err := ParseKey(key); err != nil {
+		return SegmentInfo{}, err
+	}
+	s, err := st.mapOwn(ctx, key)
+	if errors.Is(err, errors.ErrUnsupported) {
+		s, err = st.fetchOwn(ctx, key)
+	}
+	if err == nil {
+		err = s.check()
+	}
 	if err != nil {
 		return SegmentInfo{}, err
 	}
-	segs, err := snap.whole(ctx)
+	return s.describe(), nil
+}
+
+// fetchOwn reads a segment from the store, whatever copies there are.
+func (st *Store) fetchOwn(ctx context.Context, key string) (*segment, error) {
+	t, err := st.openDistant(ctx, key)
 	if err != nil {
-		return SegmentInfo{}, err
+		return nil, err
 	}
-	if err := segs[0].check(); err != nil {
-		return SegmentInfo{}, err
+	if s := t.near(); s != nil {
+		return s, nil
 	}
-	return snap.Describe()[0], nil
+	return t.whole(ctx)
 }

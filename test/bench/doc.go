@@ -21,6 +21,9 @@
 // itself. A server's figures are of its process: it is started anew for each
 // run, and asked once before the clock starts.
 //
+// The group pipeline runs a daemon of its own and prints its figures beside the
+// line that each is to keep; -work names another folder for its programs.
+//
 // Nothing is installed: a peer that is missing is named and left out. All
 // data is made in a folder of its own, which is removed at the end.
 package main

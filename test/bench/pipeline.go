@@ -2,6 +2,7 @@ package main
 
 import (
 	_ "embed" // the programs that the pipelines run
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -38,10 +39,7 @@ func pipelines(b *bench, dir string) error {
 			err = step()
 		}
 	}
-	if stopped := s.stop(); err == nil {
-		err = stopped
-	}
-	return err
+	return errors.Join(err, s.stop(), os.RemoveAll(b.workFolder(dir)))
 }
 
 // machine is what the measurements of the group share.

@@ -31,6 +31,7 @@ type Options struct {
 	S3Listen        string                 // S3; empty: none
 	S3Domain        string                 // virtual-host style below this domain
 	State           string                 // folder for journal and work files
+	Work            string                 // folder in which programs run; empty: in State
 	KeyFile         string                 // the owner's key
 	Slots           int                    // programs at once
 	CheckpointEvery time.Duration          // how often finished datums are written to the store at least

@@ -49,7 +49,7 @@ func newEngine(_ context.Context, store *repo.Direct, o Options) (*runningEngine
 			"reason", recovery.Reason, "moved", recovery.Moved)
 	}
 	e.runner, err = local.New(local.Options{
-		Dir: filepath.Join(o.State, "work"), Slots: o.Slots, Params: store.Config().Chunker, Now: time.Now,
+		Dir: cmp.Or(o.Work, filepath.Join(o.State, "work")), Slots: o.Slots, Params: store.Config().Chunker, Now: time.Now,
 	})
 	if err != nil {
 		return nil, errors.Join(err, e.close())

@@ -34,10 +34,35 @@ type intake struct {
 	dir   string // of the files; "" is the system's for temporary files
 	turns *semaphore.Weighted
 	heads sync.Pool // of *[headMax]byte
+
+	params  chunk.Params
+	writers sync.Pool // of *bodyWriter
 }
 
-func newIntake(dir string) *intake {
-	return &intake{dir: dir, turns: semaphore.NewWeighted(turnsMax), heads: sync.Pool{New: func() any { return new([headMax]byte) }}}
+func newIntake(dir string, p chunk.Params) *intake {
+	return &intake{
+		dir: dir, params: p, turns: semaphore.NewWeighted(turnsMax),
+		heads: sync.Pool{New: func() any { return new([headMax]byte) }},
+	}
+}
+
+// bodyWriter is a chunk.Writer for one body at a time, whose buffers serve the
+// next one too, though that may go to another session.
+type bodyWriter struct {
+	*chunk.Writer
+	to *destination
+}
+
+type destination struct{ chunk.Store }
+
+// writer returns a bodyWriter that nobody else uses.
+func (in *intake) writer() (*bodyWriter, error) {
+	if w, ok := in.writers.Get().(*bodyWriter); ok {
+		return w, nil
+	}
+	to := &destination{}
+	w, err := chunk.NewWriter(to, in.params)
+	return &bodyWriter{w, to}, err
 }
 
 // store stores a body through an upload of w, which the caller closes. The
@@ -51,13 +76,13 @@ func (in *intake) store(ctx context.Context, w *repo.Writer, body io.Reader) (*r
 		return nil, chunk.Content{}, err
 	}
 	if short {
-		return begin(ctx, w, bytes.NewReader(head[:n]))
+		return in.begin(ctx, w, bytes.NewReader(head[:n]))
 	}
 	body = io.MultiReader(bytes.NewReader(head[:n]), body)
 	if in.turns.TryAcquire(2) { // this one's, and one that is left
 		in.turns.Release(1)
 		defer in.turns.Release(1)
-		return begin(ctx, w, body)
+		return in.begin(ctx, w, body)
 	}
 	f, err := in.spool(body)
 	if err != nil {
@@ -68,16 +93,23 @@ func (in *intake) store(ctx context.Context, w *repo.Writer, body io.Reader) (*r
 		return nil, chunk.Content{}, err
 	}
 	defer in.turns.Release(1)
-	return begin(ctx, w, f)
+	return in.begin(ctx, w, f)
 }
 
 // begin begins an upload and stores what r has.
-func begin(ctx context.Context, w *repo.Writer, r io.Reader) (*repo.Upload, chunk.Content, error) {
+func (in *intake) begin(ctx context.Context, w *repo.Writer, r io.Reader) (*repo.Upload, chunk.Content, error) {
+	body, err := in.writer()
+	if err != nil {
+		return nil, chunk.Content{}, err
+	}
 	u, err := w.Upload(ctx)
 	if err != nil {
 		return nil, chunk.Content{}, err
 	}
-	c, err := u.Content(ctx, r)
+	body.to.Store = u.Store()
+	c, err := body.WriteContent(ctx, r)
+	body.to.Store = nil
+	in.writers.Put(body)
 	if err != nil {
 		return nil, chunk.Content{}, errors.Join(err, u.Close())
 	}

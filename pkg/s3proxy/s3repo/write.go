@@ -46,7 +46,7 @@ var (
 // NewWriting returns a Writing over s and w, a writer of the same store. Both
 // stay the caller's.
 func NewWriting(s Store, w *repo.Writer, a auth.Authorizer, o WritingOptions) *Writing {
-	return &Writing{Backend: New(s, a), store: s, writer: w, in: newIntake(o.Spool)}
+	return &Writing{Backend: New(s, a), store: s, writer: w, in: newIntake(o.Spool, s.Config().Chunker)}
 }
 
 // place is where a key is written: a path on a branch.

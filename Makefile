@@ -12,7 +12,7 @@ SOAKTIME  ?= 10m
 # Where both binaries are built; windows has the command line only.
 PLATFORMS := linux/amd64 linux/arm64 darwin/arm64
 
-.PHONY: build test check fmt fmtcheck vet lint proto race seeds mutants fuzz cross e2e bench scale microbench soak generate golden tools clean help
+.PHONY: build test check fmt fmtcheck vet lint proto race seeds mutants fuzz cross e2e kube bench scale microbench soak generate golden tools clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,7 @@ vet:
 	$(GO) vet ./...
 	$(GO) vet -tags e2e ./...
 	$(GO) vet -tags scale ./test/scale/
+	$(GO) vet -tags kube ./test/kube/
 
 lint: tools
 	$(BIN)/golangci-lint run
@@ -78,6 +79,11 @@ e2e: build $(BIN)/versitygw $(BIN)/mc ## run the binaries end to end; installs w
 	.ci/install awscli curl nodejs npm python3 python3-boto3 rclone restic s3cmd s3fs strace zstd
 	@$(MAKE) --no-print-directory $(BIN)/npm/node_modules
 	DVX_BIN=$(BIN) $(GO) test -tags e2e -count=1 -timeout 20m -v ./test/e2e/...
+
+# Needs root on Debian 12, for a cluster of one node that it starts and ends, or
+# KUBECONFIG, DVX_KUBE_HOST and DVX_KUBE_REGISTRY (test/kube).
+kube: build ## run pipelines in Pods of a real Kubernetes, which it builds and starts
+	DVX_BIN=$(BIN) $(GO) test -tags kube -count=1 -timeout 20m -v ./test/kube
 
 # BENCH holds flags of test/bench, such as "-only big -runs 3".
 bench: build $(BIN)/versitygw ## compare dvx with restic, borg, git, cp and find, and its S3 with versitygw

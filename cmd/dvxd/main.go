@@ -23,7 +23,8 @@ func main() {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	cmd.AddCommand(daemon.Command())
+	cmd.AddCommand(daemon.Command(kubeFlags))
+	addWorker(cmd)
 	if err := cmd.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "dvxd:", err)
 		os.Exit(daemon.ExitCode(err))

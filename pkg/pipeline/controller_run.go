@@ -240,6 +240,9 @@ func (c *Controller) record(p persist) *memo.Record {
 	}
 	if p.by != nil {
 		r.Parts = p.by.plan.parts(p.by.datum)
+		if p.by.plan.settings[p.by.datum.Setting].runtime.Image != "" {
+			r.Scope = "" // all that runs is in the key, so the result serves everybody
+		}
 	}
 	return r
 }

@@ -21,10 +21,11 @@ type keying struct {
 
 // setting is what the datums of one setting of the spec's sweep have in common.
 type setting struct {
-	spec  spec.Spec // without a sweep
-	cmd   []string  // expanded
-	keyer *memo.Keyer
-	task  func() (task.Task, error) // without a datum; made on first use
+	spec    spec.Spec // without a sweep
+	cmd     []string  // expanded
+	runtime memo.Runtime
+	keyer   *memo.Keyer
+	task    func() (task.Task, error) // without a datum; made on first use
 }
 
 // keying returns what the datums of a pipeline have in common.
@@ -49,7 +50,7 @@ func (o *Lister) keying(ctx context.Context, p engine.PipelineHead) (*keying, er
 				return nil, fmt.Errorf("find what runs the command of pipeline %s: %w", p.Name, err)
 			}
 		}
-		s.cmd, s.keyer = t.Cmd, datum.Work(s.spec, rt, v.Code.Content, o.Platform, datum.Datum{}).Keyer()
+		s.cmd, s.runtime, s.keyer = t.Cmd, rt, datum.Work(s.spec, rt, v.Code.Content, o.Platform, datum.Datum{}).Keyer()
 		s.task = sync.OnceValues(func() (task.Task, error) { return datum.Task(s.spec, v.Code, datum.Datum{}, memo.Key{}, 0) })
 		k.settings = append(k.settings, s)
 	}
@@ -64,6 +65,7 @@ func (k *keying) taskOf(d datum.Datum, e engine.Start, values map[string]string)
 	} else {
 		t, err = datum.Task(s.spec.With(values), k.version.Code, d, e.Key, e.Attempt)
 	}
+	t.Runtime = k.settings[d.Setting].runtime
 	t.Key, t.Attempt, t.Last, t.Inputs = e.Key, e.Attempt, e.Last, d.Inputs
 	return t, err
 }

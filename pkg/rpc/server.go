@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/peer"
 
 	"github.com/dvx-io/dvx/pkg/auth"
+	"github.com/dvx-io/dvx/pkg/pipeline/lease"
 	"github.com/dvx-io/dvx/pkg/repo"
 	dvxv1 "github.com/dvx-io/dvx/proto/dvx/v1"
 )
@@ -47,6 +48,8 @@ type ServerOptions struct {
 	Explain    Explain          // answers about pipelines; nil: none are given
 	Past       Past             // what happened; nil: nobody tells
 	Cache      Cache            // what is remembered; nil: nothing runs here
+	Board      *lease.Board     // tasks for workers elsewhere; nil: there are none
+	Workers    Workers          // who may take them
 	Keys       Authenticator    // who may come in
 	Authorizer auth.Authorizer  // what they may do
 	TLS        *tls.Config      // nil: in the clear; see [auth.PrincipalOf] for client certificates
@@ -106,6 +109,9 @@ func NewServer(o ServerOptions) *Server {
 	if o.Cache != nil {
 		dvxv1.RegisterCacheServiceServer(s.grpc, &cacheService{s: s})
 	}
+	if o.Board != nil {
+		dvxv1.RegisterWorkerServiceServer(s.grpc, &workerService{s: s, board: o.Board, who: o.Workers})
+	}
 	grpc_health_v1.RegisterHealthServer(s.grpc, s.health)
 	return s
 }
@@ -119,11 +125,14 @@ func (s *Server) Close() error {
 	return s.scopes.closeAll()
 }
 
-// authenticate establishes the principal of a call. Health is the one service
-// that asks for none.
+// authenticate establishes the principal of a call. Health asks for none, and
+// workers are none: their service looks at their keys itself.
 func (s *Server) authenticate(ctx context.Context, method string) (context.Context, error) {
 	if strings.HasPrefix(method, "/grpc.health.v1.Health/") {
 		return ctx, nil
+	}
+	if strings.HasPrefix(method, workerPrefix) {
+		return withWorker(ctx), nil
 	}
 	md, _ := metadata.FromIncomingContext(ctx)
 	values := md.Get("authorization")

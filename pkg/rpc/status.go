@@ -15,6 +15,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/auth"
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/objstore"
+	"github.com/dvx-io/dvx/pkg/pipeline/lease"
 	"github.com/dvx-io/dvx/pkg/repo"
 )
 
@@ -49,6 +50,8 @@ func kinds() []kind {
 		{"unauthenticated", auth.ErrUnauthenticated, codes.Unauthenticated},
 		{"denied", auth.ErrDenied, codes.PermissionDenied},
 		{"scope", ErrScope, codes.PermissionDenied},
+		{"lease-gone", lease.ErrGone, codes.FailedPrecondition},
+		{"task-scope", lease.ErrScope, codes.PermissionDenied},
 		{"corrupt", chunk.ErrCorrupt, codes.DataLoss},
 		{"chunk-not-found", chunk.ErrNotFound, codes.NotFound},
 		{"throttled", objstore.ErrThrottled, codes.ResourceExhausted},

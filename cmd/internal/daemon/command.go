@@ -16,23 +16,26 @@ import (
 	"github.com/dvx-io/dvx/pkg/repo"
 )
 
-// Command returns the serve command of dvxd.
-func Command() *cobra.Command {
+// Command returns the serve command of dvxd. more adds flags to it.
+func Command(more func(*cobra.Command, *Options)) *cobra.Command {
 	store := os.Getenv("DVX_STORE")
-	cmd := CommandFor(func() (string, error) {
+	var o Options
+	cmd := commandFor(func() (string, error) {
 		if store == "" {
 			return "", fmt.Errorf("no store named; give --store or set DVX_STORE: %w", repo.ErrNoStore)
 		}
 		return store, nil
-	})
+	}, &o)
+	more(cmd, &o)
 	cmd.Flags().StringVar(&store, "store", store, "folder or s3://BUCKET/PREFIX of the store (DVX_STORE)")
 	return cmd
 }
 
 // CommandFor returns the serve command for a store that is found when the
 // command runs.
-func CommandFor(store func() (string, error)) *cobra.Command {
-	var o Options
+func CommandFor(store func() (string, error)) *cobra.Command { return commandFor(store, &Options{}) }
+
+func commandFor(store func() (string, error), o *Options) *cobra.Command {
 	var ready string
 	var verbose bool
 	cmd := &cobra.Command{
@@ -56,7 +59,7 @@ half done becomes visible, and the next start goes on where this one was.`,
 				level = slog.LevelDebug
 			}
 			o.Log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
-			return Run(cmd.Context(), o, func(i Info) error { return announce(cmd.OutOrStdout(), ready, i) })
+			return Run(cmd.Context(), *o, func(i Info) error { return announce(cmd.OutOrStdout(), ready, i) })
 		},
 	}
 	f := cmd.Flags()
@@ -67,7 +70,7 @@ half done becomes visible, and the next start goes on where this one was.`,
 	f.StringVar(&o.Work, "work", "", "folder in which programs run; on a tmpfs, small datums cost half, and their files take memory (default: in --state)")
 	f.StringVar(&o.KeyFile, "key-file", "", "the owner's key, made if absent (DVX_KEY_FILE; default: owner.key in dvx's configuration folder)")
 	f.IntVar(&o.Slots, "slots", runtime.NumCPU(), "programs that run at once")
-	AddRunFlags(f, &o)
+	AddRunFlags(f, o)
 	f.DurationVar(&o.CheckpointEvery, "checkpoint", 0, "write finished datums to the store at least this often (default 30s)")
 	f.StringVar(&o.TLSCert, "tls-cert", "", "PEM file of the certificate for gRPC (default: one of its own, which clients know by their key file)")
 	f.StringVar(&o.TLSKey, "tls-key", "", "PEM file of its private key")

@@ -45,6 +45,9 @@ type Options struct {
 	Place           place.Options
 	Log             *slog.Logger
 
+	// Remote makes what runs pipelines with an image; nil: nothing does.
+	Remote func(Site) (Remote, error)
+
 	rights auth.Authorizer // of the owners of pipelines; nil: all, as who works on the store directly has
 }
 
@@ -93,7 +96,7 @@ func Run(ctx context.Context, o Options, ready func(Info) error) error {
 	}
 	defer func() { _ = door.close() }()
 	o.rights = door.ring
-	eng, err := newEngine(ctx, direct, o)
+	eng, err := newEngine(ctx, direct, key, o)
 	if err != nil {
 		return err
 	}
@@ -103,7 +106,7 @@ func Run(ctx context.Context, o Options, ready func(Info) error) error {
 	answers := eng.explain()
 	server := rpc.NewServer(rpc.ServerOptions{
 		Store: direct, Writer: writer, Jobs: eng.jobs(), Explain: answers, Past: answers, Cache: eng.cache(), Keys: door.ring, Authorizer: door.ring, TLS: door.tls, Audit: door.write,
-		Log: o.Log, Now: time.Now,
+		Board: eng.board, Workers: eng.remote, Log: o.Log, Now: time.Now,
 	})
 	lis, err := net.Listen("tcp", o.Listen)
 	if err != nil {

@@ -12,12 +12,16 @@ import (
 	"runtime"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/dvx-io/dvx/pkg/auth"
 	"github.com/dvx-io/dvx/pkg/journal"
 	"github.com/dvx-io/dvx/pkg/pipeline"
 	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 	"github.com/dvx-io/dvx/pkg/pipeline/explain"
+	"github.com/dvx-io/dvx/pkg/pipeline/lease"
 	"github.com/dvx-io/dvx/pkg/pipeline/local"
+	"github.com/dvx-io/dvx/pkg/pipeline/task"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/rpc"
 )
@@ -28,16 +32,22 @@ type runningEngine struct {
 	store      *repo.Direct
 	controller *pipeline.Controller // nil: runs no pipelines
 	runner     *local.Runner
+	remote     Remote       // nil: all runs here
+	board      *lease.Board // of the remote's workers
 	journal    *journal.Journal
 	rights     auth.Authorizer
 	log        *slog.Logger
 }
 
 // newEngine makes the engine of a daemon.
-func newEngine(_ context.Context, store *repo.Direct, o Options) (*runningEngine, error) {
+func newEngine(_ context.Context, store *repo.Direct, key auth.Key, o Options) (*runningEngine, error) {
 	e := &runningEngine{store: store, log: o.Log, rights: o.rights}
 	if o.NoPipelines {
 		return e, nil
+	}
+	var err error
+	if e.board, e.remote, err = openRemote(store.Config().Store, key, o); err != nil {
+		return nil, err
 	}
 	j, recovery, err := journal.Open(filepath.Join(o.State, "journal"), journal.Options{Log: o.Log, Now: time.Now})
 	if err != nil {
@@ -54,15 +64,15 @@ func newEngine(_ context.Context, store *repo.Direct, o Options) (*runningEngine
 	if err != nil {
 		return nil, errors.Join(err, e.close())
 	}
-	e.controller, err = NewController(store, e.runner, &durable{j: j}, o)
+	e.controller, err = NewController(store, e.tasks(), &durable{j: j}, o)
 	if err != nil {
 		return nil, errors.Join(err, e.close())
 	}
 	return e, nil
 }
 
-// NewController makes a controller that runs tasks on this machine.
-func NewController(store *repo.Direct, r *local.Runner, j pipeline.Journal, o Options) (*pipeline.Controller, error) {
+// NewController makes a controller.
+func NewController(store *repo.Direct, r task.Runner, j pipeline.Journal, o Options) (*pipeline.Controller, error) {
 	var hook pipeline.RunHook
 	if o.Hooks {
 		hook = runHooks(cmp.Or(o.State, os.TempDir()))
@@ -86,6 +96,17 @@ func (e *runningEngine) run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
+	if e.remote == nil {
+		return e.control(ctx)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return e.remote.Keep(ctx) })
+	g.Go(func() error { return e.control(ctx) })
+	return g.Wait()
+}
+
+// control runs the controller, again and again.
+func (e *runningEngine) control(ctx context.Context) error {
 	for {
 		err := e.controller.Run(ctx)
 		if ctx.Err() != nil {
@@ -143,17 +164,13 @@ func (e *runningEngine) explain() *explain.Explainer {
 	if e.controller != nil {
 		jobs = e.controller.Jobs()
 	}
-	return NewExplainer(e.store, jobs, e.runner, e.rights)
+	return NewExplainer(e.store, jobs, e.tasks(), e.rights)
 }
 
 // NewExplainer answers questions about a store's pipelines as those who run
 // them on this machine see them. Without a runner it makes no plans.
-func NewExplainer(store *repo.Direct, jobs *pipeline.Jobs, r *local.Runner, rights auth.Authorizer) *explain.Explainer {
-	o := explain.Options{Store: store, Jobs: jobs, Scope: local.Scope(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Rights: rights}
-	if r != nil {
-		o.Runner = r
-	}
-	return explain.New(o)
+func NewExplainer(store *repo.Direct, jobs *pipeline.Jobs, r task.Runner, rights auth.Authorizer) *explain.Explainer {
+	return explain.New(explain.Options{Store: store, Jobs: jobs, Scope: local.Scope(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Rights: rights, Runner: r})
 }
 
 // cache returns what looks after the results; nil if no programs run here.

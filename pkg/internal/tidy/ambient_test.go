@@ -30,7 +30,7 @@ var ambientAllowed = map[string]string{
 func checkAmbient(t *tree) []string {
 	var found []string
 	for _, g := range t.gos {
-		if g.supportsTests() || g.generated || within(g.path, "cmd") || within(g.path, "test/bench") || within(g.path, "test/mutants") {
+		if g.supportsTests() || g.generated || within(g.path, "cmd") || within(g.path, "test/bench") || within(g.path, "test/kube") || within(g.path, "test/mutants") {
 			continue
 		}
 		uses := ambientUses(t, g)

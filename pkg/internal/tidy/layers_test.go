@@ -24,6 +24,7 @@ var layers = []layer{
 	{"tests of the whole", []string{
 		"test/bench",
 		"test/e2e",
+		"test/kube",
 		"test/mutants",
 		"test/proof",
 		"test/scale",
@@ -47,6 +48,9 @@ var layers = []layer{
 		"pkg/pipeline/kube",
 		"pkg/pipeline/local",
 	}},
+	{"L7a work for others", []string{
+		"pkg/worker/agent",
+	}},
 	{"L7 work", []string{
 		"pkg/worker",
 	}},
@@ -58,6 +62,7 @@ var layers = []layer{
 	}},
 	{"L6 the domain", []string{
 		"pkg/pipeline",
+		"pkg/pipeline/lease",
 		"pkg/gc",
 		"pkg/worktree",
 		"pkg/s3proxy/s3repo",

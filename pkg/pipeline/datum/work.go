@@ -72,7 +72,7 @@ func Task(s spec.Spec, code tree.Root, d Datum, key memo.Key, attempt int) (task
 		return task.Task{}, err
 	}
 	k := task.Task{
-		Key: key, Attempt: attempt, Transform: x, Params: s.Parameters, Code: code, Inputs: d.Inputs, Timeout: s.DatumTimeout(),
+		Key: key, Pipeline: s.Pipeline, Requests: s.Requests, Limits: s.Limits, Attempt: attempt, Transform: x, Params: s.Parameters, Code: code, Inputs: d.Inputs, Timeout: s.DatumTimeout(),
 		RetryOn: s.Datum.RetryOn, MaxOutput: s.DatumMaxOutput(),
 		Batch: s.Datum.Batch, SetSize: s.Datum.SetSize,
 	}

@@ -33,6 +33,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv("DVX_BATCH") != "" {
 		serveBatch()
 	}
+	maybeStub()
 	if dir := os.Getenv(ownerEnv); dir != "" {
 		own(dir)
 	}

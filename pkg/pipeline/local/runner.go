@@ -96,6 +96,9 @@ func (r *Runner) turn(ctx context.Context) (done func(), err error) {
 
 // Runtime implements [task.Runner].
 func (r *Runner) Runtime(ctx context.Context, t spec.Transform, code tree.Root, chunks chunk.Reader) (memo.Runtime, error) {
+	if t.Image != "" {
+		return memo.Runtime{}, fmt.Errorf("the pipeline runs in the image %s, and this daemon runs programs of its own host only; start dvxd with --kube, or leave image out: %w", t.Image, fs.ErrInvalid)
+	}
 	if len(t.Cmd) == 0 {
 		return memo.Runtime{}, fmt.Errorf("the pipeline has no command: %w", fs.ErrInvalid)
 	}

@@ -198,6 +198,11 @@ func (s Spec) problems() []*Error {
 	if s.Commits != "" && s.Commits != CommitsEvery {
 		c.fail("commits", "want latest or every, found %.40q", s.Commits)
 	}
+	if s.Transform.Image != "" && s.Datum.Batch {
+		c.fail("datum.batch", "is not supported yet together with transform.image")
+	}
+	c.resources("resource_requests", s.Requests)
+	c.resources("resource_limits", s.Limits)
 	if s.Cache != "" && s.Cache != CacheNever {
 		c.fail("cache", "want normal or never, found %.40q", s.Cache)
 	}
@@ -207,9 +212,10 @@ func (s Spec) problems() []*Error {
 
 func (c *checker) transform(t Transform) {
 	const at = "transform"
-	if len(t.Cmd) == 0 {
+	c.image(at+".image", t.Image)
+	if len(t.Cmd) == 0 && t.Image == "" {
 		c.fail(at+".cmd", "is missing: say what to run, as in [python3, code/count.py]")
-	} else if t.Cmd[0] == "" {
+	} else if len(t.Cmd) > 0 && t.Cmd[0] == "" {
 		c.fail(at+".cmd[0]", "is empty: it names the program")
 	}
 	for i, v := range t.Cmd {

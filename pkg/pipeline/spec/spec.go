@@ -13,9 +13,11 @@ type Spec struct {
 	Sweep          map[string][]string `json:"sweep,omitempty"` // parameters that take each of these values in turn
 	Parallelism    Parallelism         `json:"parallelism,omitzero"`
 	Datum          DatumPolicy         `json:"datum,omitzero"`
-	Growth         *Growth             `json:"growth,omitempty"`      // datums may emit further datums; nil: they may not
-	JobTimeout     string              `json:"job_timeout,omitempty"` // Go duration; none by default
-	MaxFailed      int                 `json:"max_failed,omitempty"`  // datums without a result that the output may lack
+	Growth         *Growth             `json:"growth,omitempty"`           // datums may emit further datums; nil: they may not
+	JobTimeout     string              `json:"job_timeout,omitempty"`      // Go duration; none by default
+	MaxFailed      int                 `json:"max_failed,omitempty"`       // datums without a result that the output may lack
+	Requests       Resources           `json:"resource_requests,omitzero"` // of a worker Pod: what it may count on
+	Limits         Resources           `json:"resource_limits,omitzero"`   // of a worker Pod: beyond them it is slowed down or ended
 	Scheduling     Scheduling          `json:"scheduling,omitzero"`
 	Concurrency    map[string]int      `json:"concurrency,omitempty"`     // units of pools that each attempt holds
 	PartialResults string              `json:"partial_results,omitempty"` // Go duration: how often what a job has so far is shown; never by default
@@ -27,7 +29,8 @@ type Spec struct {
 
 // Transform is the program.
 type Transform struct {
-	Cmd              []string          `json:"cmd"`
+	Image            string            `json:"image,omitempty"` // reference of a container image; empty: the program is on the host
+	Cmd              []string          `json:"cmd"`             // may be empty with an image, which has a command of its own then
 	Stdin            []string          `json:"stdin,omitempty"` // lines
 	Env              map[string]string `json:"env,omitempty"`
 	Code             *Code             `json:"code,omitempty"` // nil: the spec's folder
@@ -80,6 +83,13 @@ type Hooks struct {
 	OnSuccess []string `json:"on_success,omitempty"` // its output is published
 	OnFailure []string `json:"on_failure,omitempty"` // it failed, or somebody cancelled it
 	OnExit    []string `json:"on_exit,omitempty"`    // in any case, after the others
+}
+
+// Resources is an amount of what a machine has. Quantities are written as
+// Kubernetes has them: 2, 500m, 64Mi.
+type Resources struct {
+	CPU    string `json:"cpu,omitempty"`
+	Memory string `json:"memory,omitempty"`
 }
 
 // Scheduling says which work comes first.

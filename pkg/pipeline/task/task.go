@@ -32,9 +32,13 @@ type Runner interface {
 // Task is one attempt at one datum.
 type Task struct {
 	Key       memo.Key
-	Attempt   int      // from 1
-	Last      bool     // if this one fails there is no other: the error command runs then
-	RetryOn   []string // failures that another attempt follows; none: any
+	Pipeline  string         // whose datum it is
+	Runtime   memo.Runtime   // what the key says that executes it
+	Requests  spec.Resources // of a Pod
+	Limits    spec.Resources // of a Pod
+	Attempt   int            // from 1
+	Last      bool           // if this one fails there is no other: the error command runs then
+	RetryOn   []string       // failures that another attempt follows; none: any
 	Transform spec.Transform
 	Params    map[string]string
 	Code      tree.Root // zero: no code

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package local
+
+// maybeStub does nothing: there are stubs on Linux only.
+func maybeStub() {}

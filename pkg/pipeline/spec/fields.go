@@ -48,7 +48,7 @@ var fieldRows = []fieldRow{
 	{"pipeline", shapeText, keyNo, "a name: renamed or re-created, a pipeline does the same work"},
 	{"description", shapeText, keyNo, "for people"},
 	{"transform", shapeObject, keyBelow, ""},
-	{"transform.image", shapeText, keyYes, "the image decides what runs; its digest counts, never its tag"},
+	{"transform.image", shapeText, keyContent, "the image decides what runs; its digest counts, never its tag"},
 	{"transform.cmd", shapeTexts, keyYes, "it is what runs"},
 	{"transform.stdin", shapeTexts, keyYes, "the program reads it"},
 	{"transform.env", shapeDict, keyYes, "the program sees it"},

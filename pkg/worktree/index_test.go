@@ -117,7 +117,7 @@ func TestIndexRules(t *testing.T) {
 		"changed":   func(d *indexSample) { d.entries[1].stat.Ctime = d.stamp },
 		"negative":  func(d *indexSample) { d.entries[1].stat.Size = -1 },
 		"no id":     func(d *indexSample) { d.entries[1].content.ID = chunk.ID{} },
-		"depth":     func(d *indexSample) { d.entries[2].content.Depth = chunk.DepthMax + 1 },
+		"depth":     func(d *indexSample) { d.entries[2].content.Depth = chunk.DepthReference + 1 },
 	} {
 		d := sampleIndex()
 		change(d)

@@ -180,16 +180,16 @@ func code(t testing.TB, s chunk.Store, files map[string]string) tree.Root {
 	return root
 }
 
-// eventually fails the test unless ok holds within two seconds.
+// eventually fails the test unless ok holds within half a minute.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for range 2000 {
+	for range 30_000 {
 		if ok() {
 			return
 		}
 		time.Sleep(time.Millisecond)
 	}
-	t.Fatalf("not within two seconds: %s", what)
+	t.Fatalf("not within half a minute: %s", what)
 }
 
 // pids reads the process numbers that programs left in files below dir.

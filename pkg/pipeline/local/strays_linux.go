@@ -7,10 +7,16 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
-// strayRounds is how often processes are looked for, since they may fork.
-const strayRounds = 10
+// strayRounds is how often processes are looked for: they may fork, and one
+// that is about to become another program shows no environment meanwhile.
+// strayPause lets such a one get on.
+const (
+	strayRounds = 200
+	strayPause  = time.Millisecond
+)
 
 // killStrays kills what the program with this environment left behind, for the
 // case that its slot is gone and nobody is its parent: processes that carry the
@@ -26,26 +32,33 @@ func killStrays(env []string) {
 		if !killMarked(mark) {
 			return
 		}
+		<-time.After(strayPause)
 	}
 }
 
 // killMarked kills the processes with the mark in their environment, and
-// reports whether there was one.
-func killMarked(mark []byte) bool {
+// reports whether there was one, or one that may yet turn out to have it.
+func killMarked(mark []byte) (again bool) {
 	procs, err := os.ReadDir("/proc")
 	if err != nil {
 		return false
 	}
-	found := false
 	for _, p := range procs {
 		pid, err := strconv.Atoi(p.Name())
 		if err != nil || pid == os.Getpid() {
 			continue
 		}
 		b, err := os.ReadFile("/proc/" + p.Name() + "/environ")
-		if err == nil && bytes.Contains(append([]byte{0}, b...), mark) {
-			found = syscall.Kill(pid, syscall.SIGKILL) == nil || found
+		switch {
+		case err != nil:
+		case len(b) == 0:
+			// In the middle of execve; what has ended, and the kernel's own
+			// threads, have no environment either, but no program.
+			_, err := os.Readlink("/proc/" + p.Name() + "/exe")
+			again = err == nil || again
+		case bytes.Contains(append([]byte{0}, b...), mark):
+			again = syscall.Kill(pid, syscall.SIGKILL) == nil || again
 		}
 	}
-	return found
+	return again
 }

@@ -66,13 +66,13 @@ func badSpecs(t *testing.T) {
 	d := u.serve(u.path("store"))
 	u.write(map[string]string{
 		"typo.yaml":     "pipeline: p\ntransform:\n  cmd: [sh, x]\n  workingdir: here\ninput: {repo: r, glob: /}\n",
-		"unbuilt.yaml":  "pipeline: p\ntransform:\n  image: debian\n  cmd: [sh, x]\ninput: {repo: r, glob: /}\n",
+		"unbuilt.yaml":  "pipeline: p\ntransform:\n  user: nobody\n  cmd: [sh, x]\ninput: {repo: r, glob: /}\n",
 		"unbuilt2.json": "{\"pipeline\": \"p\",\n\"schedule\": {\"cron\": \"@daily\"},\n\"transform\": {\"cmd\": [\"x\"]}, \"input\": {\"repo\": \"r\", \"glob\": \"/\"}}",
 		"no.yaml":       "pipeline: p\ninput:\n\t- tab\n",
 	})
 	for _, c := range []*user{u, u.with("DVX_SERVER", d.GRPC)} {
 		c.refused(codeUsage, []string{"typo.yaml", "line 4", "workingdir", "working_dir"}, "pipeline", "apply", "-f", "typo.yaml")
-		c.refused(codeUsage, []string{"unbuilt.yaml", "line 3", "image", "not supported yet"}, "pipeline", "apply", "-f", "unbuilt.yaml")
+		c.refused(codeUsage, []string{"unbuilt.yaml", "line 3", "transform.user", "not supported yet"}, "pipeline", "apply", "-f", "unbuilt.yaml")
 		c.refused(codeUsage, []string{"line 2", "schedule", "not supported yet"}, "pipeline", "apply", "-f", "unbuilt2.json")
 		c.refused(codeUsage, []string{"no.yaml", "line 3"}, "pipeline", "apply", "-f", "no.yaml")
 		if out := c.dvx("pipeline", "list", "--json"); strings.TrimSpace(out) != "[]" {

@@ -116,6 +116,13 @@ func (f *fakeAPI) set(change func(*corev1.Pod)) {
 	}
 }
 
+// count returns how many Pods were made.
+func (f *fakeAPI) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.made
+}
+
 func (f *fakeAPI) uids() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -241,8 +248,8 @@ func TestPoolGrowsWithItsQueueAndGoes(t *testing.T) {
 			t.Errorf("Pods went before their time: %v", ids)
 		}
 		time.Sleep(60 * time.Second)
-		if ids := r.api.uids(); len(ids) != 0 || r.api.made != 3 {
-			t.Errorf("idle, there are Pods %v, %d were made", ids, r.api.made)
+		if ids := r.api.uids(); len(ids) != 0 || r.api.count() != 3 {
+			t.Errorf("idle, there are Pods %v, %d were made", ids, r.api.count())
 		}
 	})
 }
@@ -279,11 +286,11 @@ func TestLostPod(t *testing.T) {
 				if err := <-done; err == nil || !strings.Contains(err.Error(), tt.want) {
 					t.Errorf("%v, want %q", err, tt.want)
 				}
-				before := r.api.made
+				before := r.api.count()
 				again := r.run(1)
 				time.Sleep(5 * time.Second)
-				if tt.name != "silent" && r.api.made != before+1 {
-					t.Errorf("%d Pods were made after %d", r.api.made, before)
+				if tt.name != "silent" && r.api.count() != before+1 {
+					t.Errorf("%d Pods were made after %d", r.api.count(), before)
 				}
 				r.work(r.admit()[0])
 				if err := <-again; err != nil {

@@ -72,7 +72,7 @@ func (c *cluster) install(ctx context.Context) error {
 	packages := []string{
 		"containerd", "runc", "containernetworking-plugins", "etcd-server", "iptables", "iproute2", "conntrack", "busybox-static",
 	}
-	return c.run(ctx, nil, filepath.Join(c.source, "..", "..", ".ci", "install"), packages...)
+	return c.run(ctx, filepath.Join(c.source, "..", "..", ".ci", "install"), packages...)
 }
 
 // components names the binary that holds Kubernetes' programs.
@@ -144,15 +144,14 @@ func (c *cluster) prepare(ctx context.Context) error {
 		return nil
 	}
 	return errors.Join(
-		c.run(ctx, nil, "ip", "link", "add", bridge, "type", "bridge"),
-		c.run(ctx, nil, "ip", "addr", "add", nodeIP+"/24", "dev", bridge),
-		c.run(ctx, nil, "ip", "link", "set", bridge, "up"))
+		c.run(ctx, "ip", "link", "add", bridge, "type", "bridge"),
+		c.run(ctx, "ip", "addr", "add", nodeIP+"/24", "dev", bridge),
+		c.run(ctx, "ip", "link", "set", bridge, "up"))
 }
 
 // run runs a command to its end.
-func (c *cluster) run(ctx context.Context, in []byte, name string, args ...string) error {
+func (c *cluster) run(ctx context.Context, name string, args ...string) error {
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Stdin = bytes.NewReader(in)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, bytes.TrimSpace(out))
 	}

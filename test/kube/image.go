@@ -9,7 +9,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -86,18 +85,6 @@ func addFile(w *tar.Writer, f file) error {
 	return err
 }
 
-// busyboxFiles are a shell and what it is used with.
-func busyboxFiles() []file {
-	files := []file{{path: "/bin/busybox", from: "/bin/busybox"}}
-	for _, applet := range []string{
-		"awk", "basename", "cat", "chmod", "cp", "cut", "date", "dd", "dirname", "echo", "env", "expr", "false", "find", "grep", "head", "id",
-		"kill", "ln", "ls", "mkdir", "mv", "nc", "ps", "rm", "sed", "seq", "sh", "sleep", "sort", "tail", "tr", "true", "uniq", "wc", "wget",
-	} {
-		files = append(files, file{path: "/bin/" + applet, link: "busybox"})
-	}
-	return slices.Clip(files)
-}
-
 // load puts an image of one program onto the node, past any registry.
 func (c *cluster) load(ctx context.Context, ref, program, as string) error {
 	img, err := makeImage(v1.Config{Entrypoint: []string{as}}, file{path: as, from: program})
@@ -113,5 +100,5 @@ func (c *cluster) load(ctx context.Context, ref, program, as string) error {
 		return err
 	}
 	defer func() { _ = os.Remove(archive) }()
-	return c.run(ctx, nil, "ctr", "-a", c.path("containerd.sock"), "-n", "k8s.io", "images", "import", archive)
+	return c.run(ctx, "ctr", "-a", c.path("containerd.sock"), "-n", "k8s.io", "images", "import", archive)
 }

@@ -38,7 +38,7 @@ func run(ctx context.Context, args []string) error {
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 		return cmd.Run()
 	default:
-		return errors.New("usage: kube up | down | kubectl ARGS...")
+		return errors.New("usage: kube up | down | kubectl ARG")
 	}
 }
 

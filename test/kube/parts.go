@@ -164,12 +164,3 @@ conntrack: {maxPerCore: 0, min: 0, tcpEstablishedTimeout: 0s, tcpCloseWaitTimeou
 hostnameOverride: $NODE
 mode: iptables
 `
-
-// restart ends a part and starts it again, as a crash would.
-func (c *cluster) restart(ctx context.Context, name string) error {
-	c.stop(name)
-	if name == "kubelet" {
-		return c.node(ctx)
-	}
-	return c.controlPlane(ctx)
-}

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -248,4 +249,16 @@ func (w *world) write(name, text string) {
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		w.Fatal(err)
 	}
+}
+
+// busyboxFiles are a shell and what it is used with.
+func busyboxFiles() []file {
+	files := []file{{path: "/bin/busybox", from: "/bin/busybox"}}
+	for _, applet := range []string{
+		"awk", "basename", "cat", "chmod", "cp", "cut", "date", "dd", "dirname", "echo", "env", "expr", "false", "find", "grep", "head", "id",
+		"kill", "ln", "ls", "mkdir", "mv", "nc", "ps", "rm", "sed", "seq", "sh", "sleep", "sort", "tail", "tr", "true", "uniq", "wc", "wget",
+	} {
+		files = append(files, file{path: "/bin/" + applet, link: "busybox"})
+	}
+	return slices.Clip(files)
 }

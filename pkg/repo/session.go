@@ -217,6 +217,7 @@ type publication struct {
 	checked []string // index segments against which the closure was checked, with this floor
 	seen    uint64
 	merged  *merged
+	named   []string // the session's segments as of the newest attempt
 }
 
 // prepare makes the Env for base.
@@ -234,7 +235,8 @@ func (p *publication) prepare(ctx context.Context, base *loaded) (Env, error) {
 	env.Attachments = p.attach
 	env.Start = p.s.start
 	env.Needs = p.checked
-	if env.Add, err = p.s.segments(ctx); err != nil {
+	p.named = p.s.Segments()
+	if env.Add, err = p.s.segments(ctx, p.named); err != nil {
 		return Env{}, err
 	}
 	if len(p.attach.Adopt) > 0 {
@@ -315,9 +317,9 @@ func (s *session) rebase(ctx context.Context, base *loaded, snap *pack.Snapshot)
 	return nil
 }
 
-// segments returns the session's index segments that no root names yet.
-func (s *session) segments(ctx context.Context) ([]Segment, error) {
-	snap, err := s.d.packs.Snapshot(ctx, s.Segments())
+// segments describes index segments of the session.
+func (s *session) segments(ctx context.Context, keys []string) ([]Segment, error) {
+	snap, err := s.d.packs.Snapshot(ctx, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -341,7 +343,7 @@ func (p *publication) settle(ctx context.Context, at *loaded) {
 	}
 	p.s.mu.Lock()
 	defer p.s.mu.Unlock()
-	if err := p.s.Rebase(ctx, snap, p.s.Segments()); err == nil {
+	if err := p.s.Rebase(ctx, snap, p.named); err == nil { // not those of a flush since
 		p.s.base = at
 	}
 }

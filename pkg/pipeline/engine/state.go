@@ -116,6 +116,7 @@ type job struct {
 	items   []item
 	left    int        // items that wait
 	ran     int64      // datums that were run for it before it was listed again
+	owed    int64      // of these, datums that others are to emit again
 	ready   []memo.Key // planned datums that this job has queued
 	fails   int        // of the infrastructure, in the present state
 	lacks   int64      // datums that failed, or were recovered: the output is to do without them

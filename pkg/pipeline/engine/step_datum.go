@@ -36,7 +36,10 @@ func (s *State) onEnumerated(of Enumerated) {
 	}
 	j.ran = max(j.ran, own)
 	s.killStrays("", func(w *work) bool { return w.pipeline == j.output() })
-	j.record.Counts = history.Counts{Total: of.Total, Ran: j.ran, Failed: j.lacks, Hit: max(0, of.Total-int64(j.left)-j.ran-j.lacks)}
+	done := of.Total - int64(j.left) - j.lacks
+	ran := min(j.ran, done)
+	j.owed = j.ran - ran
+	j.record.Counts = history.Counts{Total: of.Total, Ran: ran, Failed: j.lacks, Hit: done - ran}
 	if j.left == 0 && !j.grows() && j.record.Counts.Failed <= int64(j.spec.Head.Version.Spec.MaxFailed) {
 		s.merge(j)
 	} else if s.moveJob(j, history.Running) {

@@ -112,6 +112,6 @@ func (s *State) release(j *job) {
 			s.dropWork(w)
 		}
 	}
-	j.ran = j.record.Counts.Ran
+	j.ran = j.record.Counts.Ran + j.owed
 	j.items, j.ready, j.removed, j.left, j.lacks, j.growth = nil, nil, nil, 0, 0, growth{}
 }

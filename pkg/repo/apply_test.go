@@ -51,6 +51,7 @@ func TestApplyErrors(t *testing.T) {
 		{CreateRepo{Repo: "b", Description: "\xff"}, fs.ErrInvalid},
 		{DeleteRepo{Repo: "b"}, ErrRepoNotFound},
 		{DeleteRepo{Repo: "a"}, ErrProtected},
+		{DeleteRepo{Repo: "p", Seen: base.Gen - 1}, ErrConflict},
 		{CreateBranch{Repo: "b", Branch: "x"}, ErrRepoNotFound},
 		{CreateBranch{Repo: "a", Branch: "main"}, fs.ErrExist},
 		{CreateBranch{Repo: "a", Branch: "v1"}, fs.ErrExist},

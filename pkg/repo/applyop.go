@@ -55,8 +55,29 @@ func (c *change) deleteRepo(op DeleteRepo) error {
 			return err
 		}
 	}
+	if name, gen := r.newest(); op.Seen > 0 && gen > op.Seen {
+		return fmt.Errorf("%s@%s has moved by root %d, the repo was to be deleted as of %d: %w", op.Repo, name, gen, op.Seen, ErrConflict)
+	}
 	delete(c.root.Repos, op.Repo)
 	return nil
+}
+
+// newest returns the name of the repo that was made or moved last, and the
+// generation of the root that did it.
+func (r *Repo) newest() (name string, gen uint64) {
+	for _, names := range []map[string]Branch{r.Branches, r.Specs} {
+		for n, b := range names {
+			if b.Gen >= gen {
+				name, gen = n, b.Gen
+			}
+		}
+	}
+	for n, t := range r.Tags {
+		if t.Gen >= gen {
+			name, gen = n, t.Gen
+		}
+	}
+	return name, gen
 }
 
 func (c *change) createBranch(op CreateBranch) error {

@@ -99,7 +99,12 @@ type CreateRepo struct {
 
 // DeleteRepo removes a repo with all its names. The versions stay reachable in
 // the kept roots until garbage collection.
-type DeleteRepo struct{ Repo string }
+type DeleteRepo struct {
+	Repo string
+	// Seen, if not zero, is the generation of the root by which it was decided:
+	// ErrConflict if a branch, tag or spec of the repo was made or moved since.
+	Seen uint64
+}
 
 // CreateBranch makes a branch. fs.ErrExist if it is there.
 type CreateBranch struct {

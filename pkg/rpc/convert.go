@@ -137,7 +137,7 @@ func opTo(op repo.Op) (*dvxv1.Op, error) {
 	case repo.CreateRepo:
 		return &dvxv1.Op{Op: &dvxv1.Op_CreateRepo{CreateRepo: &dvxv1.CreateRepo{Repo: o.Repo, Branch: o.Branch, Description: o.Description}}}, nil
 	case repo.DeleteRepo:
-		return &dvxv1.Op{Op: &dvxv1.Op_DeleteRepo{DeleteRepo: &dvxv1.DeleteRepo{Repo: o.Repo}}}, nil
+		return &dvxv1.Op{Op: &dvxv1.Op_DeleteRepo{DeleteRepo: &dvxv1.DeleteRepo{Repo: o.Repo, Seen: o.Seen}}}, nil
 	case repo.CreateBranch:
 		return &dvxv1.Op{Op: &dvxv1.Op_CreateBranch{CreateBranch: &dvxv1.CreateBranch{Repo: o.Repo, Branch: o.Branch, From: idBytes(o.From), Fork: o.Fork}}}, nil
 	case repo.MoveBranch:
@@ -198,7 +198,7 @@ func opFrom(m *dvxv1.Op) (repo.Op, error) {
 		v := o.CreateRepo
 		op = repo.CreateRepo{Repo: v.GetRepo(), Branch: v.GetBranch(), Description: v.GetDescription()}
 	case *dvxv1.Op_DeleteRepo:
-		op = repo.DeleteRepo{Repo: o.DeleteRepo.GetRepo()}
+		op = repo.DeleteRepo{Repo: o.DeleteRepo.GetRepo(), Seen: o.DeleteRepo.GetSeen()}
 	case *dvxv1.Op_CreateBranch:
 		v := o.CreateBranch
 		op = repo.CreateBranch{Repo: v.GetRepo(), Branch: v.GetBranch(), From: id(v.GetFrom()), Fork: v.GetFork()}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/s3proxy"
+	"github.com/dvx-io/dvx/pkg/tree"
 )
 
 // Delete implements s3proxy.Writer. What is removed stays in the versions that
@@ -57,26 +58,27 @@ func (w *Writing) checkDeletion(ctx context.Context, bucket string, d s3proxy.De
 		return err
 	}
 	if d.VersionID != "" && d.VersionID != o.Info().VersionID {
-		return fmt.Errorf("remove version %.100q of %.300q: versions are kept: %w", d.VersionID, d.Key, s3proxy.ErrReadOnly)
+		return notCurrent(d)
 	}
 	return nil
 }
 
 // deleteGroup removes keys of one branch: together, but for those that have a
-// condition of their own.
+// condition of their own or name a version.
 func (w *Writing) deleteGroup(ctx context.Context, what []s3proxy.Deletion, places []place, members []int, out []s3proxy.Deleted) {
 	var together repo.OpenWrite
 	var of []int
 	for _, i := range members {
 		t := repo.OpenWrite{Repo: places[i].repo, Branch: places[i].branch, Edits: []repo.OpenEdit{{Path: places[i].path, Keep: true}}}
-		if what[i].If.IsZero() {
+		if what[i].If.IsZero() && what[i].VersionID == "" {
 			together.Repo, together.Branch = t.Repo, t.Branch
 			together.Edits, of = append(together.Edits, t.Edits...), append(of, i)
 			continue
 		}
-		t.Edits[0].Check = precondition(what[i].If)
-		_, err := w.writer.Write(ctx, t)
-		out[i].Err = sealWrite(err)
+		t.Edits[0].Check = removable(what[i])
+		if _, err := w.writer.Write(ctx, t); !errors.Is(err, s3proxy.ErrNoSuchVersion) { // nothing is left to remove
+			out[i].Err = sealWrite(err)
+		}
 	}
 	if len(of) == 0 {
 		return
@@ -86,6 +88,30 @@ func (w *Writing) deleteGroup(ctx context.Context, what []s3proxy.Deletion, plac
 			out[i].Err = sealWrite(err)
 		}
 	}
+}
+
+// removable returns the check of a removal: what is there is the version that it
+// names, if any, and as its condition wants it.
+func removable(d s3proxy.Deletion) func(*tree.Entry) error {
+	cond := precondition(d.If)
+	return func(there *tree.Entry) error {
+		if d.VersionID != "" {
+			if there == nil {
+				return s3proxy.ErrNoSuchVersion
+			}
+			if versionID(stored(there).attrs.Op) != d.VersionID {
+				return notCurrent(d)
+			}
+		}
+		if cond == nil {
+			return nil
+		}
+		return cond(there)
+	}
+}
+
+func notCurrent(d s3proxy.Deletion) error {
+	return fmt.Errorf("remove version %.100q of %.300q: versions are kept: %w", d.VersionID, d.Key, s3proxy.ErrReadOnly)
 }
 
 // CreateBucket implements s3proxy.Writer: a repo with the branch main, or, for
@@ -115,9 +141,8 @@ func (w *Writing) move(ctx context.Context, ops ...repo.Op) error {
 	return sealWrite(err)
 }
 
-// bucketTriesMax is how often the removal of a branch is tried that others
-// write to.
-const bucketTriesMax = 8
+// triesMax is how often a change is tried of what others write to.
+const triesMax = 8
 
 // DeleteBucket implements s3proxy.Writer. A bucket without keys can be deleted,
 // whatever it held in the past: a branch, with its repo if it has no other, or
@@ -125,7 +150,7 @@ const bucketTriesMax = 8
 func (w *Writing) DeleteBucket(ctx context.Context, name string) error {
 	ctx, _ = enter(ctx)
 	var err error
-	for range bucketTriesMax {
+	for range triesMax {
 		if err = w.tryDeleteBucket(ctx, name); !errors.Is(err, s3proxy.ErrConflict) {
 			return err
 		}
@@ -133,26 +158,28 @@ func (w *Writing) DeleteBucket(ctx context.Context, name string) error {
 	return err
 }
 
+// tryDeleteBucket looks at a bucket and deletes it as it was then. It fails with
+// s3proxy.ErrConflict if somebody has written to it since.
 func (w *Writing) tryDeleteBucket(ctx context.Context, name string) error {
-	page, err := w.List(ctx, name, s3proxy.ListQuery{MaxKeys: 1})
+	k, err := w.bucket(ctx, name)
+	if err != nil {
+		return err
+	}
+	page, err := k.list(ctx, s3proxy.ListQuery{MaxKeys: 1})
 	if err != nil {
 		return err
 	}
 	if len(page.Objects) > 0 {
 		return fmt.Errorf("delete bucket %q: %w", name, s3proxy.ErrBucketNotEmpty)
 	}
-	k, err := w.bucket(ctx, name)
-	if err != nil {
-		return err
-	}
 	if k.only == nil || len(k.refs.Branches) == 1 && len(k.refs.Tags) == 0 {
-		return w.move(ctx, repo.DeleteRepo{Repo: k.name})
+		return w.move(ctx, repo.DeleteRepo{Repo: k.name, Seen: k.view.Gen})
 	}
 	branch := k.branch(k.only.ref)
 	if branch == "" {
 		return fmt.Errorf("delete bucket %q: it is a fixed version: %w", name, s3proxy.ErrReadOnly)
 	}
-	return w.dropBranch(ctx, k.name, branch)
+	return w.move(ctx, repo.DeleteBranch{Repo: k.name, Branch: branch, Expect: k.refs.Branches[branch].Commit})
 }
 
 // dropBranch removes a branch with what is not sealed of it.

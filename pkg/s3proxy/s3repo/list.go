@@ -18,8 +18,12 @@ func (b *Backend) List(ctx context.Context, name string, q s3proxy.ListQuery) (s
 	if err != nil || q.MaxKeys <= 0 {
 		return s3proxy.ListPage{}, err
 	}
+	return k.list(ctx, q)
+}
+
+// list makes a page of the bucket as it is in its view.
+func (k *bucket) list(ctx context.Context, q s3proxy.ListQuery) (page s3proxy.ListPage, err error) {
 	l := &lister{k: k, q: q, mounts: k.mounts(q.Prefix), versions: map[*mount]*version{}}
-	var page s3proxy.ListPage
 	if q.Delimiter == "/" {
 		page, err = fill(q.MaxKeys, l.level(ctx))
 	} else {

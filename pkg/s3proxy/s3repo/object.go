@@ -70,21 +70,15 @@ func (v *version) lookup(ctx context.Context, path string) (*tree.Entry, error) 
 
 // object is an opened object. There is nothing to close: its chunks are values.
 type object struct {
-	info      s3proxy.ObjectInfo
-	chunks    chunk.Reader
-	content   chunk.Content
-	givenType string // media type that its writer gave, or ""
-	md5       []byte // what is known of its entity tag
-	tag       string
+	info   s3proxy.ObjectInfo
+	chunks chunk.Reader
+	kind   tree.Kind
+	body   // as it is stored
 }
 
 // newObject opens the object that e is.
 func (v *version) newObject(key string, e *tree.Entry) *object {
-	b := stored(e)
-	return &object{
-		info: v.describe(key, e), chunks: v.chunks, content: b.content,
-		givenType: b.attrs.ContentType, md5: b.attrs.MD5, tag: b.attrs.ETag,
-	}
+	return &object{info: v.describe(key, e), chunks: v.chunks, kind: e.Kind, body: stored(e)}
 }
 
 // Info implements s3proxy.Object.

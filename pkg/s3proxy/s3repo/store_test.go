@@ -40,6 +40,30 @@ type store struct {
 
 	mu  sync.Mutex
 	now time.Time
+
+	// What is run once, if set: between what a Look saw and who asked for it, and
+	// before a Move of branches or repos is made.
+	afterLook, beforeMove func()
+}
+
+// Look lets others come between.
+func (s *store) Look(ctx context.Context, name, branch string) (repo.Visible, error) {
+	v, err := s.Direct.Look(ctx, name, branch)
+	once(&s.afterLook)
+	return v, err
+}
+
+// Move lets others come between.
+func (s *store) Move(ctx context.Context, t repo.Txn) (repo.Result, error) {
+	once(&s.beforeMove)
+	return s.Direct.Move(ctx, t)
+}
+
+func once(f *func()) {
+	if run := *f; run != nil {
+		*f = nil
+		run()
+	}
 }
 
 func (s *store) tick() time.Time {

@@ -343,7 +343,7 @@ func (w *Writing) AbortUpload(ctx context.Context, name s3proxy.UploadName) erro
 
 func (w *Writing) dropUpload(ctx context.Context, id string) error {
 	var err error
-	for range bucketTriesMax {
+	for range triesMax {
 		err = w.dropBranch(ctx, systemRepo, uploadPrefix+id)
 		if !errors.Is(err, s3proxy.ErrConflict) {
 			break

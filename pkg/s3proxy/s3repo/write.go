@@ -113,7 +113,7 @@ func (w *Writing) Copy(ctx context.Context, from s3proxy.Object, name s3proxy.Ob
 	}
 	defer func() { _ = u.Close() }()
 	attrs := encodeAttributes(o.Attributes, source.info.Checksum, source.info.Parts)
-	attrs.MD5, attrs.ETag = source.md5, source.tag
+	attrs.MD5, attrs.ETag = source.attrs.MD5, source.attrs.ETag
 	return w.write(ctx, u, at, name.Key, body{source.content, &attrs}, o.If)
 }
 
@@ -153,27 +153,6 @@ func precondition(cond s3proxy.Precondition) func(*tree.Entry) error {
 	}
 }
 
-// SetTags implements s3proxy.Writer. Of the versions only the current one can
-// be changed.
-func (w *Writing) SetTags(ctx context.Context, name s3proxy.ObjectName, tags map[string]string) (string, error) {
-	o, err := w.Open(ctx, name)
-	if err != nil {
-		return "", err
-	}
-	current, err := w.Open(ctx, s3proxy.ObjectName{Bucket: name.Bucket, Key: name.Key})
-	if err != nil {
-		return "", err
-	}
-	if o.Info().VersionID != current.Info().VersionID {
-		return "", fmt.Errorf("tag %.300q: version %.100q is not the current one: %w", name.Key, name.VersionID, s3proxy.ErrReadOnly)
-	}
-	attrs := o.Info().Attributes
-	attrs.ContentType = o.(*object).givenType // not the one that its name stands for
-	attrs.Tags = tags
-	info, err := w.Copy(ctx, o, name, s3proxy.PutOptions{Attributes: attrs})
-	return info.VersionID, err
-}
-
 // sealWrite is seal for writes, whose failures tell a client more.
 func sealWrite(err error) error {
 	switch {
@@ -185,8 +164,16 @@ func sealWrite(err error) error {
 		return fmt.Errorf("%w: %s", s3proxy.ErrConflict, err.Error())
 	case errors.Is(err, repo.ErrUnknown):
 		return fmt.Errorf("%w: %s", s3proxy.ErrBusy, err.Error())
-	case errors.Is(err, repo.ErrProtected), errors.Is(err, fs.ErrInvalid), errors.Is(err, fs.ErrExist), errors.Is(err, s3proxy.ErrNoSuchKey), s3proxy.IsShown(err):
+	case s3proxy.IsShown(err):
 		return err
+	}
+	for _, kind := range []error{
+		repo.ErrProtected, fs.ErrInvalid, fs.ErrExist,
+		s3proxy.ErrNoSuchKey, s3proxy.ErrNoSuchVersion, s3proxy.ErrReadOnly, s3proxy.ErrConflict,
+	} {
+		if errors.Is(err, kind) {
+			return err
+		}
 	}
 	return seal(err)
 }

@@ -1690,6 +1690,7 @@ func (x *CreateRepo) GetDescription() string {
 type DeleteRepo struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Repo          string                 `protobuf:"bytes,1,opt,name=repo,proto3" json:"repo,omitempty"`
+	Seen          uint64                 `protobuf:"varint,2,opt,name=seen,proto3" json:"seen,omitempty"` // generation of the root by which it was decided; 0 for whatever is there
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1729,6 +1730,13 @@ func (x *DeleteRepo) GetRepo() string {
 		return x.Repo
 	}
 	return ""
+}
+
+func (x *DeleteRepo) GetSeen() uint64 {
+	if x != nil {
+		return x.Seen
+	}
+	return 0
 }
 
 // CreateBranch makes a branch.
@@ -2494,10 +2502,11 @@ const file_dvx_v1_refs_proto_rawDesc = "" +
 	"CreateRepo\x12\x12\n" +
 	"\x04repo\x18\x01 \x01(\tR\x04repo\x12\x16\n" +
 	"\x06branch\x18\x02 \x01(\tR\x06branch\x12 \n" +
-	"\vdescription\x18\x03 \x01(\tR\vdescription\" \n" +
+	"\vdescription\x18\x03 \x01(\tR\vdescription\"4\n" +
 	"\n" +
 	"DeleteRepo\x12\x12\n" +
-	"\x04repo\x18\x01 \x01(\tR\x04repo\"b\n" +
+	"\x04repo\x18\x01 \x01(\tR\x04repo\x12\x12\n" +
+	"\x04seen\x18\x02 \x01(\x04R\x04seen\"b\n" +
 	"\fCreateBranch\x12\x12\n" +
 	"\x04repo\x18\x01 \x01(\tR\x04repo\x12\x16\n" +
 	"\x06branch\x18\x02 \x01(\tR\x06branch\x12\x12\n" +

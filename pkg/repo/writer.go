@@ -95,8 +95,9 @@ type Writer struct {
 	d *Direct
 	o WriterOptions
 
-	stop   context.CancelFunc
-	tended chan struct{} // closed when the goroutine that seals has ended
+	stop    context.CancelFunc
+	tended  chan struct{} // closed when the goroutine that seals has ended
+	opening chan struct{} // has room for who opens a session
 
 	mu      sync.Mutex
 	closed  bool
@@ -114,7 +115,7 @@ type Writer struct {
 func NewWriter(ctx context.Context, d *Direct, o WriterOptions) *Writer {
 	o.applyDefaults()
 	ctx, stop := context.WithCancel(auth.With(context.WithoutCancel(ctx), auth.Owner))
-	w := &Writer{d: d, o: o, stop: stop, tended: make(chan struct{}), arrived: make(chan struct{}, 1)}
+	w := &Writer{d: d, o: o, stop: stop, tended: make(chan struct{}), opening: make(chan struct{}, 1), arrived: make(chan struct{}, 1)}
 	if o.Manual {
 		close(w.tended)
 	} else {
@@ -233,6 +234,7 @@ type pendingWrite struct {
 	session *sharedSession
 	checked bool // it has a Check
 	later   int  // how often it had to wait for a seal
+	leans   bool // err is a refusal because of another write of the group
 	done    chan struct{}
 	written Written
 	err     error

@@ -62,31 +62,61 @@ func (s *sharedSession) spent(now time.Time) bool {
 	return s.doom || s.Doomed() || s.swaps >= sharedSwapsMax || now.Sub(s.begun) >= sharedAgeMax
 }
 
-// acquire returns the session for a new upload.
+// use counts another user of the session.
+func (s *sharedSession) use() *sharedSession {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.users++
+	return s
+}
+
+// acquire returns the session for a new upload. One of those who wait for a new
+// session opens it; who has written to the last one goes on meanwhile.
 func (w *Writer) acquire(ctx context.Context) (*sharedSession, error) {
+	if s, err := w.current(); s != nil || err != nil {
+		return s, err
+	}
+	select {
+	case w.opening <- struct{}{}:
+		defer func() { <-w.opening }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if s, err := w.current(); s != nil || err != nil { // another has opened it
+		return s, err
+	}
+	begun := w.d.o.Now()
+	opened, err := w.d.newSession(context.WithoutCancel(ctx))
+	if err != nil {
+		return nil, err
+	}
+	s := &sharedSession{session: opened, begun: begun, users: 1}
+	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		return nil, errors.Join(ErrWriterClosed, s.release())
+	}
+	last := w.session
+	w.session = s.use()
+	w.mu.Unlock()
+	if err := last.release(); err != nil {
+		return nil, errors.Join(err, s.release())
+	}
+	return s, nil
+}
+
+// current returns the session for new uploads, nil if there is none to go on
+// with.
+func (w *Writer) current() (*sharedSession, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
 		return nil, ErrWriterClosed
 	}
-	now := w.d.o.Now()
-	if s := w.session; s != nil && s.spent(now) {
-		w.session = nil
-		if err := s.release(); err != nil {
-			return nil, err
-		}
+	if w.session == nil || w.session.spent(w.d.o.Now()) {
+		return nil, nil
 	}
-	if w.session == nil {
-		s, err := w.d.newSession(context.WithoutCancel(ctx))
-		if err != nil {
-			return nil, err
-		}
-		w.session = &sharedSession{session: s, begun: now, users: 1}
-	}
-	w.session.mu.Lock()
-	w.session.users++
-	w.session.mu.Unlock()
-	return w.session, nil
+	return w.session.use(), nil
 }
 
 // enqueue hands a write to the goroutine that commits groups, which it starts
@@ -94,9 +124,7 @@ func (w *Writer) acquire(ctx context.Context) (*sharedSession, error) {
 func (w *Writer) enqueue(ctx context.Context, p *pendingWrite) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	p.session.mu.Lock()
-	p.session.users++ // until it is done
-	p.session.mu.Unlock()
+	p.session.use() // until it is done
 	w.queue = append(w.queue, p)
 	select {
 	case w.arrived <- struct{}{}:
@@ -236,6 +264,9 @@ func (w *Writer) commitGroup(ctx context.Context, group []*pendingWrite) (marked
 	for n := 1; ; n++ {
 		live := group[:0:0]
 		for _, p := range group {
+			if p.leans { // on a write that may be refused itself by now
+				p.err, p.leans = nil, false
+			}
 			if p.err == nil {
 				live = append(live, p)
 			}
@@ -259,7 +290,7 @@ func (w *Writer) commitGroup(ctx context.Context, group []*pendingWrite) (marked
 		s.doom = s.doom || err != nil
 		s.mu.Unlock()
 		for _, p := range live {
-			if p.err == nil { // not refused by its check
+			if p.err == nil || p.leans && err != nil { // not refused by its check
 				p.err, p.written.Gen, p.written.Op = err, res.Gen, p.Op
 			}
 		}
@@ -285,7 +316,7 @@ func (e *branchError) Unwrap() error { return e.err }
 func (e *branchError) fail(group []*pendingWrite) {
 	for _, p := range group {
 		if OpenKey(p.Repo, p.Branch) == e.key {
-			p.err = e.err
+			p.err, p.leans = e.err, false
 		}
 	}
 }
@@ -492,6 +523,7 @@ func (b *branchWrites) check(ctx context.Context, p *pendingWrite, batch *overla
 			continue // this very write, which is repeated
 		}
 		if err := p.Edits[i].Check(there); err != nil {
+			p.leans = batch.find(p.Edits[i].Path) != nil
 			return err
 		}
 	}

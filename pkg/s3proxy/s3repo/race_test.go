@@ -15,7 +15,7 @@ func TestDeleteBucketBesideAPut(t *testing.T) {
 			if err := w.CreateBucket(w.ctx, "dev.zoo"); err != nil {
 				t.Fatal(err)
 			}
-			w.s.beforeMove = func() {
+			w.s.beforeMove = func() error {
 				w.put(tt.bucket, tt.key, "acknowledged")
 				if sealed {
 					for branch := range map[string]bool{"main": true, "dev": true} {
@@ -23,6 +23,7 @@ func TestDeleteBucketBesideAPut(t *testing.T) {
 						_, _ = w.w.Seal(w.ctx, "ark", branch)
 					}
 				}
+				return nil
 			}
 			if err := w.DeleteBucket(w.ctx, tt.bucket); !errors.Is(err, s3proxy.ErrBucketNotEmpty) {
 				t.Errorf("%+v, sealed %v: %v", tt, sealed, err)
@@ -41,7 +42,7 @@ func TestTagsBesideAPut(t *testing.T) {
 	w := newWriting(t, "zoo")
 	tags := map[string]string{"a": "b"}
 	old := w.put("main.zoo", "k", "old")
-	w.s.afterLook = func() { w.put("main.zoo", "k", "new") }
+	w.s.afterLook = func() error { w.put("main.zoo", "k", "new"); return nil }
 	if _, err := w.SetTags(w.ctx, name("main.zoo", "k"), tags); err != nil {
 		t.Fatal(err)
 	}
@@ -51,13 +52,13 @@ func TestTagsBesideAPut(t *testing.T) {
 	if err != nil || o.Info().Tags["a"] != "b" {
 		t.Errorf("tagged: %+v, %v", o, err)
 	}
-	w.s.afterLook = func() { w.put("main.zoo", "k", "newer") }
+	w.s.afterLook = func() error { w.put("main.zoo", "k", "newer"); return nil }
 	named := s3proxy.ObjectName{Bucket: "main.zoo", Key: "k", VersionID: o.Info().VersionID}
 	if _, err := w.SetTags(w.ctx, named, tags); !errors.Is(err, s3proxy.ErrReadOnly) {
 		t.Errorf("tag a version that is no longer current: %v", err)
 	}
 	w.holds("main.zoo", "k", "", "newer")
-	w.s.afterLook = func() { w.delete("main.zoo", "k", "") }
+	w.s.afterLook = func() error { w.delete("main.zoo", "k", ""); return nil }
 	if _, err := w.SetTags(w.ctx, name("main.zoo", "k"), tags); !errors.Is(err, s3proxy.ErrNoSuchKey) {
 		t.Errorf("tag what is removed meanwhile: %v", err)
 	}
@@ -69,7 +70,7 @@ func TestDeleteAVersionBesideAPut(t *testing.T) {
 	w := newWriting(t, "zoo")
 	old := w.put("main.zoo", "k", "old")
 	remove := []s3proxy.Deletion{{Key: "k", VersionID: old.VersionID}}
-	w.s.afterLook = func() { w.put("main.zoo", "k", "new") }
+	w.s.afterLook = func() error { w.put("main.zoo", "k", "new"); return nil }
 	done, err := w.Delete(w.ctx, "main.zoo", remove)
 	if err != nil || !errors.Is(done[0].Err, s3proxy.ErrReadOnly) {
 		t.Errorf("remove a version that is no longer current: %+v, %v", done, err)
@@ -80,7 +81,7 @@ func TestDeleteAVersionBesideAPut(t *testing.T) {
 		t.Fatal(err)
 	}
 	remove[0].VersionID = o.Info().VersionID
-	w.s.afterLook = func() { w.delete("main.zoo", "k", "") }
+	w.s.afterLook = func() error { w.delete("main.zoo", "k", ""); return nil }
 	if done, err := w.Delete(w.ctx, "main.zoo", remove); err != nil || done[0].Err != nil || done[0].VersionID != remove[0].VersionID {
 		t.Errorf("remove what is gone: %+v, %v", done, err)
 	}

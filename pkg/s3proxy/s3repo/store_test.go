@@ -43,27 +43,30 @@ type store struct {
 
 	// What is run once, if set: between what a Look saw and who asked for it, and
 	// before a Move of branches or repos is made.
-	afterLook, beforeMove func()
+	afterLook, beforeMove func() error
 }
 
 // Look lets others come between.
 func (s *store) Look(ctx context.Context, name, branch string) (repo.Visible, error) {
 	v, err := s.Direct.Look(ctx, name, branch)
-	once(&s.afterLook)
-	return v, err
+	return v, errors.Join(err, once(&s.afterLook))
 }
 
 // Move lets others come between.
 func (s *store) Move(ctx context.Context, t repo.Txn) (repo.Result, error) {
-	once(&s.beforeMove)
+	if err := once(&s.beforeMove); err != nil {
+		return repo.Result{}, err
+	}
 	return s.Direct.Move(ctx, t)
 }
 
-func once(f *func()) {
-	if run := *f; run != nil {
-		*f = nil
-		run()
+func once(f *func() error) error {
+	run := *f
+	if run == nil {
+		return nil
 	}
+	*f = nil
+	return run()
 }
 
 func (s *store) tick() time.Time {

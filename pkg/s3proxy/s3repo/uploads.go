@@ -82,6 +82,9 @@ func (w *Writing) CreateUpload(ctx context.Context, name s3proxy.ObjectName, a s
 	}
 	id := op.String()
 	started, _ := op.Time()
+	if err := w.makeRoom(ctx, started); err != nil {
+		return "", err
+	}
 	if err := w.move(ctx, repo.CreateBranch{Repo: systemRepo, Branch: uploadPrefix + id}); err != nil {
 		return "", err
 	}
@@ -287,80 +290,4 @@ func (w *Writing) eachUpload(ctx context.Context, f func(id string, u *upload) e
 		}
 	}
 	return nil
-}
-
-// CompleteUpload implements s3proxy.Uploader. The parts were cut as they came;
-// only where they meet something is cut again.
-func (w *Writing) CompleteUpload(ctx context.Context, name s3proxy.UploadName, c s3proxy.Completion) (s3proxy.ObjectInfo, error) {
-	ctx, _ = enter(ctx)
-	found, err := w.upload(ctx, name)
-	if err != nil {
-		return s3proxy.ObjectInfo{}, err
-	}
-	at, err := w.place(ctx, s3proxy.ObjectName{Bucket: name.Bucket, Key: name.Key})
-	if err != nil {
-		return s3proxy.ObjectInfo{}, err
-	}
-	var contents []chunk.Content
-	for _, p := range c.Parts {
-		e, err := found.seen.Tree().Find(ctx, partPath(p.Number))
-		if err != nil {
-			return s3proxy.ObjectInfo{}, seal(err)
-		}
-		if e == nil || hex.EncodeToString(e.Attrs.MD5) != p.ETag {
-			return s3proxy.ObjectInfo{}, fmt.Errorf("part %d of upload %s: %w", p.Number, name.ID, s3proxy.ErrInvalidPart)
-		}
-		contents = append(contents, e.Content)
-	}
-	u, err := w.writer.Upload(ctx)
-	if err != nil {
-		return s3proxy.ObjectInfo{}, sealWrite(err)
-	}
-	defer func() { _ = u.Close() }()
-	content, err := chunk.JoinContents(ctx, found.seen.Chunks, u.Store(), w.store.Config().Chunker, contents)
-	if err != nil {
-		return s3proxy.ObjectInfo{}, sealWrite(err)
-	}
-	attrs := encodeAttributes(found.Attributes, c.Checksum, c.Parts)
-	attrs.ETag = c.ETag
-	info, err := w.write(ctx, u, at, name.Key, body{content, &attrs}, c.If)
-	if err != nil {
-		return s3proxy.ObjectInfo{}, err
-	}
-	// The object is there. An upload that cannot be removed now expires.
-	_ = w.dropUpload(ctx, name.ID)
-	return info, nil
-}
-
-// AbortUpload implements s3proxy.Uploader.
-func (w *Writing) AbortUpload(ctx context.Context, name s3proxy.UploadName) error {
-	ctx, _ = enter(ctx)
-	if _, err := w.upload(ctx, name); err != nil {
-		return err
-	}
-	return w.dropUpload(ctx, name.ID)
-}
-
-func (w *Writing) dropUpload(ctx context.Context, id string) error {
-	var err error
-	for range triesMax {
-		err = w.dropBranch(ctx, systemRepo, uploadPrefix+id)
-		if !errors.Is(err, s3proxy.ErrConflict) {
-			break
-		}
-	}
-	if errors.Is(err, s3proxy.ErrNoSuchBucket) { // another was faster
-		return nil
-	}
-	return err
-}
-
-// ExpireUploads ends the uploads that were begun before a time.
-func (w *Writing) ExpireUploads(ctx context.Context, before time.Time) error {
-	return w.eachUpload(ctx, func(id string, u *upload) error {
-		if !u.Started.Before(before) {
-			return nil
-		}
-		return w.dropUpload(ctx, id)
-	})
 }

@@ -93,7 +93,7 @@ func (w *Writing) Put(ctx context.Context, name s3proxy.ObjectName, content *s3p
 	attrs := encodeAttributes(o.Attributes, content.Checksum(), nil)
 	sum := content.MD5()
 	attrs.MD5 = sum[:]
-	return w.write(ctx, u, at, name.Key, body{c, &attrs}, o.If)
+	return w.write(ctx, u, at, name.Key, repo.OpID{}, body{c, &attrs}, o.If)
 }
 
 // Copy implements s3proxy.Writer. It shares the content.
@@ -114,16 +114,17 @@ func (w *Writing) Copy(ctx context.Context, from s3proxy.Object, name s3proxy.Ob
 	defer func() { _ = u.Close() }()
 	attrs := encodeAttributes(o.Attributes, source.info.Checksum, source.info.Parts)
 	attrs.MD5, attrs.ETag = source.attrs.MD5, source.attrs.ETag
-	return w.write(ctx, u, at, name.Key, body{source.content, &attrs}, o.If)
+	return w.write(ctx, u, at, name.Key, repo.OpID{}, body{source.content, &attrs}, o.If)
 }
 
-// write makes an object of a body that is stored, and describes it.
-func (w *Writing) write(ctx context.Context, u *repo.Upload, at place, key string, b body, cond s3proxy.Precondition) (s3proxy.ObjectInfo, error) {
+// write makes an object of a body that is stored, and describes it. op is that of
+// the version, a fresh one if zero.
+func (w *Writing) write(ctx context.Context, u *repo.Upload, at place, key string, op repo.OpID, b body, cond s3proxy.Precondition) (s3proxy.ObjectInfo, error) {
 	e := tree.Entry{Kind: tree.File, Content: b.content, Attrs: *b.attrs}
 	if at.path[len(at.path)-1] == '/' {
 		e = tree.Entry{Kind: tree.Dir, Marker: &tree.Marker{Content: b.content, Attrs: *b.attrs}}
 	}
-	written, err := u.Write(ctx, repo.OpenWrite{Repo: at.repo, Branch: at.branch, Edits: []repo.OpenEdit{{
+	written, err := u.Write(ctx, repo.OpenWrite{Repo: at.repo, Branch: at.branch, Op: op, Edits: []repo.OpenEdit{{
 		Path: at.path, Entry: &e, Check: precondition(cond), Keep: true,
 	}}})
 	if err != nil {

@@ -42,7 +42,10 @@ func New(s repo.Store, a auth.Authorizer) *Backend {
 	return &Backend{store: s, auth: a, nodes: tree.NewCache(nodesMax)}
 }
 
-// ListBuckets implements s3proxy.Backend: the repos that the caller may read.
+// ListBuckets implements s3proxy.Backend: of the repos that the caller may read
+// the buckets REPO, and BRANCH.REPO of each branch but main. That one would be a
+// second name of what CreateBucket REPO makes: a client that lists what it made
+// would find more than that.
 func (b *Backend) ListBuckets(ctx context.Context) ([]s3proxy.BucketInfo, error) {
 	ctx, who := enter(ctx)
 	v, err := b.store.View(ctx)
@@ -60,7 +63,7 @@ func (b *Backend) ListBuckets(ctx context.Context) ([]s3proxy.BucketInfo, error)
 		}
 		all = append(all, s3proxy.BucketInfo{Name: name, Created: v.Repos[name].Created})
 		for branch := range v.Repos[name].Branches {
-			if bucket := branch + "." + name; b.bucketIn(v, bucket) != nil {
+			if bucket := branch + "." + name; branch != repo.DefaultBranch && b.bucketIn(v, bucket) != nil {
 				all = append(all, s3proxy.BucketInfo{Name: bucket, Created: v.Repos[name].Created})
 			}
 		}

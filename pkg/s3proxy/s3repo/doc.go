@@ -13,7 +13,8 @@
 // Bucket REF.REPO holds one ref with plain keys, for tools that want a whole
 // bucket: main.images, v1.2.images. Repo names have no dots, so the last one
 // splits. It exists for every ref that can be spelt in a bucket's name.
-// [Backend.ListBuckets] lists those of branches, and the buckets REPO.
+// [Backend.ListBuckets] lists the buckets REPO, and those of branches other than
+// main.
 //
 // # Key
 //

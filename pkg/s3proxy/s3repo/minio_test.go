@@ -85,7 +85,7 @@ func TestMinio(t *testing.T) {
 		checkRemote(t, c, tt.bucket, tt.prefix, tt.want)
 	}
 	buckets, err := c.ListBuckets(t.Context())
-	if err != nil || len(buckets) != 4 || buckets[0].Name != "images" || buckets[1].Name != "main.images" {
+	if err != nil || len(buckets) != 2 || buckets[0].Name != "images" || buckets[1].Name != "other" {
 		t.Errorf("buckets %+v, %v", buckets, err)
 	}
 	var refs []string

@@ -176,13 +176,14 @@ func TestListRefs(t *testing.T) {
 func TestListBucketsAsPrincipal(t *testing.T) {
 	s := newStore(t, "b-repo", "a-repo")
 	b := newBackend(s)
+	s.move(repo.CreateBranch{Repo: "b-repo", Branch: "dev"}, repo.CreateBranch{Repo: "b-repo", Branch: "no/bucket"})
 	all, err := b.ListBuckets(t.Context())
-	if err != nil || len(all) != 4 || all[0].Name != "a-repo" || all[3].Name != "main.b-repo" || all[0].Created.IsZero() {
+	if err != nil || len(all) != 3 || all[0].Name != "a-repo" || all[1].Name != "b-repo" || all[2].Name != "dev.b-repo" || all[0].Created.IsZero() {
 		t.Errorf("buckets %+v, %v", all, err)
 	}
 	for principal, want := range map[any]int{
-		auth.Principal{Name: "ann"}: 2, // the repo, and its branch main
-		auth.Owner:                  4,
+		auth.Principal{Name: "ann"}: 1,
+		auth.Owner:                  3,
 		auth.Principal{}:            0,
 		"owner":                     0,
 		nil:                         0,

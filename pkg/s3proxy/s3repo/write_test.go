@@ -376,6 +376,9 @@ func TestBucketsAreMadeAndRemoved(t *testing.T) {
 			t.Errorf("%s twice: %v", bucket, err)
 		}
 	}
+	if all, err := w.ListBuckets(w.ctx); err != nil || fmt.Sprint(bucketNames(all)) != "[ark dev.zoo feature.ark zoo]" {
+		t.Errorf("listed %v, %v", bucketNames(all), err)
+	}
 	w.put("dev.zoo", "k", "x")
 	w.put("feature.ark", "k", "x")
 	for bucket, want := range map[string]error{
@@ -400,6 +403,13 @@ func TestBucketsAreMadeAndRemoved(t *testing.T) {
 	if err := w.CreateBucket(w.ctx, "dvx-s3"); !errors.Is(err, s3proxy.ErrReadOnly) {
 		t.Errorf("reserved name: %v", err)
 	}
+}
+
+func bucketNames(all []s3proxy.BucketInfo) (list []string) {
+	for _, b := range all {
+		list = append(list, b.Name)
+	}
+	return list
 }
 
 func TestTagsAndSettings(t *testing.T) {

@@ -89,6 +89,9 @@ func (x *exchange) copyObject() error {
 	if err != nil {
 		return err
 	}
+	if err := x.checkWritten(); err != nil {
+		return err
+	}
 	if err := x.checkBody(); err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@ import (
 	"encoding/xml"
 	"net/http"
 	"strconv"
+
+	"github.com/dvx-io/dvx/pkg/s3proxy/sigv4"
 )
 
 // maxDeletions is S3's limit on the keys of one DeleteObjects.
@@ -80,6 +82,9 @@ func (x *exchange) deleteObjects() error {
 	if err != nil {
 		return err
 	}
+	if err := x.checkDigest(); err != nil {
+		return err
+	}
 	doc, err := x.document()
 	if err != nil {
 		return err
@@ -108,6 +113,19 @@ func (x *exchange) deleteObjects() error {
 	}
 	x.sendDeleted(what, outcome, quiet)
 	return nil
+}
+
+// checkDigest refuses a list of deletions that a body damaged on its way could
+// be: S3 wants an MD5 or a checksum of it. A signature over it does as well.
+func (x *exchange) checkDigest() error {
+	if x.caller.payload != sigv4.Unsigned || x.r.Header["Content-Md5"] != nil {
+		return nil
+	}
+	sum, err := claimedChecksum(x.r.Header)
+	if err == nil && sum.algorithm.name == "" {
+		err = failf(codeInvalidRequest, "Missing required header for this request: Content-MD5")
+	}
+	return err
 }
 
 // mayDelete says why one of many keys may not be deleted.

@@ -103,9 +103,6 @@ func (d *document) objectParts(parts []Part, limit, after int) {
 	d.int("MaxParts", int64(limit))
 	d.bool("IsTruncated", len(shown) < len(parts))
 	for _, p := range shown {
-		if p.Checksum.Algorithm == "" {
-			continue // as in S3, which lists only parts with a checksum
-		}
 		d.open("Part")
 		d.int("PartNumber", int64(p.Number))
 		d.int("Size", p.Size)

@@ -23,12 +23,27 @@ func (x *exchange) objectName() (ObjectName, error) {
 	return ObjectName{Bucket: x.bucket, Key: x.key, VersionID: version}, nil
 }
 
-// target is the object that a request writes.
+// written is the object that a request writes.
 func (x *exchange) written() ObjectName { return ObjectName{Bucket: x.bucket, Key: x.key} }
+
+// checkWritten refuses the write of an object that names a version, or a part
+// without its upload: who asks for that does not mean to replace the object.
+func (x *exchange) checkWritten() error {
+	switch {
+	case x.req.Query.Has("versionId"):
+		return failf(codeInvalidArgument, "This operation does not accept a version-id.")
+	case x.req.Query.Has("partNumber"):
+		return failf(codeInvalidArgument, "This operation does not accept a part number without an upload ID.")
+	}
+	return nil
+}
 
 func (x *exchange) putObject() error {
 	w, err := x.writer()
 	if err != nil {
+		return err
+	}
+	if err := x.checkWritten(); err != nil {
 		return err
 	}
 	attrs, err := readAttributes(x.r.Header)

@@ -1,6 +1,8 @@
 package s3proxy
 
 import (
+	"encoding/base64"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -124,7 +126,11 @@ func (x *exchange) copyObject() error {
 	if replaceTags {
 		attrs.Tags = given.Tags
 	}
-	info, err := w.Copy(x.r.Context(), from, x.written(), PutOptions{Attributes: attrs, If: NewPrecondition(x.r.Header)})
+	sum, err := x.copiedChecksum(from)
+	if err != nil {
+		return err
+	}
+	info, err := w.Copy(x.r.Context(), from, x.written(), PutOptions{Attributes: attrs, Checksum: sum, If: NewPrecondition(x.r.Header)})
 	if err != nil {
 		return err
 	}
@@ -132,6 +138,35 @@ func (x *exchange) copyObject() error {
 	x.showSource(source.VersionID)
 	x.sendCopied("CopyObjectResult", info.ETag, info.LastModified, info.Checksum)
 	return nil
+}
+
+// copiedChecksum returns the checksum that a copy is to have, zero for that of
+// its source. One that the source has not is computed of the content.
+func (x *exchange) copiedChecksum(from Object) (Checksum, error) {
+	named := x.r.Header.Get("X-Amz-Checksum-Algorithm")
+	if named == "" {
+		return Checksum{}, nil
+	}
+	a, ok := findAlgorithm(named)
+	if !ok {
+		return Checksum{}, unsupportedAlgorithm()
+	}
+	source := from.Info()
+	if has := source.Checksum; has.Algorithm == a.name && !has.Composite {
+		return Checksum{}, nil
+	}
+	h := a.new()
+	if source.Size > 0 {
+		body, err := from.Range(x.r.Context(), 0, source.Size)
+		if err != nil {
+			return Checksum{}, err
+		}
+		defer func() { x.closed(body.Close()) }()
+		if _, err := io.CopyN(h, body, source.Size); err != nil {
+			return Checksum{}, noEOF(err)
+		}
+	}
+	return Checksum{Algorithm: a.name, Value: base64.StdEncoding.EncodeToString(h.Sum(nil))}, nil
 }
 
 // showSource sets the header that says which version was copied.

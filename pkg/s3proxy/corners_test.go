@@ -254,3 +254,29 @@ func TestFormsAtTheEdge(t *testing.T) {
 		t.Errorf("expiring: %v", got)
 	}
 }
+
+// TestCopyWithAnotherChecksum asks for a checksum that the source does not have.
+func TestCopyWithAnotherChecksum(t *testing.T) {
+	r := newRig(t)
+	r.ok("PUT", "/bkt/src", "content", "X-Amz-Checksum-Sha1: "+sumOf("sha1", "content"))
+	const from = "X-Amz-Copy-Source: /bkt/src"
+	for asked, name := range map[string]string{"": "sha1", "SHA1": "sha1", "CRC32": "crc32", "crc64nvme": "crc64nvme", "SHA256": "sha256"} {
+		headers := []string{from}
+		if asked != "" {
+			headers = append(headers, "X-Amz-Checksum-Algorithm: "+asked)
+		}
+		w := r.ok("PUT", "/bkt/dst", "", headers...)
+		if got := element(t, w, "Checksum"+strings.ToUpper(name)); got != sumOf(name, "content") {
+			t.Errorf("%q: the copy has %s", asked, got)
+		}
+		w = r.ok("HEAD", "/bkt/dst", "", "X-Amz-Checksum-Mode: ENABLED")
+		if header(w, "x-amz-checksum-"+name) != sumOf(name, "content") || header(w, "x-amz-checksum-type") != "FULL_OBJECT" {
+			t.Errorf("%q: HEAD answers %v", asked, w.Header())
+		}
+	}
+	r.refused(400, "InvalidRequest", "PUT", "/bkt/dst", "", from, "X-Amz-Checksum-Algorithm: CRC7")
+	r.ok("PUT", "/bkt/dst", "", "X-Amz-Copy-Source: /bkt/empty", "X-Amz-Checksum-Algorithm: SHA256")
+	if w := r.ok("HEAD", "/bkt/dst", "", "X-Amz-Checksum-Mode: ENABLED"); header(w, "x-amz-checksum-sha256") != sumOf("sha256", "") {
+		t.Errorf("of nothing: %v", w.Header())
+	}
+}

@@ -19,7 +19,7 @@ type Writer interface {
 	// the write. It returns what Open would describe.
 	Put(ctx context.Context, name ObjectName, content *Content, o PutOptions) (ObjectInfo, error)
 	// Copy stores the content of from, which this backend opened, under name.
-	// ETag and checksum stay those of from.
+	// ETag and checksum stay those of from, but for o.Checksum.
 	Copy(ctx context.Context, from Object, name ObjectName, o PutOptions) (ObjectInfo, error)
 	// Delete removes objects, each by itself and in order; the results are in
 	// the same order. Its own error is about the bucket.
@@ -32,6 +32,9 @@ type Writer interface {
 type PutOptions struct {
 	// Attributes is stored with the object.
 	Attributes Attributes
+	// Checksum, if there is one, is what a copy has in place of its source's.
+	// Put takes the content's.
+	Checksum Checksum
 	// If has to hold for what is there before.
 	If Precondition
 }

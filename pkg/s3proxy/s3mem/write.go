@@ -80,6 +80,9 @@ func (s *Store) Copy(_ context.Context, from s3proxy.Object, name s3proxy.Object
 		Key: name.Key, Size: source.info.Size, ETag: source.info.ETag, Checksum: source.info.Checksum,
 		Parts: source.info.Parts, Attributes: o.Attributes,
 	}
+	if o.Checksum.Algorithm != "" {
+		info.Checksum = o.Checksum
+	}
 	return s.store(name, info, source.content, o.If)
 }
 

@@ -112,7 +112,11 @@ func (w *Writing) Copy(ctx context.Context, from s3proxy.Object, name s3proxy.Ob
 		return s3proxy.ObjectInfo{}, sealWrite(err)
 	}
 	defer func() { _ = u.Close() }()
-	attrs := encodeAttributes(o.Attributes, source.info.Checksum, source.info.Parts)
+	sum := source.info.Checksum
+	if o.Checksum.Algorithm != "" {
+		sum = o.Checksum
+	}
+	attrs := encodeAttributes(o.Attributes, sum, source.info.Parts)
 	attrs.MD5, attrs.ETag = source.attrs.MD5, source.attrs.ETag
 	return w.write(ctx, u, at, name.Key, repo.OpID{}, body{source.content, &attrs}, o.If)
 }

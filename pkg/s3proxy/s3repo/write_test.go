@@ -217,8 +217,9 @@ func TestVersionsAreKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Copy(w.ctx, old, name("main.zoo", "dir/k"), s3proxy.PutOptions{}); err != nil {
-		t.Fatal(err)
+	sum := s3proxy.Checksum{Algorithm: s3proxy.SHA1, Value: "YWJj"}
+	if copied, err := w.Copy(w.ctx, old, name("main.zoo", "dir/k"), s3proxy.PutOptions{Checksum: sum}); err != nil || copied.Checksum != sum {
+		t.Fatalf("%+v, %v", copied, err)
 	}
 	w.holds("main.zoo", "dir/k", "", "0")
 	w.holds("main.zoo", "dir/k", ids[3], "back")

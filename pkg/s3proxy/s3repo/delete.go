@@ -1,9 +1,11 @@
 package s3repo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/s3proxy"
@@ -24,7 +26,10 @@ func (w *Writing) Delete(ctx context.Context, bucket string, what []s3proxy.Dele
 	for i, d := range what {
 		var err error
 		places[i], err = w.place(ctx, s3proxy.ObjectName{Bucket: bucket, Key: d.Key})
-		if err == nil {
+		switch {
+		case errors.Is(err, fs.ErrInvalid): // no object can have that key
+			err = cmp.Or(d.If.Check(nil), noKey(d.Key))
+		case err == nil:
 			err = w.checkDeletion(ctx, bucket, d)
 		}
 		switch {

@@ -123,3 +123,36 @@ func TestTagsKeepTheRest(t *testing.T) {
 		}
 	}
 }
+
+// TestDeleteTheSameKeyTwice names keys more than once in one request.
+func TestDeleteTheSameKeyTwice(t *testing.T) {
+	w := newWriting(t, "zoo")
+	v := w.put("main.zoo", "k", "x").VersionID
+	w.put("main.zoo", "k/below", "stays")
+	w.put("main.zoo", "other", "y")
+	w.put("main.zoo", "dir/", "")
+	done, err := w.Delete(w.ctx, "main.zoo", []s3proxy.Deletion{
+		{Key: "k"}, {Key: "other"}, {Key: "k"}, {Key: "k", VersionID: v}, {Key: "dir/"}, {Key: "none"}, {Key: "other"}, {Key: "a//b"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, d := range done {
+		if d.Err != nil {
+			t.Errorf("deletion %d: %v", i, d.Err)
+		}
+	}
+	for key, want := range map[string]string{"k": "-", "other": "-", "dir/": "-", "k/below": "stays"} {
+		w.holds("main.zoo", key, "", want)
+	}
+	w.holds("main.zoo", "k", v, "x")
+	for _, key := range []string{"k", "none/k", "main/", "main//k", "main/../k"} {
+		if done, err := w.Delete(w.ctx, "zoo", []s3proxy.Deletion{{Key: key}}); err != nil || done[0].Err != nil {
+			t.Errorf("delete %s, which no object can be: %+v, %v", key, done, err)
+		}
+		where := s3proxy.Deletion{Key: key, If: conditionOf(t, "If-Match", "*")}
+		if done, err := w.Delete(w.ctx, "zoo", []s3proxy.Deletion{where}); err != nil || !s3proxy.IsShown(done[0].Err) {
+			t.Errorf("delete %s if it is there: %+v, %v", key, done, err)
+		}
+	}
+}

@@ -78,7 +78,7 @@ cross: ## build for every platform, without cgo
 e2e: build $(BIN)/versitygw $(BIN)/mc ## run the binaries end to end; installs what is missing if root
 	.ci/install awscli curl nodejs npm python3 python3-boto3 rclone restic s3cmd s3fs strace zstd
 	@$(MAKE) --no-print-directory $(BIN)/npm/node_modules
-	DVX_BIN=$(BIN) $(GO) test -tags e2e -count=1 -timeout 20m -v ./test/e2e/...
+	DVX_BIN=$(BIN) $(GO) test -tags e2e -count=1 -timeout 30m -v ./test/e2e/...
 
 # Needs root on Debian 12, for a cluster of one node that it starts and ends, or
 # KUBECONFIG, DVX_KUBE_HOST and DVX_KUBE_REGISTRY (test/kube).

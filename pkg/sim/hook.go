@@ -16,7 +16,9 @@ func (w *world) hook(j history.Job) {
 }
 
 // checkHooks holds in the end: the hooks of every job that is recorded as over
-// were run.
+// were run, at the latest once the daemon has started again. A job whose last
+// swap landed with an unknown outcome, and was then overtaken, is only found
+// there (engine.HooksDue).
 func (w *world) checkHooks() {
 	left := func() (jobs []history.Job) {
 		for _, j := range w.history {
@@ -26,8 +28,14 @@ func (w *world) checkHooks() {
 		}
 		return jobs
 	}
-	for until := w.clock.Add(time.Hour); len(left()) > 0 && w.clock.Before(until); {
-		w.next()
+	wait := func() {
+		for until := w.clock.Add(time.Hour); len(left()) > 0 && w.clock.Before(until); {
+			w.next()
+		}
+	}
+	if wait(); len(left()) == 1 { // more would be more than bad luck
+		w.crash()
+		wait()
 	}
 	for _, j := range left() {
 		w.fail("job %v is %s, and its hooks were not run", j.ID.Short(), j.State)

@@ -49,16 +49,19 @@ func TestS3SyncedBeforeReply(t *testing.T) {
 		})
 	}
 	all.Wait()
-	replies, named := checkReplies(t, calls(stop()), store)
-	if replies != alone+writers*each || named < alone {
-		t.Errorf("the trace shows %d replies to PUTs and %d objects named: it should show %d, and more", replies, named, alone+writers*each)
+	const puts = alone + writers*each
+	replies, named := checkReplies(t, calls(stop(puts)), store)
+	if replies != puts || named < alone {
+		t.Errorf("the trace shows %d replies to PUTs and %d objects named: it should show %d, and more", replies, named, puts)
 	}
 	figure(t, "strace of the daemon: %d replies to PUTs, each after the root was moved and synced; %d objects synced before their names", replies, named)
 	d.stop()
 }
 
-// traceDaemon traces a daemon until stop is called, which returns the trace.
-func traceDaemon(t *testing.T, u *user, d *daemon) (stop func() string) {
+// traceDaemon traces a daemon until stop is called and the trace shows that many
+// replies: a client has its reply before strace has seen the call return. stop
+// returns the trace, however many it shows after waitMax.
+func traceDaemon(t *testing.T, u *user, d *daemon) (stop func(replies int) string) {
 	t.Helper()
 	trace, said := u.path("trace"), u.path("strace.log")
 	log, err := os.Create(said)
@@ -92,10 +95,37 @@ func traceDaemon(t *testing.T, u *user, d *daemon) (stop func() string) {
 			t.Fatalf("strace did not attach within %v: %s", waitMax, readFile(t, said))
 		}
 	}
-	return func() string {
+	return func(replies int) string {
+		shown := func() int { return len(putReplies(calls(readFile(t, trace)))) }
+		for deadline := time.Now().Add(waitMax); shown() < replies && time.Now().Before(deadline); {
+			time.Sleep(10 * time.Millisecond)
+		}
 		end()
 		return readFile(t, trace)
 	}
+}
+
+// putReply is the call that replied to a PUT, and the line of the trace at which
+// the PUT had arrived.
+type putReply struct {
+	sysCall
+	arrived int
+}
+
+// putReplies returns the replies to PUTs in a trace of a daemon, in its order.
+func putReplies(all []sysCall) (replies []putReply) {
+	arrived := map[string]int{} // line of the last PUT by connection
+	for _, c := range all {
+		conn, _, _ := strings.Cut(c.args, ",")
+		switch {
+		case c.name == "read" && (strings.Contains(c.args, `"PUT /`) || strings.Contains(c.args, `"UT /`)): // the server may have read one byte ahead
+			arrived[conn] = c.begin
+		case c.name == "write" && strings.Contains(c.args, `"HTTP/1.1 200`) && arrived[conn] > 0:
+			replies = append(replies, putReply{c, arrived[conn]})
+			delete(arrived, conn)
+		}
+	}
+	return replies
 }
 
 // checkReplies checks each PUT in a trace of a daemon, and returns how many were
@@ -117,9 +147,7 @@ func checkReplies(t *testing.T, all []sysCall, store string) (replies, named int
 		return false
 	}
 	var swaps []sysCall
-	arrived := map[string]int{} // line of the last PUT by connection
 	for _, c := range all {
-		conn, _, _ := strings.Cut(c.args, ",")
 		p := c.paths()
 		switch {
 		case strings.HasPrefix(c.name, "renameat") && len(p) == 2 && p[1] == filepath.Join(store, "root"):
@@ -130,18 +158,16 @@ func checkReplies(t *testing.T, all []sysCall, store string) (replies, named int
 			if named++; !synced(p[0], 0, c.begin) {
 				t.Errorf("%s got its name before its file was synced", p[1])
 			}
-		case c.name == "read" && (strings.Contains(c.args, `"PUT /`) || strings.Contains(c.args, `"UT /`)): // the server may have read one byte ahead
-			arrived[conn] = c.begin
-		case c.name == "write" && strings.Contains(c.args, `"HTTP/1.1 200`) && arrived[conn] > 0:
-			replies++
-			durable := false
-			for _, s := range swaps {
-				durable = durable || s.begin > arrived[conn] && s.end < c.begin && synced(store, s.end, c.begin)
-			}
-			if !durable {
-				t.Errorf("line %d: the reply to the PUT of line %d went out before the root was moved and synced", c.begin, arrived[conn])
-			}
-			delete(arrived, conn)
+		}
+	}
+	for _, r := range putReplies(all) {
+		replies++
+		durable := false
+		for _, s := range swaps {
+			durable = durable || s.begin > r.arrived && s.end < r.begin && synced(store, s.end, r.begin)
+		}
+		if !durable {
+			t.Errorf("line %d: the reply to the PUT of line %d went out before the root was moved and synced", r.begin, r.arrived)
 		}
 	}
 	return replies, named

@@ -249,7 +249,7 @@ func cmdShow(a *app) *cobra.Command {
 				_, err = fmt.Fprintln(a.out, "the files of the version before have expired: there is nothing to compare with")
 				return err
 			}
-			return a.printDiff(ctx, r, parent.Tree, r, res.Commit.Tree, "")
+			return a.printChanges(tree.Diff(ctx, r, parent.Tree, r, res.Commit.Tree, tree.DiffOptions{Expand: true}))
 		},
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/worktree"
 )
 
@@ -46,6 +47,9 @@ func errorText(err error) string {
 	}
 	for _, k := range kinds() {
 		s = k.tidy(s)
+	}
+	if errors.Is(err, repo.ErrRepoNotFound) {
+		s += "; dvx repo list shows those there are, and a version is named REPO@REF"
 	}
 	return s
 }

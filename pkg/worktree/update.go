@@ -16,7 +16,7 @@ import (
 // not, stay as they are. It fails with a ProblemsError before it writes
 // anything if a file that it would replace or remove is not what from has,
 // unless it is what to has already or o.Force is set, and for all that
-// Checkout refuses. A directory goes with its last file. Each file is replaced
+// Checkout refuses, but links that from has too. A directory goes with its last file. Each file is replaced
 // at once; an update that is interrupted is completed by the same call.
 func Update(ctx context.Context, r chunk.Reader, from, to tree.Root, dir string, o CheckoutOptions) (Progress, error) {
 	o.applyDefaults(dir)
@@ -151,6 +151,9 @@ func (u *updater) judgeDir(ctx context.Context, s *surveyor, root tree.Root, dir
 		}
 		if err == nil && climb > depth {
 			err = fmt.Errorf("its target begins with %d times \"..\": %w", climb, ErrLink)
+		}
+		if errors.Is(err, ErrLink) && !u.touched[dir+e.Key()] {
+			err = nil // the update does not make it
 		}
 		return err == nil || u.problems.add(dir+e.Key(), err), nil
 	})

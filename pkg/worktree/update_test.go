@@ -132,6 +132,26 @@ func TestUpdateOverLeftovers(t *testing.T) {
 	}
 }
 
+// TestUpdateLeavesLinks updates around links that were committed from here and
+// could not be made anew, and refuses those that it would have to make.
+func TestUpdateLeavesLinks(t *testing.T) {
+	s := &chunk.Mem{}
+	dir, _ := workingCopy(t)
+	was := disk{"a": "1", "d/b": "2", "out": "->/elsewhere", "d/up": "->../.."}
+	was.write(t, dir)
+	from := was.store(t, s)
+	want := disk{"a": "3", "d/b": "4", "out": "->/elsewhere", "d/up": "->../.."}
+	to := want.store(t, s)
+	_, err := Update(context.Background(), s, from, to, dir, CheckoutOptions{})
+	must(t, err)
+	if diff := cmp.Diff(want, readDisk(t, dir)); diff != "" {
+		t.Errorf("disk (-want +got):\n%s", diff)
+	}
+	other := disk{"a": "3", "d/b": "4", "out": "->/somewhere", "d/up": "->../.."}
+	_, err = Update(context.Background(), s, to, other.store(t, s), dir, CheckoutOptions{})
+	wantProblems(t, err, ErrLink, "out")
+}
+
 // TestUpdateSeesChangeAfterLook changes a file between look and write.
 func TestUpdateSeesChangeAfterLook(t *testing.T) {
 	s := &chunk.Mem{}

@@ -48,7 +48,7 @@ func errorText(err error) string {
 	for _, k := range kinds() {
 		s = k.tidy(s)
 	}
-	if errors.Is(err, repo.ErrRepoNotFound) {
+	if errors.Is(err, repo.ErrRepoNotFound) && !strings.Contains(s, "dvx repo") {
 		s += "; dvx repo list shows those there are, and a version is named REPO@REF"
 	}
 	return s

@@ -99,9 +99,7 @@ images@main, images@main~3, images@v1.2 or images@<commit>, and a file in it as 
 	cmd.SetOut(a.out)
 	cmd.SetErr(a.err)
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	for _, add := range commands() {
-		cmd.AddCommand(add(a))
-	}
+	a.addCommands(cmd)
 	a.addCompletion(cmd)
 	return cmd
 }

@@ -27,8 +27,9 @@ func cmdLogs(a *app) *cobra.Command {
 		Short: "Show what the user code of a job printed",
 		Long: `Show what the user code of a job printed, datum by datum and attempt by attempt, failed ones too; of a pipeline's
 newest job if a pipeline is named, of all its jobs with --all. A second attempt is marked as "DATUM #2". A skipped datum
-shows the log of the run whose result it shares. With --follow it goes on until the job is over; an attempt shows up
-when it has ended.`,
+shows the log of the run whose result it shares. Through a daemon (--server) what running programs have printed so far
+is there too, and with --follow it goes on, line by line, until the job is over. (What Pods run shows up when an attempt
+has ended.)`,
 		Example: `  dvx logs wordcount
   dvx logs wordcount --follow
   dvx logs wordcount --all --grep 'out of memory'

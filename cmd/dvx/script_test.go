@@ -92,9 +92,9 @@ func scriptEventually(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: eventually COMMAND ARGS...")
 	}
-	for deadline := time.Now().Add(10 * time.Second); ts.Exec(args[0], args[1:]...) != nil; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ts.Exec(args[0], args[1:]...) != nil; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			ts.Fatalf("still fails after 10 s")
+			ts.Fatalf("still fails after a minute")
 		}
 	}
 }

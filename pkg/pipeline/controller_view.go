@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"iter"
 	"maps"
@@ -31,6 +30,8 @@ type Jobs struct {
 	memo  *memo.Cache
 	live  func(func(*engine.State)) // looks at the engine's state, if there is one
 	watch func(ctx context.Context, after uint64) (uint64, error)
+	tells task.Teller         // what programs print that run; nil: it can't be known here
+	mine  func() chunk.Reader // the engine's session, which has what is not published; nil: there is none
 	scope string
 	alone bool // nobody else keeps the memo in step with the root
 }
@@ -54,7 +55,18 @@ func (c *Controller) Jobs() *Jobs {
 			do(c.state)
 		}
 	}
-	return &Jobs{store: c.o.Store, log: c.log, memo: c.memo, live: look, watch: c.steps.wait, scope: c.o.Scope}
+	tells, _ := c.o.Runner.(task.Teller)
+	mine := func() chunk.Reader {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.state == nil {
+			return nil
+		}
+		return c.session
+	}
+	return &Jobs{
+		store: c.o.Store, log: c.log, memo: c.memo, live: look, watch: c.steps.wait, tells: tells, mine: mine, scope: c.o.Scope,
+	}
 }
 
 // List returns all jobs of a pipeline, or of all if it is empty, newest first.
@@ -74,6 +86,7 @@ func (j *Jobs) List(ctx context.Context, pipeline string) ([]history.Job, error)
 		}
 	}
 	for i, r := range live {
+		live[i].Output = commit.ID{} // nobody can read it before it is published
 		if o, ok := over[r.ID]; ok && !o.Created.Before(r.Created) {
 			live[i] = o
 		}
@@ -231,22 +244,6 @@ func (j *Jobs) skippedDatum(ctx context.Context, identity string, key memo.Key) 
 		d.Last = history.Attempt{Identity: identity, Key: key, Outcome: string(task.Succeeded), Exit: r.Exit, Log: r.Log, Started: r.Started, Ended: r.Ended}
 	}
 	return d
-}
-
-// ReadLog returns what an attempt printed.
-func (j *Jobs) ReadLog(ctx context.Context, a history.Attempt) (io.Reader, error) {
-	if a.Log.Size == 0 {
-		return strings.NewReader(""), nil
-	}
-	r, err := j.store.ReadAny(ctx)
-	if err != nil {
-		return nil, err
-	}
-	f, err := chunk.OpenContent(ctx, r, a.Log)
-	if err != nil {
-		return nil, fmt.Errorf("log of datum %s: %w", a.Identity, err)
-	}
-	return f, nil
 }
 
 // Cancel ends a job at the wish of a principal. It fails with fs.ErrNotExist

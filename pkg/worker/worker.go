@@ -40,6 +40,7 @@ type Worker struct {
 	bare   bool      // out is empty and as it is to be
 	out    string    // the folder of the outputs, below the task's
 	outs   int       // such folders that were made for programs that take many datums
+	shown  shown     // whose log can be read while it is written
 	batch  *batch    // the program that waits for more datums, or has one; nil: none runs
 }
 
@@ -106,6 +107,8 @@ func (w *Worker) run(ctx context.Context, t task.Task, s chunk.Store, res *task.
 	if err != nil {
 		return err
 	}
+	w.shown.show(t)
+	defer w.shown.hide()
 	exit, timedOut, err := w.takeTurn(ctx, t, &res.Stats)
 	fetched, lazyErr := w.in.lazy.close()
 	res.Stats.BytesIn += fetched

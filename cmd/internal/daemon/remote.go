@@ -89,6 +89,12 @@ func (b both) Runtime(ctx context.Context, t spec.Transform, code tree.Root, r c
 // Slots implements task.Runner.
 func (b both) Slots() int { return b.here.Slots() + b.elsewhere.Slots() }
 
+// Printed implements task.Teller: what workers elsewhere run is known when it is
+// over.
+func (b both) Printed(key memo.Key, attempt int, from int64, to []byte) (int, error) {
+	return b.here.Printed(key, attempt, from, to)
+}
+
 // Run implements task.Runner.
 func (b both) Run(ctx context.Context, t task.Task, s chunk.Store) (task.Result, error) {
 	return b.of(t.Transform).Run(ctx, t, s)

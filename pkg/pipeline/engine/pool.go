@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dvx-io/dvx/pkg/memo"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 )
 
@@ -116,6 +117,7 @@ func (s *State) fits(needs map[string]int) bool {
 // attempt is what an attempt under way holds: a slot, a place in its pipeline,
 // and units of pools.
 type attempt struct {
+	key      memo.Key
 	pipeline ref
 	needs    map[string]int
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dvx-io/dvx/pkg/memo"
@@ -301,6 +302,27 @@ func (s *State) Datums(id JobID) []DatumStatus {
 		}
 		out = append(out, d)
 	}
+	return out
+}
+
+// Running returns the datums of a job that an attempt is under way at, in order
+// of identity. It costs what runs, not what the job has.
+func (s *State) Running(id JobID) []DatumStatus {
+	j := s.jobs[id]
+	if j == nil {
+		return nil
+	}
+	var out []DatumStatus
+	for serial, a := range s.running {
+		w := s.work[a.key]
+		if w == nil || !w.live || w.serial != serial || w.state != DatumRunning {
+			continue
+		}
+		if i := slices.IndexFunc(w.owners, func(o owner) bool { return o.job == id }); i >= 0 {
+			out = append(out, DatumStatus{Identity: j.items[w.owners[i].item].identity, Key: w.key, State: w.state, Attempts: w.attempt})
+		}
+	}
+	slices.SortFunc(out, func(a, b DatumStatus) int { return strings.Compare(a.Identity, b.Identity) })
 	return out
 }
 

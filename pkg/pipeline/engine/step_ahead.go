@@ -187,7 +187,7 @@ func (s *State) launch(w *work, needs map[string]int) {
 	s.starts++
 	w.serial = s.starts
 	w.live, w.killed, w.by = true, false, ""
-	s.hold(w.serial, attempt{w.pipeline, needs})
+	s.hold(w.serial, attempt{w.key, w.pipeline, needs})
 	s.emit(Start{Job: w.job, Identity: w.identity, Key: w.key, Attempt: w.attempt, Serial: w.serial, Last: w.fails+1 >= w.policy.tries})
 }
 

@@ -40,6 +40,7 @@ type Runner struct {
 	closing chan struct{} // closed by Close
 	close   func() error
 
+	all     []*bench
 	mu      sync.Mutex
 	benches []*bench // not at work, the one that came last at the end
 }
@@ -55,7 +56,10 @@ type bench struct {
 	rest   *time.Timer // ends a program that waits for datums in vain; nil: there is none
 }
 
-var _ task.Runner = (*Runner)(nil)
+var (
+	_ task.Runner = (*Runner)(nil)
+	_ task.Teller = (*Runner)(nil)
+)
 
 // New makes a runner. The program must call [MaybeSlot] first of all, because
 // slots are started from its executable.
@@ -76,7 +80,8 @@ func New(o Options) (*Runner, error) {
 		if err != nil {
 			return nil, fmt.Errorf("make slot %d: %w", i, err)
 		}
-		r.put(&bench{worker: w, exec: x})
+		r.all = append(r.all, &bench{worker: w, exec: x})
+		r.put(r.all[i])
 	}
 	return r, nil
 }
@@ -158,6 +163,16 @@ func (r *Runner) Run(ctx context.Context, t task.Task, s chunk.Store) (task.Resu
 		defer r.put(b)
 		return b.worker.Run(ctx, t, s)
 	}
+}
+
+// Printed implements [task.Teller].
+func (r *Runner) Printed(key memo.Key, attempt int, from int64, b []byte) (int, error) {
+	for _, at := range r.all {
+		if n, err := at.worker.Printed(key, attempt, from, b); !errors.Is(err, fs.ErrNotExist) {
+			return n, err
+		}
+	}
+	return 0, fmt.Errorf("attempt %d at datum %s does not run on this machine: %w", attempt, key.Short(), fs.ErrNotExist)
 }
 
 // take takes a bench for a task, for which the caller has a token: one with a

@@ -29,6 +29,14 @@ type Runner interface {
 	Run(ctx context.Context, t Task, s chunk.Store) (Result, error)
 }
 
+// Teller is a [Runner] that knows what programs print while they run.
+type Teller interface {
+	// Printed fills b with what an attempt has printed from byte from on, and
+	// returns how much that was: 0 if there is no more yet. It fails with
+	// fs.ErrNotExist if the attempt does not run, or not here.
+	Printed(key memo.Key, attempt int, from int64, b []byte) (int, error)
+}
+
 // Task is one attempt at one datum.
 type Task struct {
 	Key       memo.Key

@@ -44,8 +44,14 @@ func cmdBranch(a *app) *cobra.Command {
 	}
 	create.Flags().StringVar(&from, "from", "", "version to begin at (default: the repo's default branch)")
 	list := &cobra.Command{
-		Use: "list REPO", Aliases: []string{"ls"}, Short: "List the branches of a repo", Example: "  dvx branch list images", Args: exactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.branchList(cmd, args[0]) },
+		Use: "list [REPO]", Aliases: []string{"ls"}, Short: "List the branches of a repo, or of the working copy's", Example: "  dvx branch list images", Args: rangeArgs(0, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name, err := repoOrHere(args)
+			if err != nil {
+				return err
+			}
+			return a.branchList(cmd, name)
+		},
 	}
 	move := &cobra.Command{
 		Use:     "reset REPO@BRANCH REF",
@@ -261,8 +267,14 @@ func cmdTag(a *app) *cobra.Command {
 		},
 	}
 	list := &cobra.Command{
-		Use: "list REPO", Aliases: []string{"ls"}, Short: "List the tags of a repo", Example: "  dvx tag list images", Args: exactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.tagList(cmd, args[0]) },
+		Use: "list [REPO]", Aliases: []string{"ls"}, Short: "List the tags of a repo, or of the working copy's", Example: "  dvx tag list images", Args: rangeArgs(0, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name, err := repoOrHere(args)
+			if err != nil {
+				return err
+			}
+			return a.tagList(cmd, name)
+		},
 	}
 	remove := &cobra.Command{
 		Use: "delete REPO@TAG", Short: "Remove a tag", Example: "  dvx tag delete images@v1.0", Args: exactArgs(1),

@@ -54,6 +54,18 @@ func refOrHere(args []string) (string, error) {
 	return wc.ref(), nil
 }
 
+// repoOrHere returns the repo that was named, or that of the working copy.
+func repoOrHere(args []string) (string, error) {
+	if len(args) > 0 {
+		return args[0], nil
+	}
+	wc, err := findWorkingCopy(".")
+	if err != nil {
+		return "", usagef("name a repo, or work in a folder where dvx init ran")
+	}
+	return wc.config.Repo, nil
+}
+
 func (a *app) log(cmd *cobra.Command, args []string, limit uint, oneline bool) error {
 	expr, err := refOrHere(args)
 	if err != nil {

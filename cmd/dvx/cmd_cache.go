@@ -102,9 +102,10 @@ func cmdCacheVerify(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify [PIPELINE[@BRANCH]]",
 		Short: "Do remembered work again and compare: is it reproducible?",
-		Long: `Do the work of some datums of the newest outputs once more and compare with what is remembered. Nothing of it is kept.
+		Long: `Do the work of some datums of the newest outputs once more and compare with what is remembered. No result of it is kept.
 A datum whose output differs is named with the files that do: its program is not reproducible (it prints the time, say,
-or depends on order); one that fails now is named too. Work whose key is another one by now is left out.
+or depends on order); one that fails now is named too. Work whose key is another one by now is left out. How it went
+is noted in the history: dvx events tells it.
 
 Exit code 1 if a result could not be had again. With --json, one JSON object a line.`,
 		Example: `  dvx cache verify

@@ -5,23 +5,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/pipeline"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
-	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/rpc"
-	"github.com/dvx-io/dvx/pkg/tree"
-	"github.com/dvx-io/dvx/pkg/worktree"
 )
 
 func cmdPipeline(a *app) *cobra.Command {
@@ -121,93 +114,6 @@ func (a *app) register(ctx context.Context, file string, params []string, g pipe
 		}
 		return nil
 	})
-}
-
-// codeOf returns the function that stores a spec's code tree: the folder that
-// the spec names, less what .dvxignore and the spec leave out.
-func codeOf(s repo.Store, file string, of spec.Spec) func(context.Context, chunk.Store) (tree.Root, error) {
-	code := spec.Code{}
-	if of.Transform.Code != nil {
-		code = *of.Transform.Code
-	}
-	if code.None {
-		return nil
-	}
-	return func(ctx context.Context, cs chunk.Store) (tree.Root, error) {
-		dir, err := codeDir(file, code.Path)
-		if err != nil {
-			return tree.Root{}, err
-		}
-		edits, _, err := worktree.Edits(ctx, cs, tree.Root{}, worktree.Options{Dir: dir, Params: s.Config().Chunker, SkipSpecial: true})
-		if err != nil {
-			return tree.Root{}, err
-		}
-		if edits, err = without(edits, code.Ignore); err != nil {
-			return tree.Root{}, err
-		}
-		edits = withoutSpec(edits, file, dir)
-		return tree.Apply(ctx, cs, tree.Root{}, edits)
-	}
-}
-
-// codeDir returns the folder of a spec's code. A link may not lead out of the
-// spec's own folder: what lies elsewhere was not offered.
-func codeDir(file, path string) (string, error) {
-	home, err := filepath.EvalSymlinks(filepath.Dir(file))
-	if err != nil {
-		return "", fmt.Errorf("folder of spec %s: %w", file, err)
-	}
-	dir, err := filepath.EvalSymlinks(filepath.Join(filepath.Dir(file), filepath.FromSlash(path)))
-	if err != nil {
-		return "", fmt.Errorf("transform.code.path %q: %w", path, err)
-	}
-	if rel, err := filepath.Rel(home, dir); err != nil || !filepath.IsLocal(rel) {
-		return "", fmt.Errorf("transform.code.path %q leads out of the spec's folder, to %s: %w", path, dir, fs.ErrInvalid)
-	}
-	return filepath.Join(filepath.Dir(file), filepath.FromSlash(path)), nil
-}
-
-// withoutSpec drops the spec file itself: what the program may rely on of it is
-// in the memo key field by field, and a changed description runs nothing again.
-func withoutSpec(edits []tree.Edit, file, dir string) []tree.Edit {
-	rel, err := filepath.Rel(dir, file)
-	if err != nil {
-		return edits
-	}
-	return slices.DeleteFunc(edits, func(e tree.Edit) bool { return e.Path == filepath.ToSlash(rel) })
-}
-
-// without drops the edits of paths that a glob selects, or that lie in a
-// directory that one selects.
-func without(edits []tree.Edit, globs []string) ([]tree.Edit, error) {
-	var kept []tree.Edit
-	for _, source := range globs {
-		g, err := spec.CompileGlob(source)
-		if err != nil {
-			return nil, fmt.Errorf("transform.code.ignore: %w", err)
-		}
-		kept = kept[:0:0]
-		for _, e := range edits {
-			if !ignored(g, e.Path) {
-				kept = append(kept, e)
-			}
-		}
-		edits = kept
-	}
-	return edits, nil
-}
-
-func ignored(g *spec.Glob, path string) bool {
-	for dir := path; ; {
-		if g.Match(dir, dir != path) {
-			return true
-		}
-		i := strings.LastIndexByte(dir, '/')
-		if i < 0 {
-			return false
-		}
-		dir = dir[:i]
-	}
 }
 
 func cmdPipelineCheck(a *app) *cobra.Command {

@@ -261,7 +261,7 @@ func cmdSpecRollback(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rollback PIPELINE[@BRANCH] [VERSION]",
 		Short: "Make an earlier version of a pipeline the newest again",
-		Long:  "Make an earlier version of a pipeline, spec and code, the newest again: the one before, or VERSION. What it gave is remembered, so nothing that it ran before runs again.",
+		Long:  "Make an earlier version of a pipeline, spec and code, the newest again: the one before that differs, or VERSION. What it gave is remembered, so nothing that it ran before runs again.",
 		Example: `  dvx pipeline rollback wordcount
   dvx pipeline rollback wordcount@staging 3f9a01`,
 		Args: rangeArgs(1, 2),
@@ -270,19 +270,30 @@ func cmdSpecRollback(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if len(list) < 2 {
-				return usagef("%s has no earlier version", args[0])
-			}
-			to := list[1]
+			to, ok := versionBefore(list)
 			if len(args) > 1 {
 				if to, err = findVersion(list, args[1]); err != nil {
 					return err
 				}
+			} else if !ok {
+				return usagef("%s has no earlier version that differs", args[0])
 			}
 			r := pipeline.Revision{To: to.ID, Message: "rollback to " + to.ID.Short()}
 			return a.revise(cmd.Context(), args[0], "back to "+to.ID.Short(), r)
 		},
 	}
+}
+
+// versionBefore returns the newest version that holds something else than the
+// present one: to pause and to resume makes versions too.
+func versionBefore(list []specVersion) (specVersion, bool) {
+	now := list[0].version
+	for _, v := range list[1:] {
+		if v.version.Code.Content != now.Code.Content || len(v.version.Spec.Diff(now.Spec)) > 0 {
+			return v, true
+		}
+	}
+	return specVersion{}, false
 }
 
 func cmdSpecPause(a *app, verb, short string, pause bool) *cobra.Command {

@@ -62,7 +62,9 @@ func Revise(ctx context.Context, s repo.Store, name, branch string, r Revision) 
 		Tree: from.Tree, Parents: []commit.ID{now.Commit}, Author: r.Author, Message: r.Message, Time: commit.Stamp(r.Time), Op: r.Op.String(),
 		Labels: maps.Clone(present.Labels),
 	}
-	delete(c.Labels, pausedLabel)
+	if r.To.IsZero() { // another version does not end a pause
+		delete(c.Labels, pausedLabel)
+	}
 	if r.Pause {
 		if c.Labels == nil {
 			c.Labels = map[string]string{}

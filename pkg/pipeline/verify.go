@@ -33,6 +33,10 @@ type Verifier struct {
 	Memo     *memo.Cache
 	Scope    string // whose results are looked at
 	Platform string // as in "linux/amd64"
+
+	// Now is the clock of what is noted in the history: how a verification went,
+	// and each datum that did not give what is remembered. Nil: nothing is noted.
+	Now func() time.Time
 }
 
 // VerifyQuery says which work is to be done again.
@@ -61,6 +65,8 @@ type Verified struct {
 	State    string        `json:"state"`
 	Details  []string      `json:"details,omitempty"` // files in which the outputs differ, or why there is none
 	Took     time.Duration `json:"took"`              // nanoseconds
+
+	job engine.JobID // that made the output
 }
 
 // Stats counts what is remembered.
@@ -91,6 +97,7 @@ func (v *Verifier) Verify(ctx context.Context, q VerifyQuery) iter.Seq2[Verified
 			yield(Verified{}, err)
 			return
 		}
+		asked := ctx
 		ctx, cancel := context.WithCancel(ctx)
 		results := make(chan Verified)
 		g, ctx := errgroup.WithContext(ctx)
@@ -119,12 +126,18 @@ func (v *Verifier) Verify(ctx context.Context, q VerifyQuery) iter.Seq2[Verified
 			for range results { // until the goroutine above has ended
 			}
 		}()
+		var all []Verified
 		for r := range results {
+			all = append(all, r)
 			if !yield(r, nil) {
 				return
 			}
 		}
-		if err := <-done; err != nil {
+		err = <-done
+		if err == nil {
+			err = v.note(asked, all)
+		}
+		if err != nil {
 			yield(Verified{}, err)
 		}
 	}
@@ -133,6 +146,7 @@ func (v *Verifier) Verify(ctx context.Context, q VerifyQuery) iter.Seq2[Verified
 // candidate is a datum with the result that is remembered.
 type candidate struct {
 	pipeline, branch string
+	job              engine.JobID // that made the output
 	keys             *keying
 	datum            datum.Datum
 	row              output.Row
@@ -222,7 +236,7 @@ func (v *Verifier) candidates(ctx context.Context, p engine.PipelineHead) iter.S
 				row.Output = rec.Output
 			}
 			d.Inputs = slices.Clone(d.Inputs)
-			if !yield(candidate{pipeline: p.Name, branch: p.Branch, keys: keys, datum: d, row: *row}, nil) {
+			if !yield(candidate{pipeline: p.Name, branch: p.Branch, job: p.Output.Job(), keys: keys, datum: d, row: *row}, nil) {
 				return
 			}
 		}
@@ -253,7 +267,7 @@ func (v *Verifier) read(ctx context.Context, r chunk.Reader, p engine.PipelineHe
 
 // again does a datum's work once more and compares.
 func (v *Verifier) again(ctx context.Context, c candidate) (Verified, error) {
-	out := Verified{Pipeline: c.pipeline, Branch: c.branch, Datum: c.datum.Identity, Key: c.row.Key, State: SameResult}
+	out := Verified{Pipeline: c.pipeline, Branch: c.branch, Datum: c.datum.Identity, Key: c.row.Key, State: SameResult, job: c.job}
 	r, err := v.Store.ReadAny(ctx)
 	if err != nil {
 		return out, err

@@ -48,7 +48,9 @@ func (l *LocalJobs) Pipelines(ctx context.Context) ([]PipelineState, error) {
 		st := PipelineState{
 			Pipeline: p.Name, Branch: p.Branch, Spec: p.Spec, Output: p.Output.ID, State: "waiting for input", Problem: p.Problem,
 		}
-		if p.Problem != "" {
+		if _, paused := pipeline.Paused(p.SpecCommit); paused {
+			st.State = "paused"
+		} else if p.Problem != "" {
 			st.State = "can't run"
 		}
 		for _, in := range p.Inputs {

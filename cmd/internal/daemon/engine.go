@@ -184,7 +184,7 @@ func (e *runningEngine) cache() rpc.Cache {
 // NewVerifier looks after a store's results as those who run programs on this
 // machine see them. Without a runner it only counts.
 func NewVerifier(store *repo.Direct, r *local.Runner) *pipeline.Verifier {
-	v := &pipeline.Verifier{Store: store, Memo: pipeline.OpenMemo(store), Scope: local.Scope(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	v := &pipeline.Verifier{Store: store, Memo: pipeline.OpenMemo(store), Scope: local.Scope(), Platform: runtime.GOOS + "/" + runtime.GOARCH, Now: time.Now}
 	if r != nil {
 		v.Runner = r
 	}

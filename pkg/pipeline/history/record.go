@@ -129,6 +129,7 @@ type Stats struct {
 // The kinds of event.
 const (
 	NotReproducible = "not-reproducible" // a datum gave a second, different result, which was dropped
+	Verification    = "verified"         // the work of some datums was done again and compared
 	HookDone        = "hook"             // the hooks of a job were run, or are not allowed
 	StateLost       = "state-lost"       // the daemon's journal was damaged and set aside
 	Restarted       = "restarted"        // the engine started and found jobs under way

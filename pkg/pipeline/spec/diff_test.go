@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -35,6 +36,12 @@ func TestParseInput(t *testing.T) {
 		if err != nil || in.Name != "a" || in.Glob != "/*" {
 			t.Errorf("%s: %+v, %v", text, in, err)
 		}
+	}
+	if in, err := ParseInput("i.yaml", []byte("pipeline: p\ninput: {cron: {spec: '0 6 * * *'}}")); err != nil || in.Repo != "p_cron" {
+		t.Errorf("%+v, %v", in, err)
+	}
+	if _, err := ParseInput("", []byte("{url: 'https://example.org/a'}")); err == nil || !strings.Contains(err.Error(), "name a spec in place of an input alone") {
+		t.Errorf("a source without a pipeline: %v", err)
 	}
 	if _, err := ParseInput("i.yaml", []byte("pipeline: p\ninput: {repo: a, glob: \"[\"}")); err == nil || err.Error() != `i.yaml: line 2, column 24: input.glob: glob "[": unclosed [ or {` {
 		t.Errorf("error %v", err)

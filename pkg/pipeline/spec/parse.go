@@ -80,12 +80,12 @@ func ParseInput(filename string, data []byte) (Input, error) {
 	if len(nodes) != 1 {
 		return Input{}, &Error{File: filename, Reason: fmt.Sprintf("want one input, found %d documents", len(nodes))}
 	}
-	n := followAlias(nodes[0])
-	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
-		if n.Content[i].Value == "input" {
-			n = followAlias(n.Content[i+1])
-			break
+	n, pipeline := followAlias(nodes[0]), ""
+	if in := fieldOf(n, "input"); in != nil {
+		if name := fieldOf(n, "pipeline"); name != nil {
+			pipeline = name.Value
 		}
+		n = in
 	}
 	r := &reader{file: filename, at: map[string]*yaml.Node{"": n, "input": n}}
 	fields := r.object(n, "input", "input")
@@ -98,12 +98,27 @@ func ParseInput(filename string, data []byte) (Input, error) {
 		if err != nil {
 			return Input{}, &Error{File: filename, Reason: err.Error()}
 		}
-		s = s.WithDefaults()
+		for in := range s.Input.Leaves() {
+			if in.Sourced() && in.Repo == "" && pipeline == "" {
+				return Input{}, &Error{File: filename, Line: n.Line, Column: n.Column, Field: "input", Reason: "cron and url are filled for a pipeline, into a repo of its own: name a spec in place of an input alone"}
+			}
+		}
+		s.Input = s.Input.withDefaults(pipeline)
 		var c checker
 		c.input(s)
 		r.place(c)
 	}
 	return s.Input, joinErrors(r.wrong)
+}
+
+// fieldOf returns the value of a field of a mapping, nil if it has none.
+func fieldOf(n *yaml.Node, name string) *yaml.Node {
+	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == name {
+			return followAlias(n.Content[i+1])
+		}
+	}
+	return nil
 }
 
 // place notes what is wrong, with where it is.

@@ -5,7 +5,7 @@ import "golang.org/x/sys/unix"
 // direct makes writes go past the system's cache, or through it again. What is
 // stored is seldom read soon, and the way through the cache costs more than
 // the disk does.
-func (f osFile) direct(on bool) error {
+func (f *osFile) direct(on bool) error {
 	fd := f.Fd()
 	flags, err := unix.FcntlInt(fd, unix.F_GETFL, 0)
 	if err != nil {

@@ -4,4 +4,4 @@ package vfs
 
 import "errors"
 
-func (f osFile) direct(bool) error { return errors.ErrUnsupported }
+func (f *osFile) direct(bool) error { return errors.ErrUnsupported }

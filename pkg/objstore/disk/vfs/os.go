@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -28,7 +29,7 @@ func (o *OS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return osFile{f}, nil
+	return &osFile{File: f}, nil
 }
 
 // OSFile is OpenFile for callers that need the file itself, to map it into
@@ -54,10 +55,25 @@ func (o *OS) Close() error { return o.root.Close() }
 
 type osFile struct {
 	*os.File
+	locked bool
 }
 
 // Sync implements File. On darwin the os package asks for F_FULLFSYNC.
-func (f osFile) Sync() error { return syncFile(f.File) }
+func (f *osFile) Sync() error { return syncFile(f.File) }
 
 // Lock implements File.
-func (f osFile) Lock(wait bool) (bool, error) { return lockFile(f.File, wait) }
+func (f *osFile) Lock(wait bool) (bool, error) {
+	ok, err := lockFile(f.File, wait)
+	f.locked = f.locked || ok
+	return ok, err
+}
+
+// Close implements File. A lock is given up before: a child process that is
+// being started has the open file too until it executes its program, and would
+// hold the lock that long.
+func (f *osFile) Close() error {
+	if !f.locked {
+		return f.File.Close()
+	}
+	return errors.Join(unlockFile(f.File), f.File.Close())
+}

@@ -37,3 +37,10 @@ func lockFile(f *os.File, wait bool) (bool, error) {
 		}
 	}
 }
+
+func unlockFile(f *os.File) error {
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_UN); err != nil {
+		return fmt.Errorf("unlock %s: %w", f.Name(), err)
+	}
+	return nil
+}

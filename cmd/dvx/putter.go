@@ -86,12 +86,16 @@ func (p *putter) check(ctx context.Context, kind tree.Kind) error {
 	return p.checkPlace(ctx, kind)
 }
 
+// placeCache is what the nodes on the way to a path may take, in bytes: each
+// step asks for those that the one before had.
+const placeCache = 4 << 20
+
 func (p *putter) checkPlace(ctx context.Context, kind tree.Kind) error {
 	res, r, err := openRef(ctx, p.store, p.ref)
 	if err != nil {
 		return err
 	}
-	t := tree.Open(r, res.Commit.Tree)
+	t := tree.Open(tree.NewCache(placeCache).Reader(r), res.Commit.Tree)
 	for n := 0; n < len(p.path); {
 		end := strings.IndexByte(p.path[n:], '/') + n
 		if end < n {

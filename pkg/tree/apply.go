@@ -160,6 +160,7 @@ func (a *applier) recut(ctx context.Context, at *spot, level int, edits *itemEdi
 			return nil, nil, err
 		}
 		old = append(old, at.pointer())
+		cut.reserve(min(len(n.items)+1, cut.max+1)) // mostly one item changes
 		last := at.last()
 		if last {
 			err = a.merge(ctx, n.items, edits, add)

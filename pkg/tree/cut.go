@@ -1,5 +1,7 @@
 package tree
 
+import "slices"
+
 // cutter divides the items of one level into nodes. Items are added in order
 // of key; each node's items are given to emit as soon as later items can't
 // change where it ends.
@@ -36,6 +38,11 @@ func (c *cutter) add(it item, h keyHash) error {
 		return nil
 	}
 	return c.cut(c.end(len(c.items)))
+}
+
+// reserve makes room for n more items than were added.
+func (c *cutter) reserve(n int) {
+	c.items, c.ranks = slices.Grow(c.items, n), slices.Grow(c.ranks, n)
 }
 
 // flush ends the run: at a natural end, or at the end of the level.

@@ -15,7 +15,7 @@ import (
 // codec turns chunks into stored bytes and back. It may be used concurrently.
 type codec struct {
 	fast   *zstd.Encoder
-	dense  *zstd.Encoder // for chunks of denseMin bytes and more
+	dense  *zstd.Encoder // for data of denseMin bytes and more
 	dec    *zstd.Decoder
 	misses atomic.Uint32 // chunks in a row that looked incompressible, and were if tried
 }
@@ -61,8 +61,10 @@ func (c *codec) close() {
 // frame's header eats what it gains.
 const compressMin = 64
 
-// denseMin is the length from which the slower of two levels is used, in bytes:
-// it gains 5 %, for a third more time; of shorter chunks there are too many.
+// denseMin is the length of data from which the slower of two levels is used, in
+// bytes: it gains 5 %, for a third more time; of shorter chunks there are too
+// many. Metadata is mostly hashes, and a commit that writes little of it should
+// not first touch the megabytes of memory that the slower level works in.
 const denseMin = 32 << 10
 
 // A chunk of at least probeMin bytes of which no probe, of probeSize bytes
@@ -77,9 +79,9 @@ const (
 	retryEach = 4
 )
 
-// encode returns plain compressed, or itself where that gains less than 3 %.
-// The result may lie in scratch, which it grows.
-func (c *codec) encode(plain []byte, scratch *[]byte) ([]byte, Encoding) {
+// encode returns a chunk of a kind compressed, or itself where that gains less
+// than 3 %. The result may lie in scratch, which it grows.
+func (c *codec) encode(kind chunk.Kind, plain []byte, scratch *[]byte) ([]byte, Encoding) {
 	if len(plain) < compressMin {
 		return plain, Raw
 	}
@@ -90,7 +92,7 @@ func (c *codec) encode(plain []byte, scratch *[]byte) ([]byte, Encoding) {
 		}
 	}
 	enc := c.fast
-	if len(plain) >= denseMin {
+	if len(plain) >= denseMin && !kind.Meta() {
 		enc = c.dense
 	}
 	packed := enc.EncodeAll(plain, slices.Grow((*scratch)[:0], enc.MaxEncodedSize(len(plain))))

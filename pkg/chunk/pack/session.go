@@ -165,7 +165,7 @@ func (s *Session) Put(ctx context.Context, kind chunk.Kind, data []byte) (chunk.
 	}
 	scratch := s.st.scratch.Get().(*[]byte)
 	defer s.st.scratch.Put(scratch)
-	stored, enc := s.st.codec.encode(data, scratch)
+	stored, enc := s.st.codec.encode(kind, data, scratch)
 	full, err := s.add(ctx, Entry{ID: id, Kind: kind, Encoding: enc, Stored: uint32(len(stored)), Plain: uint32(len(data))}, stored)
 	if err != nil {
 		return chunk.ID{}, err

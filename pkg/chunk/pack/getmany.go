@@ -25,10 +25,15 @@ type wanted struct {
 // cost one read.
 func (s *Snapshot) GetMany(ctx context.Context, kind chunk.Kind, ids []chunk.ID, fn func(i int, plain []byte) error) error {
 	var all []wanted
+	var damaged []int // their places can't be: nothing is read, nor memory taken, on their word
 	for i := range ids {
 		l, err := s.Location(ctx, kind, ids[i])
 		if err != nil {
 			return err
+		}
+		if l.check() != nil {
+			damaged = append(damaged, i)
+			continue
 		}
 		all = append(all, wanted{l, i})
 	}
@@ -41,6 +46,15 @@ func (s *Snapshot) GetMany(ctx context.Context, kind chunk.Kind, ids []chunk.ID,
 			return err
 		}
 		all = all[n:]
+	}
+	for _, i := range damaged { // there may be another place
+		plain, err := s.Get(ctx, kind, ids[i])
+		if err == nil {
+			err = fn(i, plain)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

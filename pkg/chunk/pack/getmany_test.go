@@ -111,6 +111,49 @@ func TestGetManyDamaged(t *testing.T) {
 	}
 }
 
+// lying is a table that says of one chunk that it takes 2 GiB.
+type lying struct {
+	table
+	id chunk.ID
+}
+
+func (l *lying) locations(ctx context.Context, kind chunk.Kind, id *chunk.ID) ([]Location, error) {
+	all, err := l.table.locations(ctx, kind, id)
+	for i := range all {
+		if *id == l.id {
+			all[i].Stored, all[i].Plain = 1<<31, 1<<31
+		}
+	}
+	return all, err
+}
+
+// TestGetManyImpossiblePlaces: what an index says of a place is looked at
+// before memory is taken for it.
+func TestGetManyImpossiblePlaces(t *testing.T) {
+	objects := &counting{Store: mem.New(mem.Options{})}
+	st := open(t, objects, Options{})
+	s := session(t, st, nil, name1)
+	texts := []string{randomText(100, 1), randomText(100, 2)}
+	ids := []chunk.ID{put(t, s, chunk.Data, texts[0]), put(t, s, chunk.Data, texts[1])}
+	flush(t, s)
+	snap := snapshot(t, st, s.Segments()...)
+	snap.segs[0] = &lying{snap.segs[0], ids[0]}
+	objects.gets.Store(0)
+	given := 0
+	err := snap.GetMany(t.Context(), chunk.Data, ids, func(i int, plain []byte) error {
+		if given++; i != 1 || string(plain) != texts[i] {
+			t.Errorf("given chunk %d", i)
+		}
+		return nil
+	})
+	if !errors.Is(err, chunk.ErrCorrupt) || given != 1 {
+		t.Errorf("a place of 2 GiB: %v, %d chunks given", err, given)
+	}
+	if n := objects.gets.Load(); n != 1 {
+		t.Errorf("%d reads for the one chunk that has a place", n)
+	}
+}
+
 // damage flips a bit of an object.
 func damage(t *testing.T, objects objstore.Store, key string, at int64) {
 	t.Helper()

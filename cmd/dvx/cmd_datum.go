@@ -18,7 +18,7 @@ import (
 )
 
 func cmdDatum(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "datum", Short: "List, inspect and retry the datums of a job, or those that an input would have", Args: cobra.NoArgs, RunE: showHelp}
+	cmd := &cobra.Command{Use: "datum", Short: "List, inspect, cancel and retry the datums of a job, or those that an input would have", Args: cobra.NoArgs, RunE: showHelp}
 	cmd.AddCommand(&cobra.Command{
 		Use:     "list JOB|PIPELINE",
 		Aliases: []string{"ls"},
@@ -28,7 +28,7 @@ func cmdDatum(a *app) *cobra.Command {
 		Args:    exactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.datumList(cmd.Context(), args[0]) },
 	})
-	cmd.AddCommand(cmdDatumInspect(a), cmdDatumPreview(a), cmdDatumRetry(a))
+	cmd.AddCommand(cmdDatumInspect(a), cmdDatumPreview(a), cmdDatumRetry(a), cmdDatumCancel(a))
 	return cmd
 }
 

@@ -47,6 +47,26 @@ output is published as one if all is well then. The job must be of the newest in
 	return cmd
 }
 
+func cmdDatumCancel(a *app) *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use:   "cancel JOB|PIPELINE DATUM...",
+		Short: "End datums of a job that is under way, and nothing else of it",
+		Long: `End datums of a job that wait or run: their programs are killed, and who did it and why is recorded with them. For the
+job they are datums that failed: it goes on with the others, and fails in the end unless the spec's max_failed allows it.
+dvx datum retry tries them again. It needs a daemon (--server).`,
+		Example: "  dvx datum cancel wordcount docs:/huge.txt --reason 'not this one'",
+		Args:    minArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.steer(cmd.Context(), args[0], plural(len(args)-1, "datum")+" cancelled", func(ctx context.Context, s rpc.Steering, id history.JobID) error {
+				return s.CancelDatums(ctx, id, args[1:], reason)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for people")
+	return cmd
+}
+
 // retry has datums of a job tried again; none named: all without a result.
 func (a *app) retry(ctx context.Context, job string, datums []string) error {
 	return a.steer(ctx, job, "started again", func(ctx context.Context, s rpc.Steering, id history.JobID) error {

@@ -246,16 +246,30 @@ func (j *Jobs) skippedDatum(ctx context.Context, identity string, key memo.Key) 
 	return d
 }
 
-// Cancel ends a job at the wish of a principal. It fails with fs.ErrNotExist
-// if the job is not under way.
+// Cancel ends a job, or datums of it, at the wish of a principal. It fails with
+// fs.ErrNotExist if the job is not under way or has no such datum, and with
+// fs.ErrInvalid if a datum is over.
 func (c *Controller) Cancel(ctx context.Context, wish engine.Cancel) error {
 	if !c.underWay(wish.Job) {
 		return fmt.Errorf("job %s is not under way: %w", wish.Job.Short(), fs.ErrNotExist)
 	}
+	if len(wish.Datums) > RerunMax {
+		return fmt.Errorf("%d datums, more than the %d that one wish may name: %w", len(wish.Datums), RerunMax, fs.ErrInvalid)
+	}
+	for _, d := range wish.Datums {
+		var known, can bool
+		c.Jobs().live(func(s *engine.State) { known, can = s.Cancels(wish.Job, d) })
+		switch {
+		case !known:
+			return fmt.Errorf("job %s has no datum %q that it was to run; dvx datum list shows them: %w", wish.Job.Short(), d, fs.ErrNotExist)
+		case !can:
+			return fmt.Errorf("datum %s of job %s is over: %w", d, wish.Job.Short(), fs.ErrInvalid)
+		}
+	}
 	return c.tell(ctx, wish)
 }
 
-// RerunMax is how many datums one rerun may name.
+// RerunMax is how many datums one rerun, or one cancel, may name.
 const RerunMax = 1000
 
 // Rerun evaluates the heads of a job once more: datums that failed are tried

@@ -22,7 +22,7 @@ type Auditor func(auth.Event)
 func (s *Server) audit(ctx context.Context, method string, req any, err error) {
 	switch r := req.(type) {
 	case *dvxv1.CancelJobRequest:
-		s.record(ctx, method, "job "+r.GetId(), repo.OpID{}, err)
+		s.record(ctx, method, strings.Join(append([]string{"job " + r.GetId()}, r.GetDatums()...), ", datum "), repo.OpID{}, err)
 		return
 	case *dvxv1.RerunJobRequest:
 		s.record(ctx, method, strings.Join(append([]string{"job " + r.GetId()}, r.GetDatums()...), ", datum "), repo.OpID{}, err)

@@ -19,6 +19,11 @@ type Steering interface {
 	// of pipelines that depend on it end too.
 	Cancel(ctx context.Context, id history.JobID, reason string, cascade bool) error
 
+	// CancelDatums ends datums of a job that is under way, which count as failed
+	// then; else it fails with fs.ErrNotExist, and with fs.ErrInvalid if one is
+	// over. The principal of ctx is recorded with the reason.
+	CancelDatums(ctx context.Context, id history.JobID, datums []string, reason string) error
+
 	// Rerun evaluates the heads of a job once more: datums without a result are
 	// tried again. It fails with fs.ErrInvalid if the job is under way, or newer
 	// heads have overtaken it. only are the datums that are tried again, none: all;
@@ -49,6 +54,18 @@ func (s steered) Cancel(ctx context.Context, id history.JobID, reason string, ca
 	return s.engine.Cancel(ctx, engine.Cancel{Job: id, By: who.Name, Reason: reason, Cascade: cascade})
 }
 
+// CancelDatums implements [Steering].
+func (s steered) CancelDatums(ctx context.Context, id history.JobID, datums []string, reason string) error {
+	who, err := auth.From(ctx)
+	if err != nil {
+		return err
+	}
+	if len(datums) == 0 {
+		return fmt.Errorf("cancel datums of job %s: none is named: %w", id.Short(), fs.ErrInvalid)
+	}
+	return s.engine.Cancel(ctx, engine.Cancel{Job: id, Datums: datums, By: who.Name, Reason: reason})
+}
+
 // Rerun implements [Steering].
 func (s steered) Rerun(ctx context.Context, id history.JobID, only []string) error {
 	return s.engine.Rerun(ctx, id, only)
@@ -76,6 +93,12 @@ func (j *jobService) CancelJob(ctx context.Context, req *dvxv1.CancelJobRequest)
 	if err != nil {
 		return nil, err
 	}
+	if len(req.GetDatums()) > 0 {
+		if req.GetCascade() {
+			return nil, fmt.Errorf("cancel datums of job %s: only the end of a whole job cascades: %w", id.Short(), fs.ErrInvalid)
+		}
+		return &dvxv1.CancelJobResponse{}, s.CancelDatums(ctx, id, req.GetDatums(), req.GetReason())
+	}
 	if req.GetCascade() { // whose pipelines follow is the engine's to know
 		if err := j.s.allow(ctx, auth.WritePipeline, auth.Resource{}); err != nil {
 			return nil, fmt.Errorf("cancel what follows too: %w", err)
@@ -98,6 +121,15 @@ var _ Steering = (*ClientJobs)(nil)
 // Cancel implements [Steering].
 func (c *ClientJobs) Cancel(ctx context.Context, id history.JobID, reason string, cascade bool) error {
 	_, err := c.jobs.CancelJob(ctx, &dvxv1.CancelJobRequest{Id: id.String(), Reason: reason, Cascade: cascade})
+	return err
+}
+
+// CancelDatums implements [Steering].
+func (c *ClientJobs) CancelDatums(ctx context.Context, id history.JobID, datums []string, reason string) error {
+	if len(datums) == 0 { // which would be the whole job
+		return fmt.Errorf("cancel datums of job %s: none is named: %w", id.Short(), fs.ErrInvalid)
+	}
+	_, err := c.jobs.CancelJob(ctx, &dvxv1.CancelJobRequest{Id: id.String(), Reason: reason, Datums: datums})
 	return err
 }
 

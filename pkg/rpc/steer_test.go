@@ -18,6 +18,11 @@ func (noJobs) Cancel(ctx context.Context, id history.JobID, reason string, casca
 	return errors.Join(err, fmt.Errorf("cancel %s by %s because %s, cascade %v: %w", id.Short(), who.Name, reason, cascade, fs.ErrNotExist))
 }
 
+// CancelDatums implements Steering.
+func (noJobs) CancelDatums(_ context.Context, id history.JobID, datums []string, reason string) error {
+	return fmt.Errorf("cancel %s of job %s because %s: %w", strings.Join(datums, " and "), id.Short(), reason, fs.ErrInvalid)
+}
+
 // Rerun implements Steering.
 func (noJobs) Rerun(_ context.Context, id history.JobID, only []string) error {
 	return fmt.Errorf("rerun %s of job %s: %w", strings.Join(only, " and "), id.Short(), fs.ErrInvalid)
@@ -46,9 +51,16 @@ func TestSteering(t *testing.T) {
 	if err := jobs.Rerun(t.Context(), id, []string{"a", "b"}); !errors.Is(err, fs.ErrInvalid) || !strings.Contains(err.Error(), "a and b of job "+id.Short()) {
 		t.Errorf("rerun: %v", err)
 	}
+	err = jobs.CancelDatums(t.Context(), id, []string{"a", "b"}, "they are wrong")
+	if !errors.Is(err, fs.ErrInvalid) || !strings.Contains(err.Error(), "a and b of job "+id.Short()+" because they are wrong") {
+		t.Errorf("cancel datums: %v", err)
+	}
+	if err := jobs.CancelDatums(t.Context(), id, nil, ""); !errors.Is(err, fs.ErrInvalid) || !strings.Contains(err.Error(), "none is named") {
+		t.Errorf("cancel no datums: %v", err)
+	}
 	f.auditing.Lock()
-	if len(f.audited) != 2 || f.audited[0].Operation != "CancelJob" || f.audited[0].Principal != "owner" || f.audited[1].Operation != "RerunJob" ||
-		f.audited[1].Resource != "job "+id.String()+", datum a, datum b" {
+	if len(f.audited) != 3 || f.audited[0].Operation != "CancelJob" || f.audited[0].Principal != "owner" || f.audited[1].Operation != "RerunJob" ||
+		f.audited[2].Operation != "CancelJob" || f.audited[2].Resource != f.audited[1].Resource || f.audited[1].Resource != "job "+id.String()+", datum a, datum b" {
 		t.Errorf("audited: %+v", f.audited)
 	}
 	f.auditing.Unlock()

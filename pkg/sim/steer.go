@@ -8,12 +8,16 @@ import (
 	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 )
 
-// steer is somebody who cancels a job that is under way, or has one that is
+// steer is somebody who cancels a job that is under way or a datum of it, or has one that is
 // over tried again, all of it or one datum.
 func (w *world) steer() {
 	if jobs := w.daemon.state.Jobs(); len(jobs) > 0 && w.rng.IntN(2) == 0 {
 		j := jobs[w.rng.IntN(len(jobs))]
-		w.deliver(w.delay(time.Second), engine.Cancel{Job: j.ID, By: "somebody", Reason: "a wish", Cascade: w.rng.IntN(2) == 0})
+		wish := engine.Cancel{Job: j.ID, By: "somebody", Reason: "a wish", Cascade: w.rng.IntN(2) == 0}
+		if all := w.daemon.state.Datums(j.ID); len(all) > 0 && w.rng.IntN(2) == 0 {
+			wish.Datums = []string{all[w.rng.IntN(len(all))].Identity}
+		}
+		w.deliver(w.delay(time.Second), wish)
 		return
 	}
 	heads := w.snapshot().Pipelines

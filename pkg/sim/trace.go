@@ -22,7 +22,7 @@ func describe(x any) string {
 	case engine.Swapped:
 		return fmt.Sprintf("swapped %d: verdict %d, gen %d", x.Seq, x.Verdict, x.Gen)
 	case engine.Cancel:
-		return fmt.Sprintf("cancel %s, cascade %v", x.Job.Short(), x.Cascade)
+		return fmt.Sprintf("cancel %s, datums %q, cascade %v", x.Job.Short(), x.Datums, x.Cascade)
 	case engine.Rerun:
 		return fmt.Sprintf("rerun %s, only %q", x.Job.Short(), x.Only)
 	case engine.Tick:

@@ -92,12 +92,21 @@ type Swapped struct {
 // Tick lets time pass.
 type Tick struct{}
 
-// Cancel asks for the end of a job.
+// Cancel asks for the end of a job, or of some of its datums.
 type Cancel struct {
 	Job     JobID
-	By      string // the principal
-	Reason  string // for people, if there is one
-	Cascade bool   // the jobs under way of pipelines that depend on it, too
+	Datums  []string // identities; none: the whole job
+	By      string   // the principal
+	Reason  string   // for people, if there is one
+	Cascade bool     // of a whole job: the jobs under way of pipelines that depend on it, too
+}
+
+// why says for people who cancelled something, and why.
+func (c Cancel) why() string {
+	if c.Reason == "" {
+		return "cancelled by " + c.By
+	}
+	return "cancelled by " + c.By + ": " + firstLine(c.Reason)
 }
 
 // Rerun asks for another evaluation of a job's heads, or for another try if

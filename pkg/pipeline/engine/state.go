@@ -144,6 +144,7 @@ type work struct {
 	live     bool   // it is under way
 	killed   bool   // it was told to stop
 	by       string // the principal that stopped it
+	why      string // and why, if it was a wish for this datum
 	reported int    // serial of the attempt whose result is or was being made durable
 	persist  int    // the Persist that does so
 	success  bool   // of that attempt

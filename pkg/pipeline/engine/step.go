@@ -225,6 +225,10 @@ func (s *State) onCancel(of Cancel) {
 	if j == nil || j.record.State == history.Publishing {
 		return
 	}
+	if len(of.Datums) > 0 {
+		s.cancelDatums(j, of)
+		return
+	}
 	s.cancel(j, of)
 	if of.Cascade {
 		for _, id := range slices.Clone(s.order) {
@@ -237,12 +241,8 @@ func (s *State) onCancel(of Cancel) {
 }
 
 func (s *State) cancel(j *job, of Cancel) {
-	reason := "cancelled by " + of.By
-	if of.Reason != "" {
-		reason += ": " + firstLine(of.Reason)
-	}
 	j.record.By = of.By
-	s.end(j, history.Killed, reason)
+	s.end(j, history.Killed, of.why())
 	s.killStrays(of.By, func(w *work) bool { return w.job == j.spec.ID })
 }
 

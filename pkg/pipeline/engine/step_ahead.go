@@ -186,7 +186,7 @@ func (s *State) launch(w *work, needs map[string]int) {
 	w.attempt++
 	s.starts++
 	w.serial = s.starts
-	w.live, w.killed, w.by = true, false, ""
+	w.live, w.killed, w.by, w.why = true, false, "", ""
 	s.hold(w.serial, attempt{w.key, w.pipeline, needs})
 	s.emit(Start{Job: w.job, Identity: w.identity, Key: w.key, Attempt: w.attempt, Serial: w.serial, Last: w.fails+1 >= w.policy.tries})
 }

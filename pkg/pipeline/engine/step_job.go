@@ -19,7 +19,7 @@ func (s *State) failed(w *work) {
 		if j == nil || j.items == nil {
 			continue // its end made it give up the others
 		}
-		s.lack(j, o.item, w)
+		s.lack(j, o.item, w.recovers, cmp.Or(w.reason, "failed"))
 	}
 	if len(w.owners) == 0 && s.work[w.key] == w {
 		s.dropWork(w)
@@ -29,16 +29,16 @@ func (s *State) failed(w *work) {
 // lack notes that a datum of a job has no result. The job goes on without it if
 // its error command succeeded, or max_failed allows it; one too many ends the
 // job if the spec set a limit, and else when all datums are over.
-func (s *State) lack(j *job, i int, w *work) {
+func (s *State) lack(j *job, i int, recovered bool, why string) {
 	j.items[i].lacking = true
 	j.lacks++
-	if w.recovers {
+	if recovered {
 		j.record.Counts.Recovered++
 		s.countDown(j)
 		return
 	}
 	if j.record.Counts.Failed++; j.record.Counts.Failed == 1 {
-		j.record.Reason = fmt.Sprintf("datum %s: %s", j.items[i].identity, cmp.Or(w.reason, "failed"))
+		j.record.Reason = fmt.Sprintf("datum %s: %s", j.items[i].identity, why)
 	}
 	if most := int64(j.spec.Head.Version.Spec.MaxFailed); most > 0 && j.record.Counts.Failed > most && j.record.State == history.Running {
 		s.failJob(j)
@@ -96,22 +96,27 @@ func (s *State) release(j *job) {
 			continue // a hit
 		}
 		w.owners = slices.DeleteFunc(w.owners, func(o owner) bool { return o.job == j.spec.ID })
-		switch {
-		case w.state == DatumPlanned && len(w.owners) > 0:
-			s.requeue(w)
-		case len(w.owners) > 0 || w.state == DatumReported:
-		case w.live: // it is dropped when the attempt is over
-			if w.state == DatumRetryWait {
-				s.unwait(w)
-				s.moveWork(w, DatumPlanned)
-			}
-			if !slices.Contains(s.stray, w.key) {
-				s.stray = append(s.stray, w.key)
-			}
-		default:
-			s.dropWork(w)
-		}
+		s.disown(w)
 	}
 	j.ran = j.record.Counts.Ran + j.owed
 	j.items, j.ready, j.removed, j.left, j.lacks, j.growth = nil, nil, nil, 0, 0, growth{}
+}
+
+// disown does what follows when somebody has given up a datum.
+func (s *State) disown(w *work) {
+	switch {
+	case w.state == DatumPlanned && len(w.owners) > 0:
+		s.requeue(w)
+	case len(w.owners) > 0 || w.state == DatumReported:
+	case w.live: // it is dropped when the attempt is over
+		if w.state == DatumRetryWait {
+			s.unwait(w)
+			s.moveWork(w, DatumPlanned)
+		}
+		if !slices.Contains(s.stray, w.key) {
+			s.stray = append(s.stray, w.key)
+		}
+	default:
+		s.dropWork(w)
+	}
 }

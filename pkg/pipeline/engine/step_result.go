@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -173,7 +174,7 @@ func (s *State) attemptRecord(w *work, of Finished) history.Attempt {
 		Reason: firstLine(r.Reason), Log: r.Log, Started: commit.Stamp(r.Started), Ended: commit.Stamp(r.Ended), Stats: history.Stats(r.Stats),
 	}
 	if r.Outcome == task.Cancelled {
-		a.By = w.by
+		a.By, a.Reason = w.by, cmp.Or(w.why, a.Reason)
 	}
 	return a
 }

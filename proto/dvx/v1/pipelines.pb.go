@@ -586,7 +586,11 @@ type CancelJobRequest struct {
 	// Why, for people.
 	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The jobs under way of pipelines that depend on it, too.
-	Cascade       bool `protobuf:"varint,3,opt,name=cascade,proto3" json:"cascade,omitempty"`
+	Cascade bool `protobuf:"varint,3,opt,name=cascade,proto3" json:"cascade,omitempty"`
+	// Identities of the datums that are to end, in place of the whole job: they
+	// count as failed. NOT_FOUND if the job has no such datum, INVALID_ARGUMENT if
+	// one is over.
+	Datums        []string `protobuf:"bytes,4,rep,name=datums,proto3" json:"datums,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -640,6 +644,13 @@ func (x *CancelJobRequest) GetCascade() bool {
 		return x.Cascade
 	}
 	return false
+}
+
+func (x *CancelJobRequest) GetDatums() []string {
+	if x != nil {
+		return x.Datums
+	}
+	return nil
 }
 
 type CancelJobResponse struct {
@@ -1282,11 +1293,12 @@ const file_dvx_v1_pipelines_proto_rawDesc = "" +
 	"\rGetJobRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"3\n" +
 	"\x0eGetJobResponse\x12!\n" +
-	"\x03job\x18\x01 \x01(\v2\x0f.dvx.v1.JobInfoR\x03job\"T\n" +
+	"\x03job\x18\x01 \x01(\v2\x0f.dvx.v1.JobInfoR\x03job\"l\n" +
 	"\x10CancelJobRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x18\n" +
-	"\acascade\x18\x03 \x01(\bR\acascade\"\x13\n" +
+	"\acascade\x18\x03 \x01(\bR\acascade\x12\x16\n" +
+	"\x06datums\x18\x04 \x03(\tR\x06datums\"\x13\n" +
 	"\x11CancelJobResponse\"9\n" +
 	"\x0fRerunJobRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n" +

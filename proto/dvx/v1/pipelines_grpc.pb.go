@@ -190,7 +190,7 @@ type JobServiceClient interface {
 	GetJob(ctx context.Context, in *GetJobRequest, opts ...grpc.CallOption) (*GetJobResponse, error)
 	// ListDatums sends the datums of a job with their last attempt.
 	ListDatums(ctx context.Context, in *ListDatumsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListDatumsResponse], error)
-	// CancelJob ends a job that is under way. NOT_FOUND if it is not.
+	// CancelJob ends a job that is under way, or datums of it. NOT_FOUND if it is not.
 	CancelJob(ctx context.Context, in *CancelJobRequest, opts ...grpc.CallOption) (*CancelJobResponse, error)
 	// RerunJob evaluates the heads of a job once more: datums without a result are
 	// tried again. INVALID_ARGUMENT if it is under way, or has been overtaken.
@@ -285,7 +285,7 @@ type JobServiceServer interface {
 	GetJob(context.Context, *GetJobRequest) (*GetJobResponse, error)
 	// ListDatums sends the datums of a job with their last attempt.
 	ListDatums(*ListDatumsRequest, grpc.ServerStreamingServer[ListDatumsResponse]) error
-	// CancelJob ends a job that is under way. NOT_FOUND if it is not.
+	// CancelJob ends a job that is under way, or datums of it. NOT_FOUND if it is not.
 	CancelJob(context.Context, *CancelJobRequest) (*CancelJobResponse, error)
 	// RerunJob evaluates the heads of a job once more: datums without a result are
 	// tried again. INVALID_ARGUMENT if it is under way, or has been overtaken.

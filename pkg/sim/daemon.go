@@ -267,9 +267,10 @@ func (w *world) foresee(e engine.Foresee) {
 			continue
 		}
 		for _, o := range e.Outputs {
-			content, ok := w.known(o.Key)
+			content, ok := w.stored[o.Tree.ID]
 			if !ok {
-				continue // the journal was wiped
+				w.fail("datum %s is looked ahead of, and has no output", o.Identity)
+				return
 			}
 			key := w.keyOf(p, o.Identity, content)
 			if _, ok := w.known(key); !ok {
@@ -305,6 +306,7 @@ func (w *world) execute(e engine.Start) {
 		r := task.Result{Outcome: o, Reason: string(o), Started: w.clock, Ended: w.clock.Add(time.Second)}
 		if o == task.Succeeded {
 			r.Output = outputRoot(out)
+			w.stored[r.Output.ID] = out
 		}
 		return engine.Finished{Key: e.Key, Attempt: e.Attempt, Serial: e.Serial, Result: r}
 	}

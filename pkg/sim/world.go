@@ -79,6 +79,7 @@ type world struct {
 	hooks    map[engine.JobID]int // how often those of a job were run
 	contents map[memo.Key]string  // what user code sees
 	memo     map[memo.Key]string  // published: key to output
+	stored   map[tree.ID]string   // outputs by tree, also of results that came to nothing
 	history  []history.Job        // published
 
 	daemon     *daemon
@@ -96,7 +97,7 @@ func newWorld(seed uint64, o Options) *world {
 	w := &world{
 		o: o, faults: o.Faults, rng: newRand(seed), clock: start, start: start, trace: blake3.New(), gen: 1,
 		versions: map[commit.ID]version{}, branches: map[string][]commit.ID{}, followed: map[string]int{}, heads: map[string]commit.ID{}, ops: map[string]bool{},
-		made: map[evaluation][]commit.ID{}, memo: map[memo.Key]string{}, contents: map[memo.Key]string{}, hooks: map[engine.JobID]int{},
+		made: map[evaluation][]commit.ID{}, memo: map[memo.Key]string{}, stored: map[tree.ID]string{}, contents: map[memo.Key]string{}, hooks: map[engine.JobID]int{},
 		running: map[memo.Key]int{}, holds: map[memo.Key]map[string]int{}, have: map[memo.Key]bool{}, accepted: map[memo.Key]int{}, userFails: map[memo.Key]int{},
 	}
 	w.stages = []*stage{

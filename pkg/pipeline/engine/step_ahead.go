@@ -84,6 +84,8 @@ type fresh struct {
 }
 
 // foresees notes an output if another pipeline reads nothing but such outputs.
+// It need not be durable yet, nor be the one that will count: what is made of
+// it is a result for these very bytes, and shows nowhere else.
 func (s *State) foresees(w *work) {
 	if len(s.ahead.fresh) >= freshMax || s.growing(w.pipeline) || len(s.followers(w.pipeline)) == 0 {
 		return

@@ -101,6 +101,9 @@ func (s *State) report(w *work, of Finished) {
 	if len(w.owners) == 0 {
 		w.record = &record
 	}
+	if w.success {
+		s.foresees(w)
+	}
 	s.emit(Persist{Seq: w.persist, Attempt: record, Output: w.output})
 }
 
@@ -134,7 +137,6 @@ func (s *State) accept(w *work, output tree.Root) {
 	}
 	w.output, w.success, w.reason = output, true, ""
 	if !known {
-		s.foresees(w)
 		s.claimRunning(w)
 	}
 	for _, o := range slices.Clone(w.owners) {

@@ -158,7 +158,7 @@ func (b *bench) start() (stop func()) {
 	b.engine, err = pipeline.NewController(pipeline.ControllerOptions{
 		Store: b.store, Runner: b.runner, Journal: b.journal, Now: b.clock.Now, Platform: "test/test", Scope: "test",
 		FlushEvery: time.Millisecond, Report: func(err error) { b.Logf("engine: %v", err) }, Hook: b.hook,
-		Engine: engine.Options{BackoffMin: time.Millisecond, BackoffMax: 5 * time.Millisecond},
+		Engine: engine.Options{BackoffMin: time.Millisecond, BackoffMax: 5 * time.Millisecond, NoteAfter: time.Millisecond},
 	})
 	if err != nil {
 		b.Fatal(err)

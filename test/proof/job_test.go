@@ -102,7 +102,7 @@ func runJob(ctx context.Context, objects objstore.Store) error {
 	c, err := pipeline.NewController(pipeline.ControllerOptions{
 		Store: d, Runner: capitals{}, Journal: &pipeline.MemoryJournal{}, Now: o.Now, Platform: "test/test", Scope: "test",
 		FlushEvery: time.Millisecond, Report: func(error) {},
-		Engine: engine.Options{BackoffMin: time.Millisecond, BackoffMax: 5 * time.Millisecond},
+		Engine: engine.Options{BackoffMin: time.Millisecond, BackoffMax: 5 * time.Millisecond, NoteAfter: time.Millisecond},
 	})
 	if err != nil {
 		return err

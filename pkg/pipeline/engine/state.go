@@ -16,6 +16,7 @@ import (
 type Options struct {
 	Slots             int             // attempts at once; 1 by default
 	CheckpointEvery   time.Duration   // 30 s by default: what a wiped journal costs at most
+	NoteAfter         time.Duration   // 1 s by default: how long the record that a job has begun waits for the swap of something else
 	CheckpointRecords int             // 10,000 by default: bounds the segments of one swap
 	CrashesMax        int             // attempts lost to the infrastructure before a datum or job fails; 20 by default
 	BackoffMin        time.Duration   // 1 s by default
@@ -29,6 +30,7 @@ type Options struct {
 func (o Options) Defaulted() Options {
 	setDefault(&o.Slots, 1)
 	setDefault(&o.CheckpointEvery, 30*time.Second)
+	setDefault(&o.NoteAfter, time.Second)
 	setDefault(&o.CheckpointRecords, 10_000)
 	setDefault(&o.CrashesMax, 20)
 	setDefault(&o.BackoffMin, time.Second)
@@ -99,6 +101,7 @@ type swap struct {
 	carries int       // records in it
 	pending int       // records that wait for the next one
 	force   bool      // the next one is due at once
+	due     time.Time // and not later than this; zero: that is not known
 	last    time.Time // when the last one was done
 	fails   int
 	retryAt time.Time
@@ -249,6 +252,9 @@ func (s *State) pass(at time.Time) {
 			}
 		}
 		s.swap.last = s.swap.last.Add(-d)
+		if !s.swap.due.IsZero() {
+			s.swap.due = s.swap.due.Add(-d)
+		}
 		if !s.swap.retryAt.IsZero() {
 			s.swap.retryAt = s.swap.retryAt.Add(-d)
 		}

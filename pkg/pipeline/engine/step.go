@@ -40,6 +40,7 @@ func Step(s *State, e Event) []Effect {
 	case Shown:
 		s.onShown(of)
 	case Tick: // time has passed, which is looked at below
+		s.woken = time.Time{} // this may have been too early
 	}
 	s.timeOut()
 	s.retry()
@@ -340,10 +341,14 @@ func (s *State) wake() {
 // swapDue returns when the next swap is due, given that something waits for it.
 func (s *State) swapDue() time.Time {
 	w := &s.swap
-	if w.force || w.pending >= s.opts.CheckpointRecords {
-		return w.retryAt // not zero, or it would be under way
+	at := w.last.Add(s.opts.CheckpointEvery)
+	switch {
+	case w.force || w.pending >= s.opts.CheckpointRecords:
+		at = w.last
+	case !w.due.IsZero() && w.due.Before(at):
+		at = w.due
 	}
-	return later(w.last.Add(s.opts.CheckpointEvery), w.retryAt)
+	return later(at, w.retryAt)
 }
 
 func later(a, b time.Time) time.Time {

@@ -51,7 +51,7 @@ func (s *State) onEnumerated(of Enumerated) {
 			j.limit = s.now.Add(limit)
 		}
 		s.noteJob(j)
-		s.swap.force = true
+		s.noteSoon(own > 0)
 		if j.left == 0 {
 			s.complete(j)
 		}

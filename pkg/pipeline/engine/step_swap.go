@@ -20,12 +20,25 @@ func (s *State) nextSwap() {
 			return
 		}
 	}
-	due := w.force || w.pending >= s.opts.CheckpointRecords || s.now.Sub(w.last) >= s.opts.CheckpointEvery
-	if w.pending == 0 || !due {
+	if w.pending == 0 || s.swapDue().After(s.now) {
 		return
 	}
 	s.startSwap(JobID{})
 	s.emit(Checkpoint{Seq: w.seq})
+}
+
+// noteSoon has the record that a job has begun published before long. At the
+// beginning the disk has better things to do, and the output of a short job
+// takes the record along. Until then a crash leaves a job that never was, but
+// for its results; so one that has results of an earlier life is recorded at
+// once, or they would not be known for its own after another crash.
+func (s *State) noteSoon(atOnce bool) {
+	w := &s.swap
+	if atOnce {
+		w.force = true
+	} else if w.due.IsZero() {
+		w.due = s.now.Add(s.opts.NoteAfter)
+	}
 }
 
 func (s *State) publish(j *job) {
@@ -38,7 +51,7 @@ func (s *State) publish(j *job) {
 func (s *State) startSwap(id JobID) {
 	w := &s.swap
 	w.seq++
-	w.busy, w.job, w.carries, w.pending, w.force = true, id, w.pending, 0, false
+	w.busy, w.job, w.carries, w.pending, w.force, w.due = true, id, w.pending, 0, false, time.Time{}
 }
 
 // onSwapped takes in how a swap of the root ended.
@@ -51,6 +64,7 @@ func (s *State) onSwapped(of Swapped) {
 	w.busy, w.job = false, JobID{}
 	if of.Verdict != Committed {
 		w.pending += w.carries
+		s.noteSoon(false)
 	}
 	switch of.Verdict {
 	case Committed:

@@ -285,7 +285,10 @@ func TestClockSetBack(t *testing.T) {
 func TestSwapIsTriedAgainInTime(t *testing.T) {
 	r := newRig(t, Options{Slots: 1, CheckpointEvery: time.Hour})
 	e := only[Enumerate](r.observe(testJob().Head))
-	checkpoints := only[Checkpoint](r.list(e[0], 1)) // the job is recorded
+	if early := only[Checkpoint](r.list(e[0], 1)); len(early) != 0 {
+		t.Fatalf("%d checkpoints because a job has begun", len(early))
+	}
+	checkpoints := only[Checkpoint](r.feed(Tick{})) // a second later the job is recorded
 	if len(checkpoints) != 1 {
 		t.Fatalf("%d checkpoints", len(checkpoints))
 	}

@@ -38,9 +38,10 @@ type ControllerOptions struct {
 	// Engine holds the figures of Step. Slots are the runner's if not set.
 	Engine engine.Options
 
-	// FlushEvery is the least time between two flushes of results: results that
-	// come in between share one, so that trivial datums do not cost a flush each.
-	// 100 ms by default: what a crash makes run again at most.
+	// FlushEvery is the least time between two flushes of results, but for the
+	// first few after a rest: results that come in between share one, so that
+	// trivial datums do not cost a flush each. 100 ms by default: what a crash
+	// makes run again at most.
 	FlushEvery time.Duration
 
 	// Hook runs the hooks of specs; nil: they are not allowed.
@@ -84,13 +85,15 @@ type Controller struct {
 	state *engine.State // nil while it does not run
 
 	events   chan delivery
-	over     chan struct{} // closed when the loop has ended; under mu
-	replays  bool          // the journal is being read: what it has is not to be dropped
+	over     chan struct{}         // closed when the loop has ended; under mu
+	replayed map[engine.JobID]bool // jobs of which the journal had attempts: the store need not know them yet
+	replays  bool                  // the journal is being read: what it has is not to be dropped
 	session  repo.Session
 	fail     context.CancelCauseFunc // ends the engine's life: what it relies on is broken
-	swapping sync.Mutex              // held during a flush or a swap: what is flushed is what is published
+	swapping sync.Mutex              // held during a swap
+	keeping  sync.Mutex              // held while results become part of journal, memo and log: a swap takes them from all three or none
 	persists queue
-	named    map[string]bool               // index segments that the journal names; under swapping
+	named    map[string]bool               // index segments that the journal names; of who persists
 	tasks    map[memo.Key]*assignment      // of the loop
 	partials map[engine.JobID]*provisional // of the loop: jobs of which something is shown
 	running  map[int]context.CancelFunc    // of the loop: attempts by serial

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"slices"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/dvx-io/dvx/pkg/memo"
 	"github.com/dvx-io/dvx/pkg/pipeline/datum"
 	"github.com/dvx-io/dvx/pkg/pipeline/engine"
@@ -23,12 +25,18 @@ type assignment struct {
 // previous output.
 func (c *Controller) enumerate(ctx context.Context, e engine.Enumerate) delivery {
 	answer := engine.Enumerated{Job: e.Job.ID, Epoch: e.Epoch}
-	own, err := c.ownResults(ctx, e.Job.ID)
+	var own map[memo.Key]bool
 	var l *Listing
-	if err == nil {
-		l, err = c.lister().List(ctx, e.Job)
-	}
-	if err != nil {
+	g, both := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		own, err = c.ownResults(both, e.Job.ID)
+		return err
+	})
+	g.Go(func() (err error) {
+		l, err = c.lister().List(both, e.Job)
+		return err
+	})
+	if err := g.Wait(); err != nil {
 		answer.Err = err
 		answer.Final = errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) || errors.Is(err, fs.ErrPermission)
 		return delivery{of: answer}
@@ -54,7 +62,7 @@ func (c *Controller) lister() *Lister {
 // same.
 func (c *Controller) ownResults(ctx context.Context, id engine.JobID) (map[memo.Key]bool, error) {
 	jobs, err := c.log.Jobs(ctx)
-	if err != nil || !slices.ContainsFunc(jobs, func(j history.Job) bool { return j.ID == id }) {
+	if err != nil || !c.replayed[id] && !slices.ContainsFunc(jobs, func(j history.Job) bool { return j.ID == id }) {
 		return nil, err // it never ran anything
 	}
 	attempts, err := c.log.Attempts(ctx, id)

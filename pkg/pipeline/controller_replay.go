@@ -9,6 +9,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/chunk/pack"
 	"github.com/dvx-io/dvx/pkg/memo"
+	"github.com/dvx-io/dvx/pkg/pipeline/engine"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/tree"
@@ -22,8 +23,7 @@ func (c *Controller) replay(ctx context.Context, root *repo.Root) error {
 		return fmt.Errorf("replay the journal: %w", err)
 	}
 	done := map[chunk.ID]bool{}
-	replayed := 0
-	c.replays = true
+	c.replayed, c.replays = map[engine.JobID]bool{}, true
 	err = c.o.Journal.Replay(ctx, func(e Entry) error {
 		err := c.adopt(ctx, snap, e, done)
 		if errors.Is(err, chunk.ErrNotFound) || errors.Is(err, chunk.ErrCorrupt) {
@@ -31,7 +31,7 @@ func (c *Controller) replay(ctx context.Context, root *repo.Root) error {
 			return nil
 		}
 		if err == nil {
-			replayed++
+			c.replayed[e.Attempt.Job] = true
 			c.log.Add(history.Record{Attempt: &e.Attempt})
 		}
 		return err
@@ -40,7 +40,7 @@ func (c *Controller) replay(ctx context.Context, root *repo.Root) error {
 	if err != nil {
 		return fmt.Errorf("replay the journal: %w", err)
 	}
-	if replayed > 0 {
+	if len(c.replayed) > 0 {
 		_, err = c.swap(ctx, repo.Txn{}, nil)
 		return err
 	}

@@ -126,28 +126,52 @@ func (q *queue) take() []persist {
 	return items
 }
 
+// flushBurst is how many flushes after a rest need not keep the pace: the
+// results of stages that wait for each other come one at a time.
+const flushBurst = 8
+
+// pace says when the next flush may be.
+type pace struct {
+	every time.Duration // between two flushes, in the long run
+	next  time.Time     // when the next would be at that pace
+}
+
+// wait returns how long the next flush is to wait, at most every.
+func (p *pace) wait(now time.Time) time.Duration {
+	return min(p.every, p.next.Add(-(flushBurst-1)*p.every).Sub(now))
+}
+
+// done takes in a flush.
+func (p *pace) done(began, ended time.Time) {
+	if p.next.Before(began) {
+		p.next = began
+	}
+	p.next = p.next.Add(p.every + ended.Sub(began))
+}
+
 // persistAll makes results durable, as many at a time as have come in.
 func (c *Controller) persistAll(ctx context.Context) {
-	var last time.Time
+	pace := pace{every: c.o.FlushEvery}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-c.persists.more:
 		}
-		if wait := c.o.FlushEvery - c.o.Now().Sub(last); wait > 0 {
+		if wait := pace.wait(c.o.Now()); wait > 0 {
 			select {
-			case <-time.After(min(wait, c.o.FlushEvery)):
+			case <-time.After(wait):
 			case <-ctx.Done():
 				return
 			}
 		}
+		began := c.o.Now()
 		answers, err := c.persistBatch(context.WithoutCancel(ctx), c.persists.take())
 		if err != nil {
 			c.fail(err)
 			return
 		}
-		last = c.o.Now()
+		pace.done(began, c.o.Now())
 		for _, a := range answers {
 			c.deliver(ctx, delivery{of: a})
 		}
@@ -155,14 +179,13 @@ func (c *Controller) persistAll(ctx context.Context) {
 }
 
 // persistBatch flushes the session once, journals the results once, and adds
-// the successful ones to the memo. An error ends the engine's life: the
-// session or the journal can't be relied on any more.
+// the successful ones to the memo. A swap may be under way: what it does not
+// publish stays in the journal. An error ends the engine's life: the session or
+// the journal can't be relied on any more.
 func (c *Controller) persistBatch(ctx context.Context, batch []persist) ([]engine.Persisted, error) {
 	if len(batch) == 0 {
 		return nil, nil
 	}
-	c.swapping.Lock()
-	defer c.swapping.Unlock()
 	if err := c.session.Flush(ctx); err != nil {
 		return nil, fmt.Errorf("store the results of %d datums: %w", len(batch), err)
 	}
@@ -182,6 +205,8 @@ func (c *Controller) persistBatch(ctx context.Context, batch []persist) ([]engin
 			entries[i].Record, answers[i].Output = nil, p.effect.Output
 		}
 	}
+	c.keeping.Lock()
+	defer c.keeping.Unlock()
 	if err := c.o.Journal.Append(ctx, entries); err != nil {
 		return nil, fmt.Errorf("journal the results of %d datums: %w", len(batch), err)
 	}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/pipeline/engine"
@@ -96,9 +98,11 @@ func (c *Controller) swapped(ctx context.Context, seq int, res repo.Result, err 
 func (c *Controller) swap(ctx context.Context, t repo.Txn, last *history.Job) (repo.Result, error) {
 	c.swapping.Lock()
 	defer c.swapping.Unlock()
-	carried := c.log.Pending()
-	mark := c.o.Journal.Mark()
-	a, err := c.attachments(ctx, carried, last)
+	w, err := c.waiting()
+	if err != nil {
+		return repo.Result{}, err
+	}
+	a, err := c.attachments(ctx, w, last)
 	if err != nil {
 		return repo.Result{}, err
 	}
@@ -120,7 +124,7 @@ func (c *Controller) swap(ctx context.Context, t repo.Txn, last *history.Job) (r
 	if err != nil {
 		return res, err
 	}
-	c.settle(ctx, len(carried), mark)
+	c.settle(ctx, w)
 	return res, nil
 }
 
@@ -136,39 +140,58 @@ func moves(res repo.Result, t repo.Txn) bool {
 	return true
 }
 
-// attachments stores the memo records and the history that wait.
-func (c *Controller) attachments(ctx context.Context, records []history.Record, last *history.Job) (repo.Attachments, error) {
+// waiting is what a swap is to publish.
+type waiting struct {
+	history []history.Record
+	memo    []byte // a segment of records; nil: there are none
+	mark    uint64 // of the journal: what was appended before is in the two above
+}
+
+// waiting returns what waits to be published.
+func (c *Controller) waiting() (waiting, error) {
+	c.keeping.Lock()
+	defer c.keeping.Unlock()
+	records, err := c.memo.EncodePending()
+	return waiting{history: c.log.Pending(), memo: records, mark: c.o.Journal.Mark()}, err
+}
+
+// attachments stores the memo records and the history that wait, next to each
+// other: a disk syncs two files in the time of one.
+func (c *Controller) attachments(ctx context.Context, w waiting, last *history.Job) (repo.Attachments, error) {
 	var a repo.Attachments
-	b, err := c.memo.EncodePending()
-	if err != nil {
-		return a, err
+	g, ctx := errgroup.WithContext(ctx)
+	if w.memo != nil {
+		g.Go(func() (err error) {
+			a.AddMemo, err = c.attach(ctx, "memo", w.memo)
+			return err
+		})
 	}
-	if b != nil {
-		key, err := putSegment(ctx, c.o.Store, "memo", b)
-		if err != nil {
-			return a, err
-		}
-		a.AddMemo = []string{key}
-	}
+	records := w.history
 	if last != nil {
-		records = append(records, history.Record{Job: last})
+		records = append(slices.Clip(records), history.Record{Job: last})
 	}
 	if len(records) > 0 {
-		if b, err = history.Encode(records); err != nil {
-			return a, err
-		}
-		key, err := putSegment(ctx, c.o.Store, "history", b)
-		if err != nil {
-			return a, err
-		}
-		a.AddHistory = []string{key}
+		g.Go(func() error {
+			b, err := history.Encode(records)
+			if err == nil {
+				a.AddHistory, err = c.attach(ctx, "history", b)
+			}
+			return err
+		})
 	}
-	return a, nil
+	err := g.Wait()
+	return a, err
+}
+
+// attach stores a segment and returns its name, alone.
+func (c *Controller) attach(ctx context.Context, kind string, b []byte) ([]string, error) {
+	key, err := putSegment(ctx, c.o.Store, kind, b)
+	return []string{key}, err
 }
 
 // settle forgets what is published, and joins segments if there are too many.
 // None of it matters for correctness, so what fails is only reported.
-func (c *Controller) settle(ctx context.Context, records int, mark uint64) {
+func (c *Controller) settle(ctx context.Context, w waiting) {
 	root, err := c.o.Store.Root(ctx)
 	if err == nil {
 		err = c.memo.Sync(ctx, root.Memo)
@@ -177,11 +200,11 @@ func (c *Controller) settle(ctx context.Context, records int, mark uint64) {
 		c.o.Report(fmt.Errorf("after a swap of the root: %w", err))
 		return
 	}
-	c.log.Published(records)
+	c.log.Published(len(w.history))
 	if c.replays {
 		return // the rest of the journal is still to be read
 	}
-	if err := c.o.Journal.Drop(ctx, mark); err != nil {
+	if err := c.o.Journal.Drop(ctx, w.mark); err != nil {
 		c.o.Report(fmt.Errorf("drop what is published from the journal: %w", err))
 	}
 	if err := c.compact(ctx, root); err != nil {

@@ -100,6 +100,8 @@ type Controller struct {
 	latest   engine.Snapshot               // of the loop: the newest that it was shown
 	effects  sync.WaitGroup
 	steps    bell          // rings after each
+	hooking  chan struct{} // holds a token for each job whose hooks run
+	segments segmentSet    // of the history, that need not be read
 	observed chan struct{} // holds a token if the root has moved since sources were looked at
 	sources  *Sources      // of who fills inputs
 }
@@ -119,7 +121,7 @@ func NewController(o ControllerOptions) (*Controller, error) {
 	observer.Judge(o.Rights)
 	return &Controller{
 		o: o, observer: observer, memo: OpenMemo(o.Store), log: OpenHistory(o.Store), events: make(chan delivery),
-		observed: make(chan struct{}, 1), sources: newSources(o, observer),
+		observed: make(chan struct{}, 1), hooking: make(chan struct{}, hooksAtOnce), sources: newSources(o, observer),
 	}, nil
 }
 
@@ -138,7 +140,6 @@ func (c *Controller) Run(ctx context.Context) error {
 	c.fail = cancel
 	c.background(func() { c.watch(work) })
 	c.background(func() { c.persistAll(work) })
-	c.background(func() { c.dueHooks(work) })
 	c.background(func() { c.fillInputs(work) })
 	c.loop(work)
 	close(c.over)
@@ -193,6 +194,7 @@ func (c *Controller) start(ctx context.Context) error {
 	c.tasks, c.running = map[memo.Key]*assignment{}, map[int]context.CancelFunc{}
 	c.persists.clear()
 	c.named = nil
+	c.segments = segmentSet{}
 	c.mu.Lock()
 	c.state, c.over = engine.NewState(c.o.Engine, ledger, open), make(chan struct{})
 	c.mu.Unlock()
@@ -383,12 +385,12 @@ func (c *Controller) fillInputs(ctx context.Context) {
 	}
 }
 
-// look delivers what the store looks like.
+// look delivers what the store looks like, and what is new in its history.
 func (c *Controller) look(ctx context.Context) (uint64, error) {
 	snap, err := c.observer.Observe(ctx)
 	if err != nil {
 		return 0, err
 	}
 	c.deliver(ctx, delivery{of: engine.Observed{Snapshot: snap}})
-	return snap.Gen, nil
+	return snap.Gen, c.readHistory(ctx)
 }

@@ -106,12 +106,24 @@ func (c *Controller) swap(ctx context.Context, t repo.Txn, last *history.Job) (r
 	if err != nil {
 		return repo.Result{}, err
 	}
+	c.segments.add(a.AddHistory...)
+	res, err := c.replaceRoot(ctx, t, a)
+	if err != nil {
+		c.segments.remove(a.AddHistory) // should they be in a root all the same, they are news
+		return res, err
+	}
+	c.settle(ctx, w)
+	return res, nil
+}
+
+// replaceRoot swaps the root for one with the operations of t and with a.
+func (c *Controller) replaceRoot(ctx context.Context, t repo.Txn, a repo.Attachments) (res repo.Result, err error) {
 	if t.Op.IsZero() {
 		if t.Op, err = c.o.Store.NewOp(); err != nil {
-			return repo.Result{}, err
+			return res, err
 		}
 	}
-	res, err := c.o.Store.PublishWith(ctx, c.session, t, a)
+	res, err = c.o.Store.PublishWith(ctx, c.session, t, a)
 	if err == nil && res.Replay && !moves(res, t) {
 		return res, fmt.Errorf("operation %v was used for something else: %w", t.Op, repo.ErrConflict)
 	}
@@ -121,11 +133,7 @@ func (c *Controller) swap(ctx context.Context, t repo.Txn, last *history.Job) (r
 			res, err = c.o.Store.PublishWith(ctx, c.session, repo.Txn{Op: t.Op}, a)
 		}
 	}
-	if err != nil {
-		return res, err
-	}
-	c.settle(ctx, w)
-	return res, nil
+	return res, err
 }
 
 // moves reports whether the outcome is that of the transaction: whoever knows a
@@ -239,6 +247,7 @@ func (c *Controller) compact(ctx context.Context, root *repo.Root) error {
 			return err
 		}
 		a.DropHistory, a.AddHistory = names, []string{key}
+		c.segments.add(key)
 	}
 	if !ok && names == nil {
 		return nil
@@ -279,7 +288,7 @@ func (c *Controller) leave(ctx context.Context) error {
 			c.o.Report(err)
 		}
 	}
-	c.dueHooks(ctx) // of jobs that were published when the engine was told to stop
+	c.lastHooks(ctx)
 	if len(c.log.Pending()) == 0 && len(c.memo.Pending()) == 0 {
 		return nil
 	}

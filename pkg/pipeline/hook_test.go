@@ -9,9 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dvx-io/dvx/pkg/objstore"
 	"github.com/dvx-io/dvx/pkg/pipeline"
 	"github.com/dvx-io/dvx/pkg/pipeline/history"
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
+	"github.com/dvx-io/dvx/pkg/repo"
 )
 
 // told is what hooks were run with.
@@ -128,4 +130,37 @@ func TestHooksAfterACrash(t *testing.T) {
 	if got != "good done" {
 		t.Errorf("after the restart: %s", got)
 	}
+}
+
+// TestHooksOfAnotherHand: the hooks of a job run whoever brought the record that
+// it is over into the root, and without a restart.
+func TestHooksOfAnotherHand(t *testing.T) {
+	b, x := newBench(t), &told{}
+	b.hook = x.run
+	b.register("up", "src", "main", func(s *spec.Spec) { s.Hooks = &spec.Hooks{OnSuccess: []string{"good"}} })
+	b.start()
+	hooksRun := func() {
+		t.Helper()
+		for until := time.Now().Add(20 * time.Second); x.take() != "good done"; time.Sleep(time.Millisecond) {
+			if time.Now().After(until) {
+				t.Fatal("hooks were not run")
+			}
+		}
+	}
+	b.wait()
+	hooksRun()
+	j := b.newest("up")
+	j.ID[0]++
+	segment, err := history.Encode([]history.Record{{Job: &j}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := repo.AttachedKey("history", 1, b.op())
+	if _, err := b.store.Objects().Put(b.ctx, key, objstore.Bytes(segment), objstore.Condition{IfAbsent: true}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.store.PublishWith(b.ctx, nil, repo.Txn{Op: b.op()}, repo.Attachments{AddHistory: []string{key}}); err != nil {
+		t.Fatal(err)
+	}
+	hooksRun()
 }

@@ -51,15 +51,9 @@ func (w *world) boot() {
 	for _, j := range w.history {
 		latest[j.ID] = j
 	}
-	var jobs []history.Job
-	for _, j := range w.history {
-		if latest[j.ID].State == j.State {
-			jobs = append(jobs, j)
-		}
-	}
 	var open []history.Job
 	for _, j := range w.history {
-		if l := latest[j.ID]; !l.State.Final() {
+		if l, ok := latest[j.ID]; ok && !l.State.Final() {
 			open = append(open, l)
 			delete(latest, j.ID)
 		}
@@ -70,9 +64,7 @@ func (w *world) boot() {
 		BackoffMin: 5 * time.Second, Pools: pools(), Trace: w.o.Trace, Without: w.o.Without,
 	}, d.ledger, open)
 	w.daemon = d
-	for _, j := range engine.HooksDue(jobs, w.hooked) {
-		w.hook(j)
-	}
+	w.unread = true
 	w.look()
 	w.forDaemon(0, "boot", w.watch)
 }
@@ -89,6 +81,7 @@ func (w *world) look() {
 		return
 	}
 	w.deliver(w.delay(time.Second), engine.Observed{Snapshot: w.snapshot()})
+	w.readHistory()
 }
 
 // delay draws how long something takes.

@@ -216,6 +216,12 @@ func TestMutants(t *testing.T) {
 				return ok
 			})
 		},
+		"hooks are asked for by who ends a job only": func(s *engine.State, e engine.Event) []engine.Effect {
+			if _, ok := e.Of.(engine.Owed); ok {
+				e.Of = engine.Tick{}
+			}
+			return engine.Step(s, e)
+		},
 		"what was emitted is forgotten": func(s *engine.State, e engine.Event) []engine.Effect {
 			if x, ok := e.Of.(engine.Grown); ok {
 				x.Items = nil

@@ -74,6 +74,7 @@ type swapped struct {
 	memo    map[memo.Key]string
 	jobs    []history.Job
 	events  []history.Event
+	answers bool // the daemon is told that it is in the root
 }
 
 func (w *world) publish(e engine.Publish) {
@@ -136,6 +137,7 @@ func (w *world) swap(seq int, x swapped) {
 	}
 	life := w.daemon.life
 	w.after(d, "swap", func() {
+		x.answers = !unsure && w.daemon.life == life
 		verdict := w.apply(x)
 		switch {
 		case w.daemon.life != life:
@@ -168,6 +170,7 @@ func (w *world) apply(x swapped) engine.Verdict {
 		w.have[k] = true
 	}
 	w.history = append(w.history, x.jobs...)
+	w.unread = w.unread || !x.answers && len(x.jobs) > 0
 	w.hooked = append(w.hooked, x.events...)
 	w.gen++
 	w.look()

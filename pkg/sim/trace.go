@@ -39,6 +39,8 @@ func describe(x any) string {
 		return "conceal " + x.Job.ID.Short()
 	case engine.Hook:
 		return "hook of " + x.Job.ID.Short()
+	case engine.Owed:
+		return fmt.Sprintf("owed the hooks of %d", len(x.Jobs))
 	case engine.Grow:
 		return fmt.Sprintf("grow %s#%d, level %d of %d", x.Job.ID.Short(), x.Epoch, x.Level, len(x.Of))
 	case engine.Grown:

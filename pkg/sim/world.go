@@ -81,6 +81,7 @@ type world struct {
 	memo     map[memo.Key]string  // published: key to output
 	stored   map[tree.ID]string   // outputs by tree, also of results that came to nothing
 	history  []history.Job        // published
+	unread   bool                 // some of it by others than this life of the daemon
 
 	daemon     *daemon
 	crashes    int

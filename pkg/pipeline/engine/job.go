@@ -21,7 +21,7 @@ func ParseJobID(s string) (JobID, error) { return history.ParseJobID(s) }
 type JobSpec struct {
 	ID    JobID
 	Rerun int      // how often the evaluation was asked for again
-	Only  []string // datums without a result that it tries, sorted; none: all
+	Only  []string // datums without a result that it tries, sorted, and what they emit; none: all
 	Head  PipelineHead
 }
 

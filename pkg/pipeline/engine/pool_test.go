@@ -229,3 +229,22 @@ func TestRetryOfOneDatum(t *testing.T) {
 		t.Errorf("all that failed: %+v", starts)
 	}
 }
+
+// TestRetryOfOneDatumTriesWhatItEmits: what a datum emits is not among those that
+// the rerun named, and the job can't be complete without it.
+func TestRetryOfOneDatumTriesWhatItEmits(t *testing.T) {
+	r := newRig(t, Options{Slots: 9})
+	p := policed(func(s *spec.Spec) { s.Growth = &spec.Growth{Depth: 3, Max: 10} })
+	s := r.begin(p, 1)
+	r.fail(s[0], task.Failed)
+	e := only[Enumerate](r.feed(Rerun{Job: s[0].Job, Only: []string{"d0"}}))
+	s = only[Start](r.list(e[0], 1))
+	g := only[Grow](r.accept(s[0]))
+	if len(g) != 1 {
+		t.Fatalf("%d levels are asked for", len(g))
+	}
+	s = only[Start](r.feed(Grown{Job: g[0].Job.ID, Epoch: g[0].Epoch, Items: []Emitted{{Item: Item{Identity: "more", Key: testKey(9)}, From: "d0"}}}))
+	if len(s) != 1 || s[0].Identity != "more" {
+		t.Errorf("%+v are started", s)
+	}
+}

@@ -91,6 +91,7 @@ type State struct {
 	effects  []Effect   // of the step under way
 	gone     []memo.Key // datums that the step under way dropped
 	ahead    ahead
+	hooked   hooked
 }
 
 // swap is what is known of root swaps: one is under way at a time.
@@ -177,7 +178,7 @@ type owner struct {
 func NewState(o Options, l Ledger, open []history.Job) *State {
 	s := &State{
 		opts: o.Defaulted(), jobsM: jobEdges().without("job", o.Without), datumM: datumEdges().without("datum", o.Without), ledger: l.Clone(),
-		open: map[JobID]history.Job{}, jobs: map[JobID]*job{}, work: map[memo.Key]*work{}, running: map[int]attempt{}, busy: map[ref]int{}, pools: newPools(o.Pools), ahead: ahead{limits: map[ref]int{}, ran: map[memo.Key]ranAhead{}},
+		open: map[JobID]history.Job{}, jobs: map[JobID]*job{}, work: map[memo.Key]*work{}, running: map[int]attempt{}, busy: map[ref]int{}, pools: newPools(o.Pools), ahead: ahead{limits: map[ref]int{}, ran: map[memo.Key]ranAhead{}}, hooked: hooked{asked: map[ending]bool{}},
 	}
 	if s.ledger.Ended == nil {
 		s.ledger = NewLedger(nil)

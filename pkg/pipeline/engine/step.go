@@ -39,6 +39,8 @@ func Step(s *State, e Event) []Effect {
 		s.onGrown(of)
 	case Shown:
 		s.onShown(of)
+	case Owed:
+		s.onOwed(of)
 	case Tick: // time has passed, which is looked at below
 		s.woken = time.Time{} // this may have been too early
 	}

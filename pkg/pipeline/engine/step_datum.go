@@ -61,13 +61,15 @@ func (s *State) onEnumerated(of Enumerated) {
 func (j *job) output() ref { return ref{j.spec.Head.Name, j.spec.Head.Branch} }
 
 // want takes on one datum of a job: a hit, one that runs already, or a new one.
+// What others emitted is always tried: who asked for some datums only could not
+// know of it.
 func (s *State) want(j *job, i int, it Item) {
 	j.items[i] = item{identity: it.Identity, key: it.Key, output: it.Output, done: it.Hit}
 	if it.Hit {
 		s.moveWork(&work{key: it.Key, state: DatumNew}, DatumHit)
 		return
 	}
-	if only := j.spec.Only; len(only) > 0 && !listed(only, it.Identity) {
+	if only := j.spec.Only; len(only) > 0 && j.growth.level == 0 && !listed(only, it.Identity) {
 		s.leave(j, i)
 		return
 	}

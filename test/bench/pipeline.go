@@ -34,9 +34,9 @@ func pipelines(b *bench, dir string) error {
 	}
 	m.site = s
 	_, _ = fmt.Fprintf(b.out, "\n## Pipelines\n\nThe trivial program is %s.\n\n| what | figure | line |\n|---|---|---|\n", m.kind)
-	for _, step := range []func() error{m.latency, m.trivial, m.many, m.allHit, m.appended} {
-		if err == nil {
-			err = step()
+	for _, step := range m.steps() {
+		if err == nil && b.wanted(step.name) {
+			err = step.run()
 		}
 	}
 	return errors.Join(err, s.stop(), os.RemoveAll(b.workFolder(dir)))
@@ -50,6 +50,16 @@ type machine struct {
 	program string // in Go
 	small   string // the one that starts fastest
 	kind    string // of that
+}
+
+// step is a measurement of the group, by the name that -what knows.
+type step struct {
+	name string
+	run  func() error
+}
+
+func (m *machine) steps() []step {
+	return []step{{"latency", m.latency}, {"trivial", m.trivial}, {"many", m.many}, {"again", m.allHit}, {"appended", m.appended}}
 }
 
 func (m *machine) say(what, line, format string, args ...any) {

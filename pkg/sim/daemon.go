@@ -47,18 +47,14 @@ func (w *world) boot() {
 		pending = w.daemon.pending
 	}
 	d := &daemon{life: life, pending: pending, commits: map[commit.ID]version{}, tasks: map[memo.Key]chore{}, shown: map[engine.JobID]map[string]memo.Key{}}
-	latest := map[engine.JobID]history.Job{}
-	for _, j := range w.history {
-		latest[j.ID] = j
-	}
 	var open []history.Job
-	for _, j := range w.history {
-		if l, ok := latest[j.ID]; ok && !l.State.Final() {
-			open = append(open, l)
-			delete(latest, j.ID)
+	jobs := w.past()
+	for _, j := range jobs {
+		if !j.State.Final() {
+			open = append(open, j)
 		}
 	}
-	d.ledger = engine.NewLedger(w.history)
+	d.ledger = engine.NewLedger(jobs)
 	d.state = engine.NewState(engine.Options{
 		Slots: 4, CheckpointEvery: 30 * time.Second, CheckpointRecords: 7, CrashesMax: w.o.CrashesMax,
 		BackoffMin: 5 * time.Second, Pools: pools(), Trace: w.o.Trace, Without: w.o.Without,

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"context"
+	"slices"
 	"time"
 
 	"github.com/dvx-io/dvx/pkg/pipeline/engine"
@@ -23,20 +25,25 @@ func (w *world) readHistory() {
 		return
 	}
 	w.unread = false
-	latest := map[engine.JobID]history.Job{}
-	for _, j := range w.history {
-		latest[j.ID] = j
-	}
-	var jobs []history.Job
-	for _, j := range w.history {
-		if l, ok := latest[j.ID]; ok {
-			jobs = append(jobs, l)
-			delete(latest, j.ID)
-		}
-	}
-	if due := engine.HooksDue(jobs, w.hooked); len(due) > 0 {
+	if due := engine.HooksDue(w.past(), w.hooked); len(due) > 0 {
 		w.deliver(w.delay(time.Second), engine.Owed{Jobs: due})
 	}
+}
+
+// past is what the root says of jobs: the newest record of each, the oldest job
+// first. Which record is newer is not a matter of which came later: that of an
+// earlier life may.
+func (w *world) past() []history.Job {
+	log := history.NewLog(nil)
+	for i := range w.history {
+		log.Add(history.Record{Job: &w.history[i]})
+	}
+	jobs, err := log.Jobs(context.Background())
+	if err != nil {
+		w.fail("history: %v", err)
+	}
+	slices.Reverse(jobs)
+	return jobs
 }
 
 // checkHooks holds in the end: the hooks of every job that is recorded as over

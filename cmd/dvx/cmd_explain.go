@@ -49,7 +49,7 @@ func (a *app) runner(s repo.Store, slots int) (r *local.Runner, release func() e
 	if err != nil {
 		return nil, release, err
 	}
-	if r, err = local.New(local.Options{Dir: dir, Slots: slots, Params: s.Config().Chunker, Now: time.Now}); err != nil {
+	if r, err = local.New(local.Options{Dir: dir, Slots: slots, Params: s.Config().Chunker, Now: time.Now, InMemory: true}); err != nil {
 		return nil, release, errors.Join(err, os.RemoveAll(dir))
 	}
 	return r, func() error { return errors.Join(r.Close(), daemon.RemoveWork(dir)) }, nil

@@ -10,8 +10,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
@@ -191,7 +189,7 @@ func (b *batch) hasEnded() bool {
 // offer describes a task to the program.
 func (w *Worker) offer(t task.Task) offer {
 	o := offer{
-		N: w.batch.served + 1, Datum: t.Key.String(), Attempt: attemptKey(t.Key), In: w.path("in"), Out: w.path(w.out),
+		N: w.batch.served + 1, Datum: t.Key.String(), Attempt: attemptKey(t.Key), In: w.path("in"), Out: w.path(w.at.out),
 		URLs: make(map[string]string, len(t.Inputs)),
 	}
 	for _, in := range t.Inputs {
@@ -245,32 +243,4 @@ func (o offer) judge(text []byte) (answer, error) {
 		return said, fmt.Errorf("%w: it answered for n %d when it had %d", errProtocol, said.N, o.N)
 	}
 	return said, nil
-}
-
-// freshOut makes a folder for the outputs of one datum, of a name that no other
-// datum had, and removes that of the last: what a program writes late goes
-// nowhere.
-func (w *Worker) freshOut() error {
-	if w.batch != nil && w.out != "out" {
-		if err := w.dropOut(); err != nil {
-			return err
-		}
-	}
-	w.outs++
-	w.out = filepath.Join("out", strconv.Itoa(w.outs))
-	if err := os.Mkdir(w.path(w.out), 0o755); err != nil {
-		return fmt.Errorf("prepare task: %w", err)
-	}
-	return nil
-}
-
-// dropOut removes the last output folder, empty or not.
-func (w *Worker) dropOut() error {
-	if w.bare && os.Remove(w.path(w.out)) == nil {
-		return nil
-	}
-	if err := clear(w.path(w.out)); err != nil {
-		return err
-	}
-	return os.Remove(w.path(w.out))
 }

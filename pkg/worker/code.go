@@ -18,6 +18,7 @@ type codeFolder struct {
 	probe string // a file that may be written to read the disk's clock
 	tree  tree.ContentID
 	stamp chunk.ID // of dir as laid out; zero if that can't be told
+	paths []string // dir and all below it: no name in a folder changes without its version
 }
 
 // prepare makes the folder hold code and nothing else. It is free of writes if
@@ -28,12 +29,15 @@ func (f *codeFolder) prepare(ctx context.Context, code tree.Root, r chunk.Reader
 			return nil
 		}
 	}
-	f.stamp = chunk.ID{}
+	f.stamp, f.paths = chunk.ID{}, nil
 	if err := clear(f.dir); err != nil {
 		return err
 	}
 	if err := layTree(ctx, f.dir, code, r); err != nil {
 		return err
+	}
+	if err := f.list(); err != nil {
+		return ctx.Err() // it is laid out each time
 	}
 	stamp, newest := f.read()
 	if !stamp.IsZero() && f.settle(ctx, newest) {
@@ -42,28 +46,29 @@ func (f *codeFolder) prepare(ctx context.Context, code tree.Root, r chunk.Reader
 	return ctx.Err()
 }
 
-// read returns a digest over the version of every file of the folder, zero if
+// list notes what is in the folder.
+func (f *codeFolder) list() error {
+	return filepath.WalkDir(f.dir, func(p string, _ fs.DirEntry, err error) error {
+		f.paths = append(f.paths, p)
+		return err
+	})
+}
+
+// read returns a digest over the version of everything that was noted, zero if
 // that can't be told, and the time of the newest change in Unix ns.
 func (f *codeFolder) read() (stamp chunk.ID, newest int64) {
 	var b []byte
-	err := filepath.WalkDir(f.dir, func(p string, d fs.DirEntry, err error) error {
+	for _, p := range f.paths {
+		info, err := os.Lstat(p)
 		if err != nil {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
+			return chunk.ID{}, 0
 		}
 		v := VersionOf(info)
 		if v.Changed == 0 {
-			return fs.ErrInvalid
+			return chunk.ID{}, 0
 		}
 		newest = max(newest, v.Changed)
 		b = v.append(append(append(b, p...), 0))
-		return nil
-	})
-	if err != nil {
-		return chunk.ID{}, 0
 	}
 	return chunk.Data.Sum(b), newest
 }

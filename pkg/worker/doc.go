@@ -8,6 +8,14 @@
 // tree) and out (to be filled). Files and folders under in and code are
 // read-only and carry one fixed time.
 //
+// # Memory
+//
+// To make and to remove a file costs a disk more than all else that is done for
+// a small datum. With Options.Memory the inputs and outputs of datums whose
+// inputs are small lie in a folder in memory once their pipeline's results have
+// proved to be small. What fails there is run again on the disk, and judged by
+// that. What programs keep in TMPDIR is on the disk always.
+//
 // # Executor
 //
 // How a program is executed (as a child process, in a container) is the

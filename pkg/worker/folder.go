@@ -33,6 +33,18 @@ func clear(dir string) error {
 	return nil
 }
 
+// removeWhole removes a name with all that is below it, read-only folders too.
+// It follows no link.
+func removeWhole(name string) error {
+	if os.RemoveAll(name) == nil {
+		return nil
+	}
+	if err := clear(name); err != nil {
+		return err
+	}
+	return os.Remove(name)
+}
+
 // restTime is how long a folder must have been left alone before its version
 // is remembered: longer than the tick of any file system's clock, within which
 // a second change would not show.

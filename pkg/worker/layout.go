@@ -156,6 +156,7 @@ func (l *layer) file(p string, e tree.Entry) error {
 		mode = 0o555
 	}
 	f, err := l.left.file(l.root, p)
+	old := f != nil
 	if f == nil && err == nil {
 		f, err = dir.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	}
@@ -169,7 +170,7 @@ func (l *layer) file(p string, e tree.Entry) error {
 	if l.mode == task.Empty {
 		e.Content = chunk.Content{}
 	}
-	if err := l.fill(f, e.Content); err != nil {
+	if err := l.fill(f, old, e.Content); err != nil {
 		return fmt.Errorf("lay out %s %s: %w", l.what, p, err)
 	}
 	l.bytes += e.Content.Size
@@ -182,8 +183,15 @@ func (l *layer) file(p string, e tree.Entry) error {
 	return nil
 }
 
-// fill writes a content into a new file.
-func (l *layer) fill(f *os.File, c chunk.Content) error {
+// fill makes a content that of a file, a new one or an old one with another
+// content. (A file that is made empty first is taken for one that is replaced:
+// ext4 then writes it to the disk when it is closed.)
+func (l *layer) fill(f *os.File, old bool, c chunk.Content) error {
+	if old && (c.Size == 0 || c.Depth > 0) {
+		if err := f.Truncate(0); err != nil {
+			return err
+		}
+	}
 	if c.Size == 0 {
 		return nil
 	}
@@ -195,7 +203,9 @@ func (l *layer) fill(f *os.File, c chunk.Content) error {
 		if int64(len(b)) != c.Size {
 			return fmt.Errorf("chunk %v has %d bytes, not %d: %w", c.ID.Short(), len(b), c.Size, chunk.ErrCorrupt)
 		}
-		_, err = f.Write(b)
+		if _, err = f.Write(b); err == nil && old {
+			err = f.Truncate(c.Size)
+		}
 		return err
 	}
 	r, err := chunk.OpenContent(l.ctx, l.r, c)

@@ -17,7 +17,10 @@ import (
 func says(t *testing.T, text string, e Exit) inProcess {
 	t.Helper()
 	return func(_ context.Context, p Process) (Exit, error) {
-		must(t, os.WriteFile(p.Log, []byte(text), 0o600))
+		f, err := os.OpenFile(p.Log, os.O_WRONLY|os.O_APPEND, 0)
+		must(t, err)
+		_, err = f.WriteString(text)
+		must(t, errors.Join(err, f.Close()))
 		return e, nil
 	}
 }

@@ -42,12 +42,12 @@ func (w *Worker) Printed(key memo.Key, attempt int, from int64, b []byte) (int, 
 	if !w.shown.runs || w.shown.key != key || w.shown.attempt != attempt {
 		return 0, fmt.Errorf("attempt %d at datum %s does not run here: %w", attempt, key.Short(), fs.ErrNotExist)
 	}
-	f, err := os.Open(w.file("log"))
+	f, err := os.Open(w.log.name)
 	if err != nil {
 		return 0, fmt.Errorf("read what is printed: %w", err)
 	}
 	defer func() { _ = f.Close() }()
-	n, err := f.ReadAt(b, from)
+	n, err := f.ReadAt(b, w.log.from+from)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return n, fmt.Errorf("read what is printed: %w", err)
 	}

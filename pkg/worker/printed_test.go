@@ -26,7 +26,10 @@ func TestPrintedWhileItRuns(t *testing.T) {
 		if text, err := read(runs, 0); text != "" || err != nil {
 			t.Errorf("attempt %d begins with the log %q, %v", runs, text, err)
 		}
-		must(t, os.WriteFile(p.Log, []byte("one\ntwo"), 0o600))
+		f, err := os.OpenFile(p.Log, os.O_WRONLY|os.O_APPEND, 0)
+		must(t, err)
+		_, err = f.WriteString("one\ntwo")
+		must(t, errors.Join(err, f.Close()))
 		for from, want := range map[int64]string{0: "one\ntwo", 4: "two", 7: "", 99: ""} {
 			if text, err := read(runs, from); text != want || err != nil {
 				t.Errorf("from %d: %q, %v", from, text, err)

@@ -66,7 +66,8 @@ func (s *salvage) collect(root *os.Root, p string) (bool, error) {
 }
 
 // file takes a file that was left, the one at p if there is one, and returns it
-// open under the name p, empty; nil if there is none that can be used.
+// open under the name p, with what was in it; nil if there is none that can be
+// used.
 func (s *salvage) file(root *os.Root, p string) (*os.File, error) {
 	if s == nil {
 		return nil, nil //nolint:nilnil // as documented
@@ -100,9 +101,7 @@ func (s *salvage) file(root *os.Root, p string) (*os.File, error) {
 		}
 	}
 	if err == nil && pristine(f) {
-		if err = f.Truncate(0); err == nil {
-			return f, nil
-		}
+		return f, nil
 	}
 	if f != nil {
 		_ = f.Close()

@@ -21,3 +21,6 @@ const salvages = false
 
 // pristine: not known here.
 func pristine(*os.File) bool { return false }
+
+// giveBack: not done here.
+func giveBack(string, int64, int64) {}

@@ -24,8 +24,11 @@ type Options struct {
 	// nil: programs run at once. Inputs are laid out before, outputs are stored
 	// after it.
 	Turn func(ctx context.Context) (done func(), err error)
-	Path string           // PATH that programs get
-	Now  func() time.Time //
+	Path string // PATH that programs get
+	// Memory is another private folder, made if absent, on a file system in
+	// memory: datums that prove to be small run there. Empty: none do.
+	Memory string
+	Now    func() time.Time //
 }
 
 // Worker runs tasks one after the other in its folder.
@@ -34,14 +37,17 @@ type Worker struct {
 	writer *chunk.Writer
 	store  chunk.Store
 	params chunk.Params
-	code   codeFolder
-	in     inputFolder
-	tmp    stillness // of the empty folder tmp
-	bare   bool      // out is empty and as it is to be
-	out    string    // the folder of the outputs, below the task's
-	outs   int       // such folders that were made for programs that take many datums
-	shown  shown     // whose log can be read while it is written
-	batch  *batch    // the program that waits for more datums, or has one; nil: none runs
+	in     inputFolder // on the disk
+	tmp    stillness   // of the empty folder tmp
+	log    logFile
+	disk   place        // the task's folder
+	memory place        // the same in memory
+	at     *place       // where the task has its inputs and outputs
+	small  *smallInputs // of a task in memory
+	habits habits       // what is known of the pipelines
+	outs   int          // output folders that were made for programs that take many datums
+	shown  shown        // whose log can be read while it is written
+	batch  *batch       // the program that waits for more datums, or has one; nil: none runs
 }
 
 // New makes a worker that cuts outputs by params.
@@ -63,23 +69,67 @@ func New(params chunk.Params, o Options) (*Worker, error) {
 	if o.Dir, err = filepath.EvalSymlinks(dir); err != nil {
 		return nil, fmt.Errorf("worker folder: %w", err)
 	}
-	w := &Worker{opts: o, params: params}
+	w := &Worker{opts: o, params: params, habits: habits{}}
+	w.disk = placeIn(o.Dir)
+	w.at = &w.disk
 	w.in = inputFolder{dir: w.path("in")}
-	w.code = codeFolder{dir: w.path("code"), probe: w.file("clock")}
-	return w, clear(w.path())
+	w.log.name = w.file("log")
+	return w, errors.Join(clear(w.disk.dir), w.openMemory())
+}
+
+// openMemory makes the task's folder in memory.
+func (w *Worker) openMemory() error {
+	if w.opts.Memory == "" {
+		return nil
+	}
+	dir, err := filepath.Abs(w.opts.Memory)
+	if err == nil {
+		err = os.MkdirAll(dir, 0o700)
+	}
+	if err == nil {
+		dir, err = filepath.EvalSymlinks(dir)
+	}
+	if err != nil {
+		return fmt.Errorf("worker folder in memory: %w", err)
+	}
+	w.memory = placeIn(dir)
+	return clear(w.memory.dir)
 }
 
 // path names a file or folder of the task.
 func (w *Worker) path(elem ...string) string {
-	return filepath.Join(append([]string{w.opts.Dir, "task"}, elem...)...)
+	return filepath.Join(append([]string{w.at.dir}, elem...)...)
 }
 
 // Run runs t and puts what it wrote into s; the caller flushes s before it
 // relies on the result. An error is the infrastructure's.
 func (w *Worker) Run(ctx context.Context, t task.Task, s chunk.Store) (task.Result, error) {
-	res := task.Result{Started: w.opts.Now().UTC()}
-	err := w.run(ctx, t, s, &res)
-	res.Ended = w.opts.Now().UTC()
+	if w.store != s {
+		writer, err := chunk.NewWriter(s, w.params)
+		if err != nil {
+			return task.Result{}, err
+		}
+		w.store, w.writer = s, writer
+	}
+	started := w.opts.Now().UTC()
+	w.choose(ctx, t)
+	res, err := w.attempt(ctx, t)
+	if w.at == &w.memory {
+		w.leaveMemory()
+		if ctx.Err() == nil && (err != nil || res.Outcome == task.Failed) {
+			w.at = &w.disk // what failed for want of room in memory has it there
+			res, err = w.attempt(ctx, t)
+			delete(w.habits, t.Pipeline)
+		}
+	}
+	w.habits.note(t, res)
+	res.Started, res.Ended = started, w.opts.Now().UTC()
+	return res, err
+}
+
+// attempt runs t where it was decided that it runs.
+func (w *Worker) attempt(ctx context.Context, t task.Task) (res task.Result, err error) {
+	err = w.run(ctx, t, &res)
 	var r refused
 	if errors.As(err, &r) {
 		res.Outcome, res.Failure, res.Reason = task.Failed, task.FailedOutput, r.Error()
@@ -92,14 +142,7 @@ func (w *Worker) Run(ctx context.Context, t task.Task, s chunk.Store) (task.Resu
 }
 
 // run fills res; a refused error is the author's to mend.
-func (w *Worker) run(ctx context.Context, t task.Task, s chunk.Store, res *task.Result) error {
-	if w.store != s {
-		writer, err := chunk.NewWriter(s, w.params)
-		if err != nil {
-			return err
-		}
-		w.store, w.writer = s, writer
-	}
+func (w *Worker) run(ctx context.Context, t task.Task, res *task.Result) error {
 	at := w.opts.Now()
 	defer func() { _, _ = w.in.lazy.close() }() // closed below unless the program was not run
 	in, err := w.prepare(ctx, t, at)
@@ -123,9 +166,12 @@ func (w *Worker) run(ctx context.Context, t task.Task, s chunk.Store, res *task.
 	}
 	res.Exit = exit.Code
 	if res.Outcome, res.Failure, res.Reason = judge(t, exit, timedOut, last); res.Outcome != task.Succeeded {
+		if w.at == &w.memory {
+			return nil // it is run again
+		}
 		return w.recover(ctx, t, res)
 	}
-	res.Output, res.Stats.BytesOut, w.bare, err = collect(ctx, w.path(), w.out, t, s, w.writer)
+	res.Output, res.Stats.BytesOut, w.at.bare, err = collect(ctx, w.at.dir, w.at.out, t, w.store, w.writer)
 	if err != nil {
 		res.Outcome = task.Crashed
 	}
@@ -142,34 +188,49 @@ func (w *Worker) prepare(ctx context.Context, t task.Task, now time.Time) (int64
 		}
 	}
 	if t.Batch {
-		if err := w.freshOut(); err != nil {
-			return 0, err
+		if err := errors.Join(w.disk.drop(), w.freshOut()); err != nil {
+			return 0, fmt.Errorf("prepare task: %w", err)
 		}
-	} else {
-		w.out = "out"
 	}
-	w.bare = false
-	if err := w.clearLog(); err != nil {
+	w.at.bare = false
+	if err := w.log.begin(); err != nil {
 		return 0, fmt.Errorf("prepare task: %w", err)
 	}
+	if w.at == &w.memory {
+		return w.small.bytes, w.small.lay(ctx, w.at.dir)
+	}
 	return w.in.lay(ctx, t.Inputs, w.store, now)
+}
+
+// home is where the program of a task starts: one that takes many datums stays
+// on the disk, wherever they are.
+func (w *Worker) home(t task.Task) *place {
+	if t.Batch {
+		return &w.disk
+	}
+	return w.at
 }
 
 // prepareProgram lays out what a new process of the program finds besides
 // inputs.
 func (w *Worker) prepareProgram(ctx context.Context, t task.Task, now time.Time) error {
-	if !w.bare || w.out != "out" {
-		if err := clear(w.path("out")); err != nil {
+	home := w.home(t)
+	if err := home.sweep(); err != nil {
+		return err
+	}
+	if out := filepath.Join(home.dir, "out"); !home.bare || home.out != "out" {
+		if err := clear(out); err != nil {
 			return err
 		}
+		home.out = "out"
 	}
-	if tmp := w.path("tmp"); !w.tmp.holds(tmp) {
+	if tmp := w.tmpFolder(); !w.tmp.holds(tmp) {
 		if err := clear(tmp); err != nil {
 			return err
 		}
 		w.tmp.note(tmp, now)
 	}
-	if err := w.code.prepare(ctx, t.Code, w.store); err != nil {
+	if err := home.code.prepare(ctx, t.Code, w.store); err != nil {
 		return err
 	}
 	if len(t.Transform.Stdin) > 0 {
@@ -181,13 +242,8 @@ func (w *Worker) prepareProgram(ctx context.Context, t task.Task, now time.Time)
 	return nil
 }
 
-// clearLog makes the log empty.
-func (w *Worker) clearLog() error {
-	if info, err := os.Lstat(w.file("log")); err == nil && info.Size() == 0 {
-		return nil
-	}
-	return os.WriteFile(w.file("log"), nil, 0o600)
-}
+// tmpFolder names the folder for what programs keep meanwhile.
+func (w *Worker) tmpFolder() string { return filepath.Join(w.disk.dir, "tmp") }
 
 // file names a file of the worker, out of the program's working directory.
 func (w *Worker) file(name string) string { return filepath.Join(w.opts.Dir, name) }
@@ -232,6 +288,7 @@ func (w *Worker) takeTurn(ctx context.Context, t task.Task, stats *task.Stats) (
 		began := w.opts.Now()
 		stats.Queue, at = began.Sub(at), began
 	}
+	defer w.log.watch()()
 	if t.Batch {
 		exit, timedOut, err = w.execBatch(ctx, t)
 	} else {
@@ -264,7 +321,8 @@ func (w *Worker) process(t task.Task) (Process, error) {
 	if len(t.Transform.Cmd) == 0 {
 		return Process{}, refusef("the pipeline has no command: %w", fs.ErrInvalid)
 	}
-	p := Process{Argv: t.Transform.Cmd, Env: w.environ(t), Dir: w.path(), Log: w.file("log")}
+	home := w.home(t).dir
+	p := Process{Argv: t.Transform.Cmd, Env: w.environ(t), Dir: home, Log: w.log.name}
 	if len(t.Transform.Stdin) > 0 {
 		p.Stdin = w.file("stdin")
 	}
@@ -272,13 +330,13 @@ func (w *Worker) process(t task.Task) (Process, error) {
 		if !filepath.IsLocal(filepath.FromSlash(dir)) {
 			return Process{}, refusef("working_dir %q leaves the task's folder: %w", dir, fs.ErrInvalid)
 		}
-		p.Dir = w.path(filepath.FromSlash(dir))
+		p.Dir = filepath.Join(home, filepath.FromSlash(dir))
 		if info, err := os.Stat(p.Dir); err != nil || !info.IsDir() {
 			return Process{}, refusef("working_dir %q is no folder of the task: it holds in, out and code: %w", dir, fs.ErrNotExist)
 		}
 	}
 	if clean := path.Clean(t.Transform.Cmd[0]); strings.HasPrefix(clean, "code/") {
-		p.Path = w.path(filepath.FromSlash(clean))
+		p.Path = filepath.Join(home, filepath.FromSlash(clean))
 	}
 	return p, nil
 }

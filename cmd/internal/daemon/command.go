@@ -67,7 +67,7 @@ half done becomes visible, and the next start goes on where this one was.`,
 	f.StringVar(&o.S3Listen, "s3-listen", "127.0.0.1:7778", "HOST:PORT for S3; port 0 chooses one, empty serves no S3")
 	f.StringVar(&o.S3Domain, "s3-domain", "", "serve buckets as BUCKET.DOMAIN too (virtual-host style)")
 	f.StringVar(&o.State, "state", "", "folder for the daemon's journal and work files (default: in your cache folder, by store)")
-	f.StringVar(&o.Work, "work", "", "folder in which programs run; on a tmpfs, small datums cost half, and their files take memory (default: in --state)")
+	f.StringVar(&o.Work, "work", "", "folder in which all programs run (default: in --state, and for datums that prove to be small in /dev/shm)")
 	f.StringVar(&o.KeyFile, "key-file", "", "the owner's key, made if absent (DVX_KEY_FILE; default: owner.key in dvx's configuration folder)")
 	f.IntVar(&o.Slots, "slots", runtime.NumCPU(), "programs that run at once")
 	AddRunFlags(f, o)

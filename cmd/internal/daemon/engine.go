@@ -60,6 +60,7 @@ func newEngine(_ context.Context, store *repo.Direct, key auth.Key, o Options) (
 	}
 	e.runner, err = local.New(local.Options{
 		Dir: cmp.Or(o.Work, filepath.Join(o.State, "work")), Slots: o.Slots, Params: store.Config().Chunker, Now: time.Now,
+		InMemory: o.Work == "",
 	})
 	if err != nil {
 		return nil, errors.Join(err, e.close())

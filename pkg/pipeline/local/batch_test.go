@@ -75,7 +75,7 @@ func serveBatch() {
 }
 
 // batchTask makes a task that serveBatch does.
-func batchTask(t *testing.T, s chunk.Store, do string) task.Task {
+func batchTask(t testing.TB, s chunk.Store, do string) task.Task {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {

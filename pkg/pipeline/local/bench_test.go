@@ -4,7 +4,10 @@ package local
 
 import (
 	"context"
+	"fmt"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -55,4 +58,42 @@ func BenchmarkDatum(b *testing.B) {
 			b.ReportMetric(float64(sum.CPU.Microseconds())/n, "program-cpu-µs")
 		})
 	}
+}
+
+// BenchmarkBatch gives small datums of one file to programs that take one after
+// the other and write one file for each.
+func BenchmarkBatch(b *testing.B) {
+	const slots = 2
+	r, s := newRunnerWith(b, Options{Slots: slots, InMemory: true}), &chunk.Mem{}
+	tasks := make([]task.Task, 100)
+	for i := range tasks {
+		tasks[i] = batchTask(b, s, fmt.Sprint("fine ", i))
+	}
+	before := usage(b)
+	b.ResetTimer()
+	start := time.Now()
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range r.Slots() {
+		wg.Go(func() {
+			for i := next.Add(1); i <= int64(b.N); i = next.Add(1) {
+				if res, err := r.Run(context.Background(), tasks[i%100], s); err != nil || res.Outcome != task.Succeeded {
+					b.Errorf("%+v, %v", res, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	b.ReportMetric(float64(b.N)/time.Since(start).Seconds(), "datums/s")
+	b.ReportMetric(float64((usage(b)-before).Microseconds())/float64(b.N), "own-cpu-µs")
+}
+
+// usage is the processor time of this process, without its children's.
+func usage(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

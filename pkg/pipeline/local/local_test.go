@@ -100,8 +100,15 @@ func own(dir string) {
 
 func newRunner(t testing.TB, slots int) *Runner {
 	t.Helper()
+	return newRunnerWith(t, Options{Slots: slots})
+}
+
+// newRunnerWith makes a runner in a folder of its own.
+func newRunnerWith(t testing.TB, o Options) *Runner {
+	t.Helper()
 	dir := t.TempDir()
-	r, err := New(Options{Dir: dir, Slots: slots, Params: chunk.DefaultParams(), Now: time.Now})
+	o.Dir, o.Params, o.Now = dir, chunk.DefaultParams(), time.Now
+	r, err := New(o)
 	if err != nil {
 		t.Fatal(err)
 	}

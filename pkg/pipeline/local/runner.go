@@ -26,6 +26,10 @@ type Options struct {
 	Slots  int              // programs at once, at least 1
 	Params chunk.Params     // how outputs are cut
 	Now    func() time.Time //
+
+	// InMemory has datums that prove to be small run on the machine's file system
+	// in memory (/dev/shm), where there is one: they cost half there.
+	InMemory bool
 }
 
 // Runner runs tasks as child processes, at most Options.Slots at once; besides,
@@ -39,6 +43,7 @@ type Runner struct {
 	turns   chan struct{} // a token for each program that may run
 	closing chan struct{} // closed by Close
 	close   func() error
+	memory  *memoryFolder // nil: all run on the disk
 
 	all     []*bench
 	mu      sync.Mutex
@@ -72,13 +77,16 @@ func New(o Options) (*Runner, error) {
 	r.idle = make(chan struct{}, r.Slots())
 	r.digests.now = o.Now
 	r.close = sync.OnceValue(r.end)
+	if o.InMemory {
+		r.memory = openMemory(memoryRoot)
+	}
 	for i := range r.Slots() {
-		x := &executor{}
+		x, name := &executor{}, "slot-"+strconv.Itoa(i)
 		w, err := worker.New(o.Params, worker.Options{
-			Dir: filepath.Join(o.Dir, "slot-"+strconv.Itoa(i)), Exec: x, Turn: r.turn, Path: Path, Now: o.Now,
+			Dir: filepath.Join(o.Dir, name), Memory: r.memory.slot(name), Exec: x, Turn: r.turn, Path: Path, Now: o.Now,
 		})
 		if err != nil {
-			return nil, fmt.Errorf("make slot %d: %w", i, err)
+			return nil, errors.Join(fmt.Errorf("make slot %d: %w", i, err), r.memory.remove())
 		}
 		r.all = append(r.all, &bench{worker: w, exec: x})
 		r.put(r.all[i])
@@ -243,5 +251,6 @@ func (r *Runner) end() error {
 		b.worker.Rest()
 		errs = append(errs, b.exec.close())
 	}
+	errs = append(errs, r.memory.remove())
 	return errors.Join(errs...)
 }

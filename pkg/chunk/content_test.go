@@ -382,3 +382,32 @@ func TestReadEndsWithContext(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestWriteToReadsNothingTwice follows a short Read with WriteTo, as servers do
+// that look at the first bytes before they answer.
+func TestWriteToReadsNothingTwice(t *testing.T) {
+	var m Mem
+	data := randomBytes(2_000)
+	c := mustWrite(t, &m, listParams(), data)
+	chunks := 0
+	visit(t, &m, c, func(Kind, ID) { chunks++ })
+	r, err := OpenContent(t.Context(), &m, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _ := m.Counts()
+	first := make([]byte, 10)
+	if _, err := io.ReadFull(r, first); err != nil {
+		t.Fatal(err)
+	}
+	var rest bytes.Buffer
+	if n, err := r.WriteTo(&rest); err != nil || n != int64(len(data)-len(first)) {
+		t.Fatalf("%d bytes, %v", n, err)
+	}
+	if !bytes.Equal(append(first, rest.Bytes()...), data) {
+		t.Error("other bytes")
+	}
+	if after, _ := m.Counts(); after-before > chunks {
+		t.Errorf("%d reads of %d chunks and lists", after-before, chunks)
+	}
+}

@@ -3,6 +3,7 @@ package chunk
 import (
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"io/fs"
 
 	"github.com/zeebo/blake3"
@@ -110,6 +111,15 @@ var hashers = func() (h [len(contexts)]*blake3.Hasher) {
 	}
 	return h
 }()
+
+// NewHash returns a hash whose sum, of [IDSize] bytes, is the ID of the chunk of
+// kind k that was written to it. It panics if k is not a valid kind.
+func (k Kind) NewHash() hash.Hash {
+	if !k.Valid() {
+		panic(fmt.Sprintf("dvx: bug: chunk.NewHash of %v", k))
+	}
+	return hashers[k].Clone()
+}
 
 // Sum returns the ID of a chunk of kind k with the given plain bytes. It
 // panics if k is not a valid kind.

@@ -100,7 +100,7 @@ func (r *ContentReader) ReadAt(p []byte, off int64) (int, error) {
 			return n, io.EOF
 		}
 		at := off + int64(n)
-		e, err := r.chunk(at, false)
+		e, err := r.chunk(at)
 		if err != nil {
 			return n, err
 		}
@@ -117,7 +117,7 @@ func (r *ContentReader) Read(p []byte) (int, error) {
 	if r.pos >= r.content.Size {
 		return 0, io.EOF
 	}
-	e, err := r.chunk(r.pos, false)
+	e, err := r.chunk(r.pos)
 	if err != nil {
 		return 0, err
 	}
@@ -144,37 +144,16 @@ func (r *ContentReader) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
-// WriteTo implements io.WriterTo: it writes from the position to the end.
-func (r *ContentReader) WriteTo(w io.Writer) (int64, error) {
-	var written int64
-	for r.pos < r.content.Size {
-		e, err := r.chunk(r.pos, true)
-		if err != nil {
-			return written, err
-		}
-		n, err := w.Write(e.data[r.pos-e.start:])
-		written += int64(n)
-		r.pos += int64(n)
-		if err != nil {
-			return written, err
-		}
-		if r.pos < e.end() {
-			return written, io.ErrShortWrite
-		}
-	}
-	return written, nil
-}
-
 // chunk returns the chunk that covers off. If the reader moves on in sequence,
-// or will for sure, it starts to fetch the chunks after that.
-func (r *ContentReader) chunk(off int64, stream bool) (loaded, error) {
+// it starts to fetch the chunks after that.
+func (r *ContentReader) chunk(off int64) (loaded, error) {
 	r.mu.Lock()
 	last := r.last
 	if off >= last.start && off < last.end() {
 		r.mu.Unlock()
 		return last, nil
 	}
-	stream = stream || off > 0 && off == last.end()
+	stream := off > 0 && off == last.end()
 	f := r.takeAhead(off)
 	r.mu.Unlock()
 
@@ -183,7 +162,12 @@ func (r *ContentReader) chunk(off int64, stream bool) (loaded, error) {
 		if err != nil {
 			return loaded{}, err
 		}
-		f = r.start(e)
+		f = &fetch{extent: e, done: make(chan struct{})}
+		if stream {
+			r.fetches.Go(func() { r.fetch(f) })
+		} else {
+			r.fetch(f)
+		}
 	}
 	if stream {
 		if err := r.fetchAhead(f.end()); err != nil {
@@ -234,28 +218,32 @@ func (r *ContentReader) fetchAhead(off int64) error {
 		if err != nil {
 			return err
 		}
-		f := r.start(e)
+		f := &fetch{extent: e, done: make(chan struct{})}
+		r.fetches.Go(func() { r.fetch(f) })
 		r.mu.Lock()
 		r.ahead = append(r.ahead, f)
 		r.mu.Unlock()
 	}
 }
 
-// start fetches a chunk in the background.
-func (r *ContentReader) start(e extent) *fetch {
-	f := &fetch{extent: e, done: make(chan struct{})}
-	r.fetches.Go(func() {
-		defer close(f.done)
-		if r.content.Depth == DepthReference {
-			f.data, f.err = r.fetchOutside(f.extent)
-			return
-		}
-		f.data, f.err = r.src.Get(r.ctx, Data, f.id)
-		if f.err == nil && int64(len(f.data)) != f.size {
-			f.data, f.err = nil, fmt.Errorf("%v %s: %d bytes where the list says %d: %w", Data, f.id.Short(), len(f.data), f.size, ErrCorrupt)
-		}
-	})
-	return f
+// fetch fetches a chunk.
+func (r *ContentReader) fetch(f *fetch) {
+	defer close(f.done)
+	if r.content.Depth == DepthReference {
+		f.data, f.err = r.fetchOutside(f.extent)
+		return
+	}
+	if f.data, f.err = r.src.Get(r.ctx, Data, f.id); f.err == nil {
+		f.err = f.check(f.data)
+	}
+}
+
+// check fails unless data is as long as the list says.
+func (e extent) check(data []byte) error {
+	if int64(len(data)) == e.size {
+		return nil
+	}
+	return fmt.Errorf("%v %s: %d bytes where the list says %d: %w", Data, e.id.Short(), len(data), e.size, ErrCorrupt)
 }
 
 // locate walks down the lists to the chunk that covers off.

@@ -86,6 +86,35 @@ func roomFor(buf *[]byte, n int) []byte {
 	return (*buf)[:n]
 }
 
+// rawStep is how much of an uncompressed chunk is read at once from a local
+// file, in bytes: little enough to be hashed while it is in the processor's own
+// cache, where a chunk as a whole is not.
+const rawStep = 256 << 10
+
+// readRaw reads the bytes of an uncompressed chunk into plain, and verifies
+// them.
+func (st *Store) readRaw(ctx context.Context, l *Location, plain []byte) error {
+	if err := l.check(); err != nil {
+		return corrupt("entry: %v", err)
+	}
+	step := len(plain)
+	if st.files.opener != nil {
+		step = rawStep
+	}
+	sum := l.Kind.NewHash()
+	for at := 0; at < len(plain); at += step {
+		part := plain[at:min(at+step, len(plain))]
+		if err := st.readInto(ctx, l.Pack, int64(l.Offset)+int64(at), part); err != nil {
+			return err
+		}
+		_, _ = sum.Write(part) // never fails
+	}
+	if chunk.ID(sum.Sum(nil)) != l.ID {
+		return corrupt("the bytes do not match the id")
+	}
+	return nil
+}
+
 // getRun reads chunks that lie together. What can't be read so is asked for by
 // itself: it may have another place, and its error is more exact.
 func (s *Snapshot) getRun(ctx context.Context, kind chunk.Kind, run []wanted, fn func(i int, plain []byte) error) error {
@@ -93,17 +122,29 @@ func (s *Snapshot) getRun(ctx context.Context, kind chunk.Kind, run []wanted, fn
 	for i := range run {
 		end = max(end, int64(run[i].Offset)+int64(run[i].Stored))
 	}
-	buf, scratch := s.st.scratch.Get().(*[]byte), s.st.scratch.Get().(*[]byte)
+	buf := s.st.scratch.Get().(*[]byte)
 	defer s.st.scratch.Put(buf)
-	defer s.st.scratch.Put(scratch)
 	stored := roomFor(buf, int(end-from))
+	if w := &run[0]; len(run) == 1 && w.Encoding == Raw {
+		plain := stored
+		if err := s.st.readRaw(ctx, &w.Location, stored); err != nil {
+			if plain, err = s.Get(ctx, kind, w.ID); err != nil {
+				return err
+			}
+		}
+		return fn(w.index, plain)
+	}
+	scratch := s.st.scratch.Get().(*[]byte)
+	defer s.st.scratch.Put(scratch)
 	rerr := s.st.readInto(ctx, run[0].Pack, from, stored)
 	for i := range run {
 		w := &run[i]
 		var plain []byte
 		err := rerr
 		if err == nil {
-			*scratch = slices.Grow((*scratch)[:0], int(min(w.Plain, chunk.MetaSizeMax)))
+			if w.Encoding == Zstd {
+				*scratch = slices.Grow((*scratch)[:0], int(min(w.Plain, chunk.MetaSizeMax)))
+			}
 			at := int64(w.Offset) - from
 			plain, err = s.st.codec.decode(&w.Entry, stored[at:at+int64(w.Stored)], *scratch)
 		}

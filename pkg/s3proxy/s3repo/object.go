@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"sync"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/s3proxy"
@@ -94,20 +93,18 @@ func (o *object) Range(ctx context.Context, offset, length int64) (io.ReadCloser
 		return nil, fmt.Errorf("range of %d bytes at %d of %d: %w", length, offset, o.info.Size, fs.ErrInvalid)
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	src := &source{Reader: o.chunks}
-	r, err := chunk.OpenContent(ctx, src, o.content)
+	r, err := chunk.OpenContent(ctx, o.chunks, o.content)
 	if err != nil {
 		cancel()
 		return nil, seal(err)
 	}
-	return &stream{r: r, pos: offset, end: offset + length, src: src, cancel: cancel}, nil
+	return &stream{r: r, pos: offset, end: offset + length, cancel: cancel}, nil
 }
 
 // stream reads a part of an object.
 type stream struct {
 	r        *chunk.ContentReader
 	pos, end int64
-	src      *source
 	cancel   context.CancelFunc
 }
 
@@ -183,30 +180,5 @@ func (p *pieces) Write(b []byte) (written int, err error) {
 // once all requests are over.
 func (s *stream) Close() error {
 	s.cancel()
-	s.src.close()
-	return nil
-}
-
-// source is a chunk.Reader that can be closed.
-type source struct {
-	chunk.Reader
-	open   sync.RWMutex // held for reading by each Get
-	closed bool
-}
-
-// Get implements chunk.Reader.
-func (s *source) Get(ctx context.Context, kind chunk.Kind, id chunk.ID) ([]byte, error) {
-	s.open.RLock()
-	defer s.open.RUnlock()
-	if s.closed {
-		return nil, fs.ErrClosed
-	}
-	return s.Reader.Get(ctx, kind, id)
-}
-
-// close waits for those who read and lets nobody else begin.
-func (s *source) close() {
-	s.open.Lock()
-	defer s.open.Unlock()
-	s.closed = true
+	return s.r.Close()
 }

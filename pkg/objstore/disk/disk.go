@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -55,6 +56,9 @@ type Store struct {
 	// in the kernel.
 	writing chan struct{}
 	folders *folders
+
+	keeps bool // what kept holds
+	kept  kept
 }
 
 var (
@@ -117,6 +121,7 @@ func openOrClose(ctx context.Context, fsys vfs.FS, dir string, o Options) (*Stor
 		return nil, errors.Join(fmt.Errorf("open store in %s: %w", dir, err), fsys.Close())
 	}
 	s.name = dir
+	s.keeps = !o.AllowNetworkFS && runtime.GOOS != "windows" // where no open file can be replaced
 	return s, nil
 }
 
@@ -165,7 +170,10 @@ func OpenFS(ctx context.Context, fsys vfs.FS, o Options) (*Store, error) {
 }
 
 // Close releases the folder. No method may be called afterwards.
-func (s *Store) Close() error { return s.fs.Close() }
+func (s *Store) Close() error {
+	s.kept.close()
+	return s.fs.Close()
+}
 
 // String names the folder.
 func (s *Store) String() string { return s.name }

@@ -47,6 +47,14 @@ type fileRange struct {
 
 // Stat implements objstore.Store.
 func (s *Store) Stat(ctx context.Context, key string) (objstore.Info, error) {
+	files, ok := s.fs.(keptFS)
+	if !ok || !s.keeps || ctx.Err() != nil || checkKey(key) != nil {
+		return s.stat(ctx, key)
+	}
+	return s.statKept(ctx, files, key)
+}
+
+func (s *Store) stat(ctx context.Context, key string) (objstore.Info, error) {
 	f, info, _, err := s.load(ctx, "stat", key)
 	if f != nil {
 		_ = f.Close()

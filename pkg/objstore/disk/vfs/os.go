@@ -38,6 +38,9 @@ func (o *OS) OSFile(name string, flag int, perm fs.FileMode) (*os.File, error) {
 	return o.root.OpenFile(name, flag, perm)
 }
 
+// Stat describes the file of a name.
+func (o *OS) Stat(name string) (fs.FileInfo, error) { return o.root.Stat(name) }
+
 // Mkdir implements FS.
 func (o *OS) Mkdir(name string, perm fs.FileMode) error { return o.root.Mkdir(name, perm) }
 

@@ -106,11 +106,15 @@ func (a *app) plan(ctx context.Context, name, branch, file, on string) (list []e
 // planDrafts plans the specs of a file. Their code goes to a session that is
 // never published.
 func (a *app) planDrafts(ctx context.Context, x *explain.Explainer, file, branch string) ([]explain.Forecast, error) {
-	specs, _, err := readSpecs(file)
+	s, ctx, err := a.open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s, ctx, err := a.open(ctx)
+	d, err := storeDefaults(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	specs, _, err := readSpecs(file, d)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -59,13 +60,13 @@ func cmdRegister(a *app, verb, short string, create, update bool) *cobra.Command
 	return cmd
 }
 
-// readSpecs parses a spec file.
-func readSpecs(file string) ([]spec.Spec, []byte, error) {
+// readSpecs parses a spec file whose specs inherit defaults.
+func readSpecs(file string, d spec.Defaults) ([]spec.Spec, []byte, error) {
 	source, err := os.ReadFile(file)
 	if err != nil {
 		return nil, nil, err
 	}
-	specs, err := spec.ParseAll(file, source)
+	specs, err := d.ParseAll(file, source)
 	return specs, source, err
 }
 
@@ -79,14 +80,18 @@ type registered struct {
 }
 
 func (a *app) register(ctx context.Context, file string, params []string, g pipeline.Registration) error {
-	specs, source, err := readSpecs(file)
-	if err == nil {
-		specs, err = withParams(specs, params)
-	}
+	s, ctx, err := a.open(ctx)
 	if err != nil {
 		return err
 	}
-	s, ctx, err := a.open(ctx)
+	d, err := storeDefaults(ctx, s)
+	if err != nil {
+		return err
+	}
+	specs, source, err := readSpecs(file, d)
+	if err == nil {
+		specs, err = withParams(specs, params)
+	}
 	if err != nil {
 		return err
 	}
@@ -125,7 +130,7 @@ func cmdPipelineCheck(a *app) *cobra.Command {
 		RunE: func(_ *cobra.Command, args []string) error {
 			var names []string
 			for _, file := range args {
-				specs, _, err := readSpecs(file)
+				specs, _, err := readSpecs(file, spec.Defaults{})
 				if err != nil {
 					return err
 				}
@@ -233,8 +238,10 @@ func splitPipeline(s string) (name, branch string) {
 }
 
 func cmdPipelineInspect(a *app) *cobra.Command {
-	return &cobra.Command{
-		Use: "inspect PIPELINE[@BRANCH]", Short: "Show a pipeline with its spec", Example: "  dvx pipeline inspect wordcount@staging", Args: exactArgs(1),
+	effective := false
+	cmd := &cobra.Command{
+		Use: "inspect PIPELINE[@BRANCH]", Short: "Show a pipeline with its spec", Args: exactArgs(1),
+		Example: "  dvx pipeline inspect wordcount@staging\n  dvx pipeline inspect wordcount --effective >wordcount.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name, branch := splitPipeline(args[0])
 			list, err := a.pipelines(cmd.Context())
@@ -242,6 +249,10 @@ func cmdPipelineInspect(a *app) *cobra.Command {
 				return err
 			}
 			for _, p := range list {
+				if p.Pipeline == name && p.Branch == branch && effective {
+					_, err := fmt.Fprintf(a.out, "%s\n", prettySpec(p.Source))
+					return err
+				}
 				if p.Pipeline == name && p.Branch == branch {
 					return a.print(p, func(w io.Writer) error { return printPipeline(w, p) })
 				}
@@ -249,6 +260,17 @@ func cmdPipelineInspect(a *app) *cobra.Command {
 			return fmt.Errorf("no pipeline %s on branch %s: %w", name, branch, os.ErrNotExist)
 		},
 	}
+	cmd.Flags().BoolVar(&effective, "effective", false, "only the spec, as it is in force: with what it inherited from the store's defaults")
+	return cmd
+}
+
+// prettySpec lays out a spec for people; nil if there is none.
+func prettySpec(source []byte) []byte {
+	var out bytes.Buffer
+	if json.Indent(&out, source, "", "  ") != nil {
+		return nil
+	}
+	return out.Bytes()
 }
 
 func printPipeline(w io.Writer, p pipelineInfo) error {
@@ -266,12 +288,7 @@ func printPipeline(w io.Writer, p pipelineInfo) error {
 	if !p.Output.IsZero() {
 		fmt.Fprintf(&b, "output    %s\n", p.Output)
 	}
-	var fields any
-	if err := json.Unmarshal(p.Source, &fields); err == nil {
-		pretty, err := json.MarshalIndent(fields, "", "  ")
-		if err != nil {
-			return err
-		}
+	if pretty := prettySpec(p.Source); pretty != nil {
 		fmt.Fprintf(&b, "\n%s\n", pretty)
 	}
 	_, err := io.WriteString(w, b.String())

@@ -16,7 +16,7 @@ func groups() []group {
 		{"Look at versions:", []func(*app) *cobra.Command{cmdLog, cmdShow, cmdLs, cmdCat, cmdGet, cmdReflog}},
 		{"Change versions without a working copy:", []func(*app) *cobra.Command{cmdPut, cmdRm, cmdSeal, cmdUndo, cmdImport, cmdMirror}},
 		{"Repos and branches:", []func(*app) *cobra.Command{cmdRepo, cmdBranch, cmdTag, cmdRetention}},
-		{"Run pipelines:", []func(*app) *cobra.Command{cmdPipeline, cmdEnv, cmdPlan, cmdRun, cmdWait, cmdCache}},
+		{"Run pipelines:", []func(*app) *cobra.Command{cmdPipeline, cmdDefaults, cmdEnv, cmdPlan, cmdRun, cmdWait, cmdCache}},
 		{"See what ran, and why:", []func(*app) *cobra.Command{cmdJob, cmdDatum, cmdLogs, cmdEvents, cmdDag, cmdWhy, cmdLineage}},
 		{"Look after a store:", []func(*app) *cobra.Command{cmdGC, cmdFsck, cmdPurge, cmdRebuildIndex, cmdHeal, cmdRepair, cmdRecover}},
 	}

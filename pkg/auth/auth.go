@@ -29,6 +29,12 @@ const (
 	AccessRepo   = "dvx-access"
 	AccessBranch = "main"
 	AccessFile   = "policy.json"
+
+	// DefaultsRepo has the file DefaultsFile, on the branch DefaultsBranch: the
+	// fields that specs inherit.
+	DefaultsRepo   = "dvx-defaults"
+	DefaultsBranch = "main"
+	DefaultsFile   = "pipeline.yaml"
 )
 
 // IsOwner reports whether p is the owner.

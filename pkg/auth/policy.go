@@ -175,12 +175,15 @@ func isSystem(repo string) bool { return strings.HasPrefix(repo, SystemPrefix) }
 
 // May reports whether a principal may do a on r, as of now. The owner may do
 // all. Nobody else may touch a repo of the system, unless he administers all
-// repos.
+// repos; but what pipelines inherit may be read by any user of the store.
 func (p Policy) May(who Principal, a Action, r Resource, now time.Time) bool {
 	if who.IsOwner() {
 		return true
 	}
-	if isSystem(r.Repo) {
+	switch {
+	case r.Repo == DefaultsRepo && a == Read:
+		a, r = ReadStore, Resource{}
+	case isSystem(r.Repo):
 		a, r = Admin, Resource{}
 	}
 	grants, scope, ok := p.held(who, now)
@@ -201,7 +204,7 @@ func (p Policy) Sees(who Principal, repo string, now time.Time) bool {
 		return true
 	}
 	if isSystem(repo) {
-		return p.May(who, Admin, Resource{}, now)
+		return p.May(who, Read, Resource{Repo: repo}, now)
 	}
 	grants, scope, ok := p.held(who, now)
 	touches := func(g Grant) bool { return g.touches(Read, repo) }

@@ -147,6 +147,33 @@ func TestMay(t *testing.T) {
 	}
 }
 
+// TestDefaultsAreForAll: any user of a store may read what specs inherit, and
+// only who administers all may change it.
+func TestDefaultsAreForAll(t *testing.T) {
+	p := Policy{Principals: map[string][]Grant{"ann": grants(t, "read:images"), "bob": nil, "root": grants(t, "admin:*")}}
+	now := time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		who       string
+		a         Action
+		repo      string
+		may, sees bool
+	}{
+		{"ann", Read, DefaultsRepo, true, true},
+		{"ann", Write, DefaultsRepo, false, true},
+		{"ann", Read, AccessRepo, false, false},
+		{"bob", Read, DefaultsRepo, false, false},
+		{"root", Write, DefaultsRepo, true, true},
+	} {
+		who := Principal{Name: c.who}
+		if got := p.May(who, c.a, Resource{Repo: c.repo, Branch: "main"}, now); got != c.may {
+			t.Errorf("%s may %v %s: %v", c.who, c.a, c.repo, got)
+		}
+		if got := p.Sees(who, c.repo, now); got != c.sees {
+			t.Errorf("%s sees %s: %v", c.who, c.repo, got)
+		}
+	}
+}
+
 // TestScopeOnlyNarrows: a key's scope never allows what its principal may not.
 func TestScopeOnlyNarrows(t *testing.T) {
 	texts := []string{"read:a", "write:a@main", "read:*", "admin:b", "run:a@dev/*", "write:a@main:/x", "read:b@main:/x/y"}

@@ -42,6 +42,12 @@ func Parse(filename string, data []byte) (Spec, error) {
 // documents, or JSON objects one after the other. No two may be of one
 // pipeline.
 func ParseAll(filename string, data []byte) ([]Spec, error) {
+	return Defaults{}.ParseAll(filename, data)
+}
+
+// ParseAll is the function of the same name, for specs that inherit the
+// defaults: see [ParseDefaults].
+func (d Defaults) ParseAll(filename string, data []byte) ([]Spec, error) {
 	nodes, err := readNodes(filename, data)
 	if err != nil {
 		return nil, err
@@ -50,7 +56,7 @@ func ParseAll(filename string, data []byte) ([]Spec, error) {
 	var wrong []*Error
 	lines := map[string]int{}
 	for _, n := range nodes {
-		r := &reader{file: filename, at: map[string]*yaml.Node{"": n}}
+		r := &reader{file: filename, at: map[string]*yaml.Node{"": n}, defaults: d}
 		s := r.read(n)
 		if first := lines[s.Pipeline]; first > 0 && s.Pipeline != "" {
 			r.fail(r.at["pipeline"], "pipeline", "pipeline %q is in the file already, in line %d", s.Pipeline, first)
@@ -139,6 +145,8 @@ type reader struct {
 	depth int                   // of combinations of inputs
 	parts int                   // of all combinations
 	wrong []*Error
+
+	defaults Defaults
 }
 
 func (r *reader) fail(n *yaml.Node, field, format string, args ...any) {
@@ -156,6 +164,7 @@ func (r *reader) read(n *yaml.Node) Spec {
 		s, _ := fields["pipeline"].(string)
 		return Spec{Pipeline: s}
 	}
+	inherit(fields, r.defaults.fields)
 	r.sweep(fields)
 	var s Spec
 	b, err := json.Marshal(fields)

@@ -33,7 +33,9 @@ const (
 )
 
 // isSystem tells whether a repo is no bucket: what it holds is not data.
-func isSystem(name string) bool { return name == systemRepo || name == auth.AccessRepo }
+func isSystem(name string) bool {
+	return name == systemRepo || name == auth.AccessRepo || name == auth.DefaultsRepo
+}
 
 // uploadVersion is the version of the records of uploads.
 const uploadVersion = 1

@@ -16,7 +16,7 @@ func TestLockEndsWithClose(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer fsys.Close() //nolint:errcheck // of the test
+	defer fsys.Close()
 	open := func() File {
 		f, err := fsys.OpenFile("lock", os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
@@ -32,7 +32,7 @@ func TestLockEndsWithClose(t *testing.T) {
 		return ok
 	}
 	first, second := open(), open()
-	defer second.Close() //nolint:errcheck // of the test
+	defer second.Close()
 	if !take(first) || take(second) {
 		t.Fatal("a lock is not held by the first that asks, and by it alone")
 	}
@@ -40,7 +40,7 @@ func TestLockEndsWithClose(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(fd) //nolint:errcheck // of the test
+	defer unix.Close(fd)
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}

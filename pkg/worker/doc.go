@@ -13,8 +13,8 @@
 // To make and to remove a file costs a disk more than all else that is done for
 // a small datum. With Options.Memory the inputs and outputs of datums whose
 // inputs are small lie in a folder in memory once their pipeline's results have
-// proved to be small. What fails there is run again on the disk, and judged by
-// that. What programs keep in TMPDIR is on the disk always.
+// proved to be small. What uses up the room there is ended and run again on the
+// disk. What programs keep in TMPDIR is on the disk always.
 //
 // # Executor
 //

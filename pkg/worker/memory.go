@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"path"
+	"time"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/pipeline/task"
@@ -13,15 +14,17 @@ import (
 // To make a file and to remove it costs a disk's file system more than all else
 // that is done for a small datum, and one in memory next to nothing. So a datum
 // whose inputs are small gets its in and out in a folder in memory, once its
-// pipeline's datums have shown that they leave little. One that fails there is
-// run again on the disk before its failure is believed: it could have been for
-// want of room.
+// pipeline's datums have shown that they leave little. One that uses up the room
+// there is ended, and run again on the disk; so is one that failed when there was
+// little room left.
 const (
-	memoryAfter    = 8        // small results of a pipeline in a row before it moves
-	memoryFiles    = 64       // files and folders of inputs and code at most
-	memoryBytes    = 1 << 20  // their bytes at most, and those of its results
-	memoryFree     = 64 << 20 // bytes that must be free there
-	memoryKnownMax = 1000     // pipelines of which the habit is remembered
+	memoryAfter    = 8                      // small results of a pipeline in a row before it moves
+	memoryFiles    = 64                     // files and folders of inputs and code at most
+	memoryBytes    = 1 << 20                // their bytes at most, and those of its results
+	memoryFree     = 64 << 20               // bytes that must be free there at first, and half of them later
+	memorySpend    = 256 << 20              // bytes by which the room may shrink meanwhile
+	memoryWatch    = 100 * time.Millisecond // how often that is looked at
+	memoryKnownMax = 1000                   // pipelines of which the habit is remembered
 )
 
 // habits counts the small results in a row of each pipeline.
@@ -61,6 +64,34 @@ func (h habits) fits(t task.Task) bool {
 	}
 	return files <= memoryFiles && bytes <= memoryBytes
 }
+
+// guard ends ctx when the room in memory is used up, until stop is called.
+func (w *Worker) guard(ctx context.Context) (limited context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(memoryWatch)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				if w.short() {
+					cancel()
+				}
+			}
+		}
+	}()
+	return ctx, func() {
+		cancel()
+		<-ended
+	}
+}
+
+// short reports whether the room in memory is used up.
+func (w *Worker) short() bool { return w.room(w.memory.dir) < w.roomMin }
 
 // smallInputs is what lies below the folder in for a datum with small inputs.
 type smallInputs struct {

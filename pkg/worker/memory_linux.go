@@ -11,11 +11,14 @@ import (
 	"github.com/dvx-io/dvx/pkg/chunk"
 )
 
-// roomy reports whether programs may run in a folder: there is room, and what
-// they make there can be executed.
-func roomy(dir string) bool {
+// room returns the bytes that are free in a folder, 0 if nothing in it can be
+// executed.
+func room(dir string) int64 {
 	var st unix.Statfs_t
-	return unix.Statfs(dir, &st) == nil && st.Flags&unix.ST_NOEXEC == 0 && int64(st.Bavail)*st.Bsize >= memoryFree
+	if unix.Statfs(dir, &st) != nil || st.Flags&unix.ST_NOEXEC != 0 {
+		return 0
+	}
+	return int64(st.Bavail) * st.Bsize
 }
 
 // lay makes the folder in below the folder base. After an error some of it may

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -142,43 +143,66 @@ func removeAll(t *testing.T, dir string) {
 	must(t, removeWhole(dir))
 }
 
-// TestMemoryIsDoubted: what fails in memory is run again on the disk, and so are
-// the pipeline's next datums.
+// TestMemoryIsDoubted: what fails in memory has failed, unless there was no room
+// left; what uses up the room is ended. Both are run again on the disk, and so
+// are the pipeline's next datums.
 func TestMemoryIsDoubted(t *testing.T) {
 	s := &chunk.Mem{}
 	var w *Worker
+	var free atomic.Int64
 	var ran []bool // in memory or not
-	never := func(bool) bool { return false }
-	fails := never
-	w = newMemoryWorker(t, inProcess(func(_ context.Context, p Process) (Exit, error) {
+	succeeds := func(context.Context, bool) (Exit, error) { return Exit{}, nil }
+	run := succeeds
+	w = newMemoryWorker(t, inProcess(func(ctx context.Context, p Process) (Exit, error) {
 		here := inMemory(w, p.Dir)
 		ran = append(ran, here)
-		if fails(here) {
-			return Exit{Code: 1}, nil
-		}
-		return Exit{}, nil
+		return run(ctx, here)
 	}))
+	w.room = func(string) int64 { return free.Load() }
 	k := aTask(whole("r", build(t, s, map[string]any{"a": "1"})))
 	settle := func() {
-		fails = never
+		free.Store(1 << 40)
+		run = succeeds
 		for range memoryAfter {
 			succeed(t, w, k, s)
 		}
 		ran = nil
 	}
-	settle()
-	fails = func(here bool) bool { return here }
-	succeed(t, w, k, s)
-	succeed(t, w, k, s)
-	if fmt.Sprint(ran) != "[true false false]" {
-		t.Errorf("ran in memory: %v", ran)
+	want := func(places string) {
+		t.Helper()
+		if fmt.Sprint(ran) != places {
+			t.Errorf("ran in memory: %v, want %s", ran, places)
+		}
 	}
 	settle()
-	fails = func(bool) bool { return true }
+	run = func(context.Context, bool) (Exit, error) { return Exit{Code: 1}, nil }
 	refuse(t, w, k, s, "exit status 1")
-	if fmt.Sprint(ran) != "[true false]" {
-		t.Errorf("ran in memory: %v", ran)
+	refuse(t, w, k, s, "exit status 1")
+	want("[true false]")
+
+	settle()
+	run = func(_ context.Context, here bool) (Exit, error) {
+		if here {
+			free.Store(0)
+			return Exit{Code: 1}, nil
+		}
+		return Exit{}, nil
 	}
+	succeed(t, w, k, s)
+	succeed(t, w, k, s)
+	want("[true false false]")
+
+	settle()
+	run = func(ctx context.Context, here bool) (Exit, error) {
+		if here {
+			free.Add(-memorySpend - 1)
+			<-ctx.Done()
+			return Exit{Killed: true, Signal: "SIGKILL"}, nil
+		}
+		return Exit{}, nil
+	}
+	succeed(t, w, k, s)
+	want("[true false]")
 }
 
 // TestMemoryIsForTheSmall: what is large, or no plain file, stays on the disk.

@@ -82,9 +82,15 @@ func (w *Worker) freshOut() error {
 // choose decides where a task runs.
 func (w *Worker) choose(ctx context.Context, t task.Task) {
 	w.at, w.small = &w.disk, nil
-	if w.memory.dir == "" || !w.habits.fits(t) || !roomy(w.memory.dir) {
+	w.doubted = false
+	if w.memory.dir == "" || !w.habits.fits(t) {
 		return
 	}
+	room := w.room(w.memory.dir)
+	if room < memoryFree {
+		return
+	}
+	w.roomMin = max(memoryFree/2, room-memorySpend)
 	if w.small = gatherSmall(ctx, t.Inputs, w.store); w.small != nil {
 		w.at = &w.memory
 	}

@@ -33,21 +33,24 @@ type Options struct {
 
 // Worker runs tasks one after the other in its folder.
 type Worker struct {
-	opts   Options
-	writer *chunk.Writer
-	store  chunk.Store
-	params chunk.Params
-	in     inputFolder // on the disk
-	tmp    stillness   // of the empty folder tmp
-	log    logFile
-	disk   place        // the task's folder
-	memory place        // the same in memory
-	at     *place       // where the task has its inputs and outputs
-	small  *smallInputs // of a task in memory
-	habits habits       // what is known of the pipelines
-	outs   int          // output folders that were made for programs that take many datums
-	shown  shown        // whose log can be read while it is written
-	batch  *batch       // the program that waits for more datums, or has one; nil: none runs
+	opts    Options
+	writer  *chunk.Writer
+	store   chunk.Store
+	params  chunk.Params
+	in      inputFolder // on the disk
+	tmp     stillness   // of the empty folder tmp
+	log     logFile
+	disk    place                  // the task's folder
+	memory  place                  // the same in memory
+	at      *place                 // where the task has its inputs and outputs
+	small   *smallInputs           // of a task in memory
+	room    func(dir string) int64 // bytes that are free there
+	roomMin int64                  // at which a task in memory is ended
+	doubted bool                   // it failed, and its room was used up
+	habits  habits                 // what is known of the pipelines
+	outs    int                    // output folders that were made for programs that take many datums
+	shown   shown                  // whose log can be read while it is written
+	batch   *batch                 // the program that waits for more datums, or has one; nil: none runs
 }
 
 // New makes a worker that cuts outputs by params.
@@ -69,7 +72,7 @@ func New(params chunk.Params, o Options) (*Worker, error) {
 	if o.Dir, err = filepath.EvalSymlinks(dir); err != nil {
 		return nil, fmt.Errorf("worker folder: %w", err)
 	}
-	w := &Worker{opts: o, params: params, habits: habits{}}
+	w := &Worker{opts: o, params: params, habits: habits{}, room: room}
 	w.disk = placeIn(o.Dir)
 	w.at = &w.disk
 	w.in = inputFolder{dir: w.path("in")}
@@ -116,8 +119,8 @@ func (w *Worker) Run(ctx context.Context, t task.Task, s chunk.Store) (task.Resu
 	res, err := w.attempt(ctx, t)
 	if w.at == &w.memory {
 		w.leaveMemory()
-		if ctx.Err() == nil && (err != nil || res.Outcome == task.Failed) {
-			w.at = &w.disk // what failed for want of room in memory has it there
+		if ctx.Err() == nil && (err != nil || w.doubted) {
+			w.at = &w.disk
 			res, err = w.attempt(ctx, t)
 			delete(w.habits, t.Pipeline)
 		}
@@ -166,7 +169,7 @@ func (w *Worker) run(ctx context.Context, t task.Task, res *task.Result) error {
 	}
 	res.Exit = exit.Code
 	if res.Outcome, res.Failure, res.Reason = judge(t, exit, timedOut, last); res.Outcome != task.Succeeded {
-		if w.at == &w.memory {
+		if w.doubted = w.at == &w.memory && w.short(); w.doubted {
 			return nil // it is run again
 		}
 		return w.recover(ctx, t, res)
@@ -289,6 +292,11 @@ func (w *Worker) takeTurn(ctx context.Context, t task.Task, stats *task.Stats) (
 		stats.Queue, at = began.Sub(at), began
 	}
 	defer w.log.watch()()
+	if w.at == &w.memory {
+		guarded, stop := w.guard(ctx)
+		defer stop()
+		ctx = guarded
+	}
 	if t.Batch {
 		exit, timedOut, err = w.execBatch(ctx, t)
 	} else {

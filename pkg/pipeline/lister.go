@@ -38,6 +38,7 @@ type Listing struct {
 	Removed []string
 	Items   []engine.Item
 	Missing map[memo.Key]datum.Datum // those of Items that have no result
+	Nodes   int64                    // tree nodes that were read, from a cache or not
 	keys    *keying
 }
 
@@ -58,7 +59,7 @@ func (o *Lister) List(ctx context.Context, job engine.JobSpec) (*Listing, error)
 type listing struct {
 	o      *Lister
 	job    engine.JobSpec
-	r      chunk.Reader
+	r      *nodeCounter
 	keys   *keying
 	block  []listed      // found, and not looked up yet
 	blocks chan []listed // to those who look up
@@ -66,10 +67,12 @@ type listing struct {
 }
 
 func (l *listing) run(ctx context.Context) error {
-	var err error
-	if l.r, err = l.o.Store.ReadAny(ctx); err != nil {
+	r, err := l.o.Store.ReadAny(ctx)
+	if err != nil {
 		return err
 	}
+	l.r = &nodeCounter{Reader: r}
+	defer func() { l.answer.Nodes = l.r.nodes.Load() }()
 	if l.keys, err = l.o.keying(ctx, l.job.Head); err != nil {
 		return err
 	}

@@ -230,7 +230,7 @@ func (m *machine) allHit() error {
 	return m.memory(int(n))
 }
 
-// appended adds 10 files to 1,000,000 of which 1,000 datums are made.
+// appended adds 10 files to 1,000,000, each of which is a datum.
 func (m *machine) appended() error {
 	n := int(m.b.scaled(1_000_000))
 	if err := m.fill("all", 0, n, true); err != nil {

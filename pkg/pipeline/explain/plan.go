@@ -44,6 +44,7 @@ type Forecast struct {
 	Hits      int64 `json:"hits"`      // of the others: a result is there
 	Runs      int64 `json:"runs"`      // of the others: none is
 	Removed   int64 `json:"removed"`   // of the last output: gone
+	Nodes     int64 `json:"nodes"`     // tree nodes that were read to list them
 
 	Datums []ForecastDatum `json:"datums,omitempty"` // those that would run, then those that are gone
 }
@@ -223,7 +224,7 @@ func (p *planner) list(ctx context.Context, f *Forecast, job engine.JobSpec) err
 	if err != nil {
 		return err
 	}
-	f.Total, f.Removed = l.Total, int64(len(l.Removed))
+	f.Total, f.Removed, f.Nodes = l.Total, int64(len(l.Removed)), l.Nodes
 	var table tree.Root
 	if old.commit.Prov != nil && old.commit.Prov.Datums != nil {
 		table = *old.commit.Prov.Datums

@@ -48,7 +48,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	flags.StringVar(&o.dvx, "dvx", "bin/dvx", "the dvx to measure")
 	flags.StringVar(&o.dir, "dir", "", "folder to work in (default: the system's for temporary files)")
 	flags.StringVar(&o.only, "only", "", "groups to run, with commas between: "+strings.Join(groupNames(), ", "))
-	flags.StringVar(&o.what, "what", "", "in those groups, only what begins with one of these words, with commas between: commit, checkout, nothing, …")
+	flags.StringVar(&o.what, "what", "", "in those groups, only what begins with one of these words, with commas between: commit, checkout, nothing, GET, …")
 	flags.StringVar(&o.peers, "peers", "", "programs to compare dvx with, with commas between (default: all that are installed)")
 	flags.IntVar(&o.runs, "runs", 5, "runs of each process; the median counts")
 	flags.Float64Var(&o.scale, "scale", 1, "size of the inputs: 1 is 2 GiB, 100,000 and 1,000,000 files")
@@ -72,6 +72,9 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	}
 	dir, err := os.MkdirTemp(o.dir, "dvx-bench-")
 	if err != nil {
+		return err
+	}
+	if dir, err = filepath.Abs(dir); err != nil { // programs run in other folders
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()

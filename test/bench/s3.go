@@ -138,6 +138,9 @@ func each(ctx context.Context, workers, count int, f func(ctx context.Context, i
 func (b *bench) requests(a *arena, title string, all []request) error {
 	_, _ = fmt.Fprintf(b.out, "\n## %s\n\n%s\n", title, s3TableHead)
 	for _, r := range all {
+		if !b.wanted(r.name) {
+			continue
+		}
 		if err := b.request(a, r); err != nil {
 			return fmt.Errorf("%s: %w", r.name, err)
 		}

@@ -96,10 +96,17 @@ type Direct struct {
 
 	mu    sync.Mutex
 	last  *loaded       // the newest root seen
+	sent  sentRoot      // the root that was sent last
 	newer chan struct{} // closed when last changes
 }
 
 var _ Store = (*Direct)(nil)
+
+// sentRoot is a root with its bytes, as which it will be read.
+type sentRoot struct {
+	root *Root
+	b    []byte
+}
 
 // loaded is a root as it was read or written: never changed.
 type loaded struct {
@@ -286,6 +293,12 @@ func (d *Direct) load(ctx context.Context) (*loaded, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read root: %w", err)
 	}
+	d.mu.Lock()
+	sent := d.sent
+	d.mu.Unlock()
+	if sent.root != nil && bytes.Equal(sent.b, b) { // it was checked when it was encoded
+		return d.remember(sent.root, b, info.Version), nil
+	}
 	r, err := DecodeRoot(b)
 	if err != nil {
 		return nil, err
@@ -299,7 +312,9 @@ func (d *Direct) load(ctx context.Context) (*loaded, error) {
 // remember keeps a root that was read or written.
 func (d *Direct) remember(r *Root, b []byte, v objstore.Version) *loaded {
 	l := &loaded{root: r, version: v, sum: HashRoot(b), view: r.View()}
-	if d.memory != nil {
+	// Of roots that move open commits there are too many: the next that seals one
+	// is remembered.
+	if d.memory != nil && (len(r.Ops) == 0 || !r.Ops[len(r.Ops)-1].Open) {
 		d.memory.Remember(l.mark())
 	}
 	d.mu.Lock()

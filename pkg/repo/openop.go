@@ -130,7 +130,8 @@ func (c *change) appendOpen(op appendOpen) error {
 	}
 	if !ok {
 		if len(c.root.Open) >= OpenMax {
-			return invalid("%d branches have writes that are not sealed, as many as allowed: seal some", OpenMax)
+			// A group that is built anew tells which of its branches is one too many.
+			return fmt.Errorf("%d branches have writes that are not sealed: %w", OpenMax, ErrConflict)
 		}
 		o = OpenCommit{Base: b.Commit, Since: now, Last: now}
 	}

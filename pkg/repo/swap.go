@@ -84,6 +84,9 @@ func (d *Direct) tryRoot(ctx context.Context, base *loaded, next *Root, p *pause
 	if b, next, err = d.putCopy(ctx, next, b, p); err != nil {
 		return Result{}, nil, err
 	}
+	d.mu.Lock()
+	d.sent = sentRoot{next, b}
+	d.mu.Unlock()
 	unknown := error(nil) // why an attempt may have been applied, or may be later
 	for {
 		sent := d.o.Now()

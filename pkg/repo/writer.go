@@ -180,7 +180,7 @@ func (u *Upload) Close() error {
 // visible already. When it returns nil they are durable and visible. Errors are
 // those of a Check, fs.ErrInvalid for a path or entry that is not valid,
 // ErrRefNotFound, ErrProtected, objstore.ErrThrottled if the content must be
-// uploaded once more, and ErrUnknown: they may be visible or
+// uploaded once more or too many branches are open, and ErrUnknown: they may be visible or
 // become so; repeat the write.
 func (u *Upload) Write(ctx context.Context, t OpenWrite) (Written, error) {
 	p, err := u.w.prepare(ctx, u.s, t)

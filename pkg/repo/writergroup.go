@@ -158,7 +158,7 @@ func (w *Writer) run(ctx context.Context) {
 		if w.d.o.Yield {
 			<-w.d.o.After(min(2*time.Duration(w.d.swapTook.Load()), yieldMax))
 		}
-		w.gather(len(group), w.d.o.Now().Sub(began)/gatherShare)
+		w.gather(len(group), w.d.o.Now().Sub(began))
 	}
 }
 
@@ -203,13 +203,11 @@ func (w *Writer) postpone(ctx context.Context, group []*pendingWrite) []*pending
 // how long others need.
 const yieldMax = time.Second
 
-// gatherShare is the part of a group's time for which those who were in it are
-// awaited, and gatherMax the most. Without, they would miss the next group and
-// two halves of the writers would take turns.
-const (
-	gatherShare = 4
-	gatherMax   = 2 * time.Millisecond
-)
+// gatherMax bounds how long those who were in a group are awaited for the next,
+// which is as long as that group took at most. Without, they would miss it and
+// two halves of the writers would take turns, each at the price of a whole
+// group; longer, a writer that has gone would hold up the others.
+const gatherMax = 6 * time.Millisecond
 
 // gather waits a moment for as many writes as there were writers.
 func (w *Writer) gather(acknowledged int, wait time.Duration) {
@@ -301,6 +299,10 @@ func (w *Writer) commitGroup(ctx context.Context, group []*pendingWrite) (marked
 	}
 }
 
+// errOpenMax is the outcome of a write that would open a commit too many. Branches
+// are sealed all the time: a later try succeeds.
+var errOpenMax = fmt.Errorf("%d branches have writes that are not sealed, as many as allowed: seal some, or wait: %w", OpenMax, objstore.ErrThrottled)
+
 // branchError is a failure of the writes to one branch.
 type branchError struct {
 	key string
@@ -357,10 +359,18 @@ func (w *Writer) tryGroup(ctx context.Context, s *sharedSession, group []*pendin
 		}
 		byBranch[key].writes = append(byBranch[key].writes, p)
 	}
+	opened := len(base.root.Open)
 	for _, key := range keys {
+		_, open := base.root.Open[key]
+		if !open && opened >= OpenMax {
+			return Result{}, &branchError{key, errOpenMax}
+		}
 		ops, err := byBranch[key].build(ctx)
 		if err != nil {
 			return Result{}, &branchError{key, err}
+		}
+		if !open && len(ops) > 0 {
+			opened++
 		}
 		t.Ops = append(t.Ops, ops...)
 	}

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/dvx-io/dvx/pkg/objstore"
 	"github.com/dvx-io/dvx/pkg/objstore/fault"
 	"github.com/dvx-io/dvx/pkg/objstore/mem"
 	"github.com/dvx-io/dvx/pkg/tree"
@@ -112,5 +113,52 @@ func TestOpeningASessionHoldsNobodyUp(t *testing.T) {
 	waiting.Wait()
 	if n := sessions.Load(); n != 1 {
 		t.Errorf("%d sessions were opened", n)
+	}
+}
+
+// TestOneBranchTooMany writes to one branch more than may be open: its write is
+// to be made again later, and those of its group are made.
+func TestOneBranchTooMany(t *testing.T) {
+	d := replica(t, mem.New(mem.Options{}))
+	ops := []Op{CreateRepo{Repo: "a"}}
+	for i := range OpenMax {
+		ops = append(ops, CreateBranch{Repo: "a", Branch: fmt.Sprint("b", i)})
+	}
+	move(t, d, ops...)
+	w := writer(t, d, WriterOptions{Manual: true})
+	write := func(branch string) error {
+		_, err := w.Write(ownerCtx(t), OpenWrite{Repo: "a", Branch: branch, Edits: []OpenEdit{{Path: "f", Entry: &tree.Entry{Kind: tree.File}}}})
+		return err
+	}
+	var wg sync.WaitGroup
+	var late atomic.Pointer[string] // the branch that was too many
+	for i := range OpenMax + 1 {
+		branch := fmt.Sprint("b", i)
+		if i == OpenMax {
+			branch = "main"
+		}
+		wg.Go(func() {
+			err := write(branch)
+			if errors.Is(err, objstore.ErrThrottled) && late.CompareAndSwap(nil, &branch) {
+				return
+			}
+			if err != nil {
+				t.Errorf("%s: %v", branch, err)
+			}
+		})
+	}
+	wg.Wait()
+	if late.Load() == nil {
+		t.Fatalf("more than %d branches are open", OpenMax)
+	}
+	one := "b0"
+	if *late.Load() == one {
+		one = "b1"
+	}
+	if _, err := w.Seal(ownerCtx(t), "a", one); err != nil {
+		t.Fatal(err)
+	}
+	if err := write(*late.Load()); err != nil {
+		t.Errorf("after a seal: %v", err)
 	}
 }

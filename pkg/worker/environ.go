@@ -12,14 +12,14 @@ import (
 
 // environ returns the whole environment of the program.
 func (w *Worker) environ(t task.Task) []string {
-	tmp, home := w.tmpFolder(), w.home(t)
+	tmp, home := w.tmpFolder(), w.at
 	env := map[string]string{
 		"PATH": w.opts.Path, "HOME": tmp, "TMPDIR": tmp, "LANG": "C.UTF-8", "TZ": "UTC",
 		"DVX_IN": filepath.Join(home.dir, "in"), "DVX_OUT": filepath.Join(home.dir, "out"), "DVX_CODE": home.code.dir,
 		"DVX_DATUM_ID": t.Key.String(), "DVX_ATTEMPT_KEY": attemptKey(t.Key),
 	}
 	if t.Batch { // what differs from datum to datum it is told
-		for _, name := range []string{"DVX_IN", "DVX_OUT", "DVX_DATUM_ID", "DVX_ATTEMPT_KEY"} {
+		for _, name := range []string{"DVX_OUT", "DVX_DATUM_ID", "DVX_ATTEMPT_KEY"} {
 			delete(env, name)
 		}
 		env["DVX_BATCH"] = "1"

@@ -21,7 +21,7 @@ const (
 	memoryAfter    = 8                      // small results of a pipeline in a row before it moves
 	memoryFiles    = 64                     // files and folders of inputs and code at most
 	memoryBytes    = 1 << 20                // their bytes at most, and those of its results
-	memoryFree     = 64 << 20               // bytes that must be free there at first, and half of them later
+	memoryFree     = 1 << 30                // bytes that must be free there at first, and half of them later
 	memorySpend    = 256 << 20              // bytes by which the room may shrink meanwhile
 	memoryWatch    = 100 * time.Millisecond // how often that is looked at
 	memoryKnownMax = 1000                   // pipelines of which the habit is remembered
@@ -45,8 +45,8 @@ func (h habits) note(t task.Task, res task.Result) {
 // fits reports whether a datum may run in memory, as far as it is known without
 // looking into its inputs.
 func (h habits) fits(t task.Task) bool {
-	if h[t.Pipeline] < memoryAfter || t.Transform.WorkingDir != "" {
-		return false
+	if h[t.Pipeline] < memoryAfter || t.Transform.WorkingDir != "" || t.Batch {
+		return false // a program that takes many datums has its folder on the disk
 	}
 	files, bytes := t.Code.Files, t.Code.Bytes
 	for _, in := range t.Inputs {
@@ -92,6 +92,11 @@ func (w *Worker) guard(ctx context.Context) (limited context.Context, stop func(
 
 // short reports whether the room in memory is used up.
 func (w *Worker) short() bool { return w.room(w.memory.dir) < w.roomMin }
+
+// cramped reports whether what a program did in memory may be for want of room.
+func (w *Worker) cramped(e Exit, timedOut bool) bool {
+	return w.at == &w.memory && (w.short() || e.Signal != "" && !timedOut)
+}
 
 // smallInputs is what lies below the folder in for a datum with small inputs.
 type smallInputs struct {

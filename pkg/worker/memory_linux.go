@@ -11,11 +11,14 @@ import (
 	"github.com/dvx-io/dvx/pkg/chunk"
 )
 
+// inodesMin is how many more files must have room for there to be any.
+const inodesMin = 16 << 10
+
 // room returns the bytes that are free in a folder, 0 if nothing in it can be
-// executed.
+// executed, or few files be made.
 func room(dir string) int64 {
 	var st unix.Statfs_t
-	if unix.Statfs(dir, &st) != nil || st.Flags&unix.ST_NOEXEC != 0 {
+	if unix.Statfs(dir, &st) != nil || st.Flags&unix.ST_NOEXEC != 0 || st.Files > 0 && st.Ffree < inodesMin {
 		return 0
 	}
 	return int64(st.Bavail) * st.Bsize

@@ -27,6 +27,7 @@ func newMemoryWorker(t *testing.T, exec Executor) *Worker {
 		Dir: filepath.Join(dir, "disk"), Memory: filepath.Join(dir, "memory"), Exec: exec, Path: "/bin", Now: clock(),
 	})
 	must(t, err)
+	w.room = func(string) int64 { return 1 << 40 }
 	t.Cleanup(func() {
 		if err := errors.Join(clear(w.opts.Dir), clear(w.opts.Memory)); err != nil {
 			t.Error(err)
@@ -48,7 +49,7 @@ func look(t *testing.T, dir string) string {
 		must(t, err)
 		rel, err := filepath.Rel(dir, p)
 		must(t, err)
-		if rel == "." || rel == "tmp" {
+		if rel == "." || rel == "tmp" { // a file in tmp is seen
 			return nil
 		}
 		_, _ = fmt.Fprintf(&b, "%s %v", rel, info.Mode())
@@ -79,6 +80,10 @@ func TestMemory(t *testing.T) {
 			must(t, os.WriteFile(filepath.Join(dir, "in", "r", "more"), nil, 0o600))
 		},
 		func(dir string) { removeAll(t, filepath.Join(dir, "in")) },
+		func(dir string) {
+			must(t, os.MkdirAll(filepath.Join(dir, "tmp", "d"), 0o700))
+			must(t, os.WriteFile(filepath.Join(dir, "tmp", "d", "x"), nil, 0o600))
+		},
 		func(dir string) {
 			removeAll(t, filepath.Join(dir, "in", "r"))
 			must(t, os.Symlink(elsewhere, filepath.Join(dir, "in", "r")))
@@ -191,6 +196,26 @@ func TestMemoryIsDoubted(t *testing.T) {
 	succeed(t, w, k, s)
 	succeed(t, w, k, s)
 	want("[true false false]")
+
+	settle()
+	run = func(_ context.Context, here bool) (Exit, error) { // what did not fit may not have been missed
+		if here {
+			free.Store(0)
+		}
+		return Exit{}, nil
+	}
+	succeed(t, w, k, s)
+	want("[true false]")
+
+	settle()
+	run = func(_ context.Context, here bool) (Exit, error) {
+		if here {
+			return Exit{Signal: "SIGKILL"}, nil // for want of memory, perhaps
+		}
+		return Exit{}, nil
+	}
+	succeed(t, w, k, s)
+	want("[true false]")
 
 	settle()
 	run = func(ctx context.Context, here bool) (Exit, error) {

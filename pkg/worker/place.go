@@ -28,8 +28,13 @@ func placeIn(dir string) place {
 	return p
 }
 
-// sweep removes what a program left beside in, code and out.
-func (p *place) sweep() error {
+// sweep removes what a program left beside in, code and out, and tmp where that
+// is TMPDIR.
+func (p *place) sweep(tmpdir bool) error {
+	if info, err := os.Lstat(p.dir); err != nil || !info.IsDir() { // the program removed or replaced it
+		p.bare = false
+		return clear(p.dir)
+	}
 	f, err := os.Open(p.dir)
 	if err != nil {
 		return fmt.Errorf("prepare task: %w", err)
@@ -41,8 +46,11 @@ func (p *place) sweep() error {
 	}
 	for _, name := range names {
 		switch name {
-		case "in", "out", "code", "tmp":
+		case "in", "out", "code":
 		default:
+			if tmpdir && name == "tmp" {
+				continue
+			}
 			if err := removeWhole(filepath.Join(p.dir, name)); err != nil {
 				return fmt.Errorf("prepare task: %w", err)
 			}
@@ -101,12 +109,6 @@ func (w *Worker) choose(ctx context.Context, t task.Task) {
 func (w *Worker) leaveMemory() {
 	if err := w.small.remove(w.memory.dir); err != nil {
 		w.memory.dir = ""
-		return
-	}
-	if w.memory.out != "out" {
-		if err := w.memory.drop(); err != nil {
-			w.memory.dir = ""
-		}
 		return
 	}
 	if !w.memory.bare {

@@ -42,6 +42,11 @@ func (w *Worker) Printed(key memo.Key, attempt int, from int64, b []byte) (int, 
 	if !w.shown.runs || w.shown.key != key || w.shown.attempt != attempt {
 		return 0, fmt.Errorf("attempt %d at datum %s does not run here: %w", attempt, key.Short(), fs.ErrNotExist)
 	}
+	const live = LogSizeMax / 2 // of what follows only the end is kept
+	if from >= live {
+		return 0, nil
+	}
+	b = b[:min(int64(len(b)), live-from)]
 	f, err := os.Open(w.log.name)
 	if err != nil {
 		return 0, fmt.Errorf("read what is printed: %w", err)

@@ -77,7 +77,10 @@ func New(params chunk.Params, o Options) (*Worker, error) {
 	w.at = &w.disk
 	w.in = inputFolder{dir: w.path("in")}
 	w.log.name = w.file("log")
-	return w, errors.Join(clear(w.disk.dir), w.openMemory())
+	if w.openMemory() != nil {
+		w.memory = place{} // all runs on the disk
+	}
+	return w, clear(w.disk.dir)
 }
 
 // openMemory makes the task's folder in memory.
@@ -119,7 +122,7 @@ func (w *Worker) Run(ctx context.Context, t task.Task, s chunk.Store) (task.Resu
 	res, err := w.attempt(ctx, t)
 	if w.at == &w.memory {
 		w.leaveMemory()
-		if ctx.Err() == nil && (err != nil || w.doubted) {
+		if ctx.Err() == nil && w.doubted {
 			w.at = &w.disk
 			res, err = w.attempt(ctx, t)
 			delete(w.habits, t.Pipeline)
@@ -151,6 +154,7 @@ func (w *Worker) run(ctx context.Context, t task.Task, res *task.Result) error {
 	in, err := w.prepare(ctx, t, at)
 	res.Stats.Fetch, res.Stats.BytesIn = w.opts.Now().Sub(at), in
 	if err != nil {
+		w.doubted = w.at == &w.memory
 		return err
 	}
 	w.shown.show(t)
@@ -168,10 +172,11 @@ func (w *Worker) run(ctx context.Context, t task.Task, res *task.Result) error {
 		return err
 	}
 	res.Exit = exit.Code
-	if res.Outcome, res.Failure, res.Reason = judge(t, exit, timedOut, last); res.Outcome != task.Succeeded {
-		if w.doubted = w.at == &w.memory && w.short(); w.doubted {
-			return nil // it is run again
-		}
+	res.Outcome, res.Failure, res.Reason = judge(t, exit, timedOut, last)
+	if w.doubted = w.cramped(exit, timedOut); w.doubted {
+		return nil // it is run again
+	}
+	if res.Outcome != task.Succeeded {
 		return w.recover(ctx, t, res)
 	}
 	res.Output, res.Stats.BytesOut, w.at.bare, err = collect(ctx, w.at.dir, w.at.out, t, w.store, w.writer)
@@ -205,20 +210,11 @@ func (w *Worker) prepare(ctx context.Context, t task.Task, now time.Time) (int64
 	return w.in.lay(ctx, t.Inputs, w.store, now)
 }
 
-// home is where the program of a task starts: one that takes many datums stays
-// on the disk, wherever they are.
-func (w *Worker) home(t task.Task) *place {
-	if t.Batch {
-		return &w.disk
-	}
-	return w.at
-}
-
 // prepareProgram lays out what a new process of the program finds besides
 // inputs.
 func (w *Worker) prepareProgram(ctx context.Context, t task.Task, now time.Time) error {
-	home := w.home(t)
-	if err := home.sweep(); err != nil {
+	home := w.at
+	if err := home.sweep(home == &w.disk); err != nil {
 		return err
 	}
 	if out := filepath.Join(home.dir, "out"); !home.bare || home.out != "out" {
@@ -226,6 +222,11 @@ func (w *Worker) prepareProgram(ctx context.Context, t task.Task, now time.Time)
 			return err
 		}
 		home.out = "out"
+	}
+	if home == &w.memory { // TMPDIR is on the disk, but a folder tmp is there as everywhere
+		if err := os.Mkdir(filepath.Join(home.dir, "tmp"), 0o755); err != nil {
+			return fmt.Errorf("prepare task: %w", err)
+		}
 	}
 	if tmp := w.tmpFolder(); !w.tmp.holds(tmp) {
 		if err := clear(tmp); err != nil {
@@ -292,16 +293,18 @@ func (w *Worker) takeTurn(ctx context.Context, t task.Task, stats *task.Stats) (
 		stats.Queue, at = began.Sub(at), began
 	}
 	defer w.log.watch()()
+	limited := ctx
 	if w.at == &w.memory {
 		guarded, stop := w.guard(ctx)
 		defer stop()
-		ctx = guarded
+		limited = guarded
 	}
 	if t.Batch {
-		exit, timedOut, err = w.execBatch(ctx, t)
+		exit, timedOut, err = w.execBatch(limited, t)
 	} else {
-		exit, timedOut, err = w.exec(ctx, t)
+		exit, timedOut, err = w.exec(limited, t)
 	}
+	w.doubted = limited.Err() != nil && ctx.Err() == nil
 	stats.Run, stats.CPU, stats.RSSMax = w.opts.Now().Sub(at), exit.CPU, exit.RSSMax
 	return exit, timedOut, err
 }
@@ -329,7 +332,7 @@ func (w *Worker) process(t task.Task) (Process, error) {
 	if len(t.Transform.Cmd) == 0 {
 		return Process{}, refusef("the pipeline has no command: %w", fs.ErrInvalid)
 	}
-	home := w.home(t).dir
+	home := w.at.dir
 	p := Process{Argv: t.Transform.Cmd, Env: w.environ(t), Dir: home, Log: w.log.name}
 	if len(t.Transform.Stdin) > 0 {
 		p.Stdin = w.file("stdin")

@@ -56,9 +56,10 @@ func lockMemory(dir string) *memoryFolder {
 	if err != nil {
 		return nil
 	}
-	var st unix.Stat_t
+	var st, now unix.Stat_t
 	fd := int(f.Fd())
-	if unix.Fstat(fd, &st) != nil || int(st.Uid) != os.Geteuid() || unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) != nil {
+	if unix.Fstat(fd, &st) != nil || int(st.Uid) != os.Geteuid() || unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) != nil ||
+		unix.Lstat(dir, &now) != nil || now.Ino != st.Ino || now.Dev != st.Dev { // another removed it meanwhile
 		_ = f.Close()
 		return nil
 	}

@@ -115,10 +115,16 @@ func ignored(g *spec.Glob, path string) bool {
 // pipeline and be in it. What a .dvxignore says goes before.
 func noCode(dir string) (*worktree.Ignore, error) {
 	rules := ".git\n"
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return nil, fmt.Errorf("code folder: %w", err)
+	}
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		switch {
-		case err != nil:
+		case err != nil && path == dir:
 			return err
+		case err != nil: // whoever reads it for its code says so, unless a .dvxignore names it
+			return fs.SkipDir
 		case !d.IsDir() || path == dir:
 			return nil
 		case d.Name() == ".git" || d.Name() == worktree.FolderName:

@@ -247,7 +247,9 @@ func (c *Controller) compact(ctx context.Context, root *repo.Root) error {
 			return err
 		}
 		a.DropHistory, a.AddHistory = names, []string{key}
-		c.segments.add(key)
+		if c.segments.hasAll(names) { // else it is news
+			c.segments.add(key)
+		}
 	}
 	if !ok && names == nil {
 		return nil

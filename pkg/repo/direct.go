@@ -312,9 +312,7 @@ func (d *Direct) load(ctx context.Context) (*loaded, error) {
 // remember keeps a root that was read or written.
 func (d *Direct) remember(r *Root, b []byte, v objstore.Version) *loaded {
 	l := &loaded{root: r, version: v, sum: HashRoot(b), view: r.View()}
-	// Of roots that move open commits there are too many: the next that seals one
-	// is remembered.
-	if d.memory != nil && (len(r.Ops) == 0 || !r.Ops[len(r.Ops)-1].Open) {
+	if d.memory != nil {
 		d.memory.Remember(l.mark())
 	}
 	d.mu.Lock()

@@ -38,7 +38,7 @@ const (
 	OpenMax        = 1024 // open commits of a store
 	OpenBatchesMax = 64   // batches of one; writers merge them long before
 
-	openCompact = 32   // batches from which a writer merges them
+	openCompact = 16   // batches from which a writer merges them
 	openFold    = 4096 // writes from which it folds them into nodes
 )
 

@@ -121,7 +121,7 @@ func openOrClose(ctx context.Context, fsys vfs.FS, dir string, o Options) (*Stor
 		return nil, errors.Join(fmt.Errorf("open store in %s: %w", dir, err), fsys.Close())
 	}
 	s.name = dir
-	s.keeps = !o.AllowNetworkFS && runtime.GOOS != "windows" // where no open file can be replaced
+	s.keeps = !o.AllowNetworkFS && (runtime.GOOS == "linux" || runtime.GOOS == "darwin") // where no open file can be replaced
 	return s, nil
 }
 

@@ -48,7 +48,7 @@ type fileRange struct {
 // Stat implements objstore.Store.
 func (s *Store) Stat(ctx context.Context, key string) (objstore.Info, error) {
 	files, ok := s.fs.(keptFS)
-	if !ok || !s.keeps || ctx.Err() != nil || checkKey(key) != nil {
+	if !ok || !s.keeps || strings.Contains(key, "/") || ctx.Err() != nil || checkKey(key) != nil {
 		return s.stat(ctx, key)
 	}
 	return s.statKept(ctx, files, key)

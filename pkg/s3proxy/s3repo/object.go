@@ -133,7 +133,7 @@ func (s *stream) WriteTo(w io.Writer) (int64, error) {
 	if _, err := s.r.Seek(s.pos, io.SeekStart); err != nil {
 		return 0, err
 	}
-	out := &pieces{w: w, left: s.end - s.pos}
+	out := &pieces{w: w, left: s.end - s.pos, enough: s.cancel}
 	n, err := s.r.WriteTo(out)
 	s.pos += n
 	switch {
@@ -154,9 +154,10 @@ var errEnough = errors.New("enough was written")
 
 // pieces writes up to left bytes, in pieces.
 type pieces struct {
-	w    io.Writer
-	left int64
-	err  error // of w
+	w      io.Writer
+	left   int64
+	err    error  // of w
+	enough func() // called when that is written
 }
 
 // Write implements io.Writer.
@@ -170,6 +171,7 @@ func (p *pieces) Write(b []byte) (written int, err error) {
 		}
 	}
 	if p.left == 0 {
+		p.enough() // what is fetched from behind the range is not waited for
 		return written, errEnough
 	}
 	return written, nil

@@ -52,7 +52,7 @@ proto: tools
 	.ci/breaking $(BIN)/buf
 
 race: ## run the tests under the race detector
-	CGO_ENABLED=1 $(GO) test -race -short ./...
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m ./...
 
 # Tests that read DVX_SEEDS try that many random histories; a failure prints the
 # seed, and DVX_SEED=n replays it alone.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -40,9 +41,12 @@ func TestMain(m *testing.M) {
 //	serve STORE [FLAGS...]   start a daemon on a store and set DVX_SERVER, S3 and DVX_KEY_FILE
 //	flip OFFSET PATTERN      change a byte of each file that the pattern matches
 //	setvar NAME FROM TO      set a variable to what is between two texts in standard output
+//
+// With -short, as under the race detector, only those with a daemon are run:
+// else most of the time goes into starting processes.
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir:                 filepath.Join("testdata", "script"),
+		Files:               scripts(t),
 		RequireExplicitExec: false,
 		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
@@ -58,6 +62,25 @@ func TestScript(t *testing.T) {
 			"exits": scriptExits, "flip": scriptFlip, "serve": scriptServe, "setvar": scriptSetvar,
 			"eventually": scriptEventually, "refused": scriptRefused,
 		},
+	})
+}
+
+// scripts lists the scripts to run.
+func scripts(t *testing.T) []string {
+	t.Helper()
+	all, err := filepath.Glob(filepath.Join("testdata", "script", "*.txtar"))
+	if err != nil || len(all) == 0 {
+		t.Fatalf("found no script: %v", err)
+	}
+	if !testing.Short() {
+		return all
+	}
+	return slices.DeleteFunc(all, func(name string) bool {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return !strings.Contains(string(text), "\nserve ")
 	})
 }
 

@@ -59,7 +59,7 @@ race: ## run the tests under the race detector
 seeds: ## run the simulation and the crash tests, SEEDS histories each
 	@dirs=$$(grep -rl --include='*_test.go' DVX_SEEDS pkg cmd test/proof | grep -v pkg/internal/tidy | xargs -r -n1 dirname | sort -u | sed 's,^,./,'); \
 	if [ -z "$$dirs" ]; then echo "no test reads DVX_SEEDS"; exit 1; fi; \
-	DVX_SEEDS=$(SEEDS) $(GO) test -count=1 -timeout 20m $$dirs
+	DVX_SEEDS=$(SEEDS) $(GO) test -count=1 -timeout 40m $$dirs
 
 mutants: ## switch off one rule of the protocol at a time; the tests must notice
 	$(GO) run ./test/mutants

@@ -11,9 +11,9 @@ import (
 	"github.com/dvx-io/dvx/pkg/objstore/disk/vfs"
 )
 
-// kept is the small object that was asked about last: who asks for the root
-// again and again, at every request of a daemon, has it read only when it has
-// changed. Its file stays open, so that no other file can get its number: the
+// kept is the small object at the store's top that was asked about last: who
+// asks for the root again and again, at every request of a daemon, has it read
+// only when it has changed. Its file stays open, so that no other file can get its number: the
 // same number under the same name is the same file. Where times of files are
 // seen late, as over a network, nothing is kept.
 type kept struct {
@@ -31,7 +31,8 @@ type keptFS interface {
 
 var _ keptFS = (*vfs.OS)(nil)
 
-// statKept is Stat where it is allowed to keep files.
+// statKept is Stat where it is allowed to keep files; not for keys with a "/",
+// of packs and copies, which would displace the root.
 func (s *Store) statKept(ctx context.Context, files keptFS, key string) (objstore.Info, error) {
 	s.kept.mu.Lock()
 	defer s.kept.mu.Unlock()

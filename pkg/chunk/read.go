@@ -156,6 +156,9 @@ func (r *ContentReader) chunk(off int64) (loaded, error) {
 	stream := off > 0 && off == last.end()
 	f := r.takeAhead(off)
 	r.mu.Unlock()
+	if err := r.ctx.Err(); err != nil {
+		return loaded{}, err // begin nothing: whoever ended it may have waited for what was under way
+	}
 
 	if f == nil {
 		e, err := r.locate(off)

@@ -27,9 +27,12 @@ func TestImportByReference(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Sent as a stream of signed pieces, nothing at all would leave that server
+	// with bytes that it takes for the beginning of the next request.
+	whole := minio.PutObjectOptions{DisableContentSha256: true}
 	put := func(key, content string) {
 		t.Helper()
-		if _, err := client.PutObject(t.Context(), "bucket", key, strings.NewReader(content), int64(len(content)), minio.PutObjectOptions{}); err != nil {
+		if _, err := client.PutObject(t.Context(), "bucket", key, strings.NewReader(content), int64(len(content)), whole); err != nil {
 			t.Fatal(err)
 		}
 	}

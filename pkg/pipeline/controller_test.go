@@ -245,7 +245,7 @@ func (b *bench) register(name, input, branch string, change func(*spec.Spec)) {
 // wait returns once nothing is to be done for src.
 func (b *bench) wait() engine.Settlement {
 	b.Helper()
-	return b.waitFor(20 * time.Second)
+	return b.waitFor(2 * time.Minute)
 }
 
 func (b *bench) waitFor(most time.Duration) engine.Settlement {

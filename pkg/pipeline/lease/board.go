@@ -1,6 +1,7 @@
 package lease
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -19,6 +20,11 @@ import (
 // given to others: three beats that are lost, and a minute for a network or a
 // node that comes back.
 const Patience = 90 * time.Second
+
+// unnamedMax is how many beats of its worker may not name a lease before it
+// goes to somebody else: the answer that gave it never arrived, or the worker
+// began anew. One beat may have been sent before that answer came.
+const unnamedMax = 3
 
 // ErrGone is the error for a worker or a lease that the board does not know,
 // any more or since it was made. It wraps fs.ErrPermission.
@@ -68,6 +74,8 @@ type offer struct {
 	done  chan answer // takes one answer
 	token uint64      // of its lease
 	scope scope
+
+	unnamed int // beats of its worker that did not name it, in a row
 }
 
 type answer struct {
@@ -216,7 +224,8 @@ func (b *Board) take(m *member, n int) []Lease {
 }
 
 // Beat is a worker's sign of life. It says which of its leases it works on, and
-// learns which of them have ended, and whether it is to leave.
+// learns which of them have ended, and whether it is to leave. A lease that
+// three beats in a row leave out is ended, and its task waits again.
 func (b *Board) Beat(k Key, tokens []uint64) (ended []uint64, leave bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -229,7 +238,30 @@ func (b *Board) Beat(k Key, tokens []uint64) (ended []uint64, leave bool, err er
 			ended = append(ended, t)
 		}
 	}
+	b.reclaim(m, tokens)
 	return ended, m.leaving, nil
+}
+
+// reclaim offers again what a worker does not know that it has, before what
+// came later. The caller holds the lock.
+func (b *Board) reclaim(m *member, named []uint64) {
+	var lost []*offer
+	for t, o := range m.leases {
+		if o.unnamed++; slices.Contains(named, t) {
+			o.unnamed = 0
+		}
+		if o.unnamed >= unnamedMax {
+			delete(m.leases, t)
+			o.unnamed = 0
+			lost = append(lost, o)
+		}
+	}
+	if len(lost) == 0 {
+		return
+	}
+	slices.SortFunc(lost, func(x, y *offer) int { return cmp.Compare(x.token, y.token) })
+	b.queues[m.Pool] = append(lost, b.queues[m.Pool]...)
+	b.wake()
 }
 
 // Leave lets a worker take no more. It is told with its next beat.

@@ -179,6 +179,46 @@ func TestCancelIsHeardWithTheNextBeat(t *testing.T) {
 	}
 }
 
+// A worker that never heard of a lease, or has forgotten it, does not keep it.
+func TestUnnamedLeasesWaitAgain(t *testing.T) {
+	b, s := newBoard(t), &chunk.Mem{}
+	k := admit(t, b, "w")
+	done := start(t.Context(), b, "p", task.Task{Attempt: 1}, s)
+	known := take(t, b, k)
+	start(t.Context(), b, "p", task.Task{Attempt: 2}, s)
+	lost := take(t, b, k)
+	beat := func() {
+		t.Helper()
+		if ended, _, err := b.Beat(k, []uint64{known.Token}); err != nil || len(ended) > 0 {
+			t.Fatalf("ended %v, %v", ended, err)
+		}
+	}
+	for range unnamedMax - 1 {
+		beat()
+	}
+	if d, _ := b.Demand(); d["p"].Waiting != 0 || d["p"].Leased != 2 {
+		t.Fatalf("before the last beat: %+v", d)
+	}
+	k = admit(t, b, "w") // the process began anew
+	beat()
+	if d, _ := b.Demand(); d["p"].Waiting != 1 || d["p"].Leased != 1 {
+		t.Fatalf("after it: %+v", d)
+	}
+	again := take(t, b, admit(t, b, "other"))
+	if again.Task.Attempt != 2 || again.Token == lost.Token {
+		t.Errorf("leased again: %+v", again)
+	}
+	if err := b.Report(t.Context(), k, lost.Token, task.Result{}, ""); !errors.Is(err, ErrGone) {
+		t.Errorf("the lease that was lost: %v, want ErrGone", err)
+	}
+	if err := b.Report(t.Context(), k, known.Token, task.Result{Outcome: task.Failed}, ""); err != nil {
+		t.Error(err)
+	}
+	if got := <-done; got.err != nil {
+		t.Error(got.err)
+	}
+}
+
 func TestSilentWorkersAreGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBoard(t)

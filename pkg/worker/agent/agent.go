@@ -140,19 +140,14 @@ func (a *agent) bench(work context.Context, w *worker.Worker) error {
 func (a *agent) run(work context.Context, w *worker.Worker, l lease.Lease) error {
 	ctx, cancel := context.WithCancel(work)
 	defer cancel()
-	a.mu.Lock()
-	a.held[l.Token] = cancel
-	a.mu.Unlock()
+	a.hold(l.Token, cancel)
+	defer a.drop(l.Token) // it is named in beats until it was reported on
 	store := a.o.Board.Store(l.Token)
 	r, runErr := w.Run(ctx, l.Task, store)
 	if runErr == nil {
 		runErr = store.Flush(ctx)
 	}
-	a.mu.Lock()
-	_, held := a.held[l.Token]
-	delete(a.held, l.Token)
-	a.mu.Unlock()
-	if !held || errors.Is(runErr, lease.ErrGone) {
+	if !a.holds(l.Token) || errors.Is(runErr, lease.ErrGone) {
 		a.o.Log.Info("the lease has ended", "lease", l.Token)
 		return nil
 	}
@@ -197,6 +192,24 @@ func (a *agent) beat(ctx context.Context) error {
 			a.leave()
 		}
 	}
+}
+
+func (a *agent) hold(token uint64, cancel context.CancelFunc) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.held[token] = cancel
+}
+
+func (a *agent) holds(token uint64) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.held[token] != nil
+}
+
+func (a *agent) drop(token uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.held, token)
 }
 
 func (a *agent) tokens() []uint64 {

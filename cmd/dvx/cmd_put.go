@@ -169,19 +169,23 @@ func (a *app) put(ctx context.Context, file, to string, flags putFlags) error {
 		}
 		p.path = strings.Trim(p.path+"/"+base, "/")
 	}
-	if err := p.check(ctx, tree.File); err != nil {
+	if err := p.checkPath(); err != nil {
 		return err
 	}
 	if flags.open {
+		if err := p.checkHead(ctx, tree.File); err != nil {
+			return err
+		}
 		return p.putOpen(ctx, name, branch, exec, in)
 	}
 	o, err := flags.commit.options(name, branch, "put "+p.path)
 	if err != nil {
 		return err
 	}
+	o.Check = p.checkDraft(tree.File)
 	res, err := repo.PutFile(ctx, s, o, p.path, tree.Entry{Kind: tree.File, Exec: exec}, in)
 	if err != nil {
-		return err
+		return p.plain(err)
 	}
 	return a.report(o, res, "/"+p.path)
 }

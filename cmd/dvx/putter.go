@@ -8,6 +8,7 @@ import (
 	"iter"
 	"strings"
 
+	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/tree"
 	"github.com/dvx-io/dvx/pkg/worktree"
@@ -20,17 +21,20 @@ type putter struct {
 	flags putFlags
 	ref   string // REPO@BRANCH
 	path  string // without / at either end; "" is the top
+
+	misplaced error // of checkDraft
 }
 
 // dir commits what is in a directory of this disk.
 func (p *putter) dir(ctx context.Context, name, branch, from string) error {
-	if err := p.check(ctx, tree.Dir); err != nil {
+	if err := p.checkPath(); err != nil {
 		return err
 	}
 	o, err := p.flags.commit.options(name, branch, "put "+p.path+"/")
 	if err != nil {
 		return err
 	}
+	o.Check = p.checkDraft(tree.Dir)
 	show := p.app.progress("storing")
 	res, err := repo.Commit(ctx, p.store, o, func(ctx context.Context, d *repo.Draft) (tree.Root, error) {
 		root := d.Base
@@ -45,7 +49,7 @@ func (p *putter) dir(ctx context.Context, name, branch, from string) error {
 	})
 	show.done()
 	if err != nil {
-		return err
+		return p.plain(err)
 	}
 	return p.app.report(o, res, "/"+p.path)
 }
@@ -65,10 +69,8 @@ func below(path string, edits iter.Seq2[tree.Edit, error]) iter.Seq2[tree.Edit, 
 	}
 }
 
-// check fails unless something of a kind can be at the path: its names must be
-// such as a working copy may have, none of its directories may be a file, nor
-// the other way round.
-func (p *putter) check(ctx context.Context, kind tree.Kind) error {
+// checkPath fails unless a working copy may have the path's names.
+func (p *putter) checkPath() error {
 	if p.path == "" {
 		return nil
 	}
@@ -83,19 +85,49 @@ func (p *putter) check(ctx context.Context, kind tree.Kind) error {
 			return fmt.Errorf("%w; --allow-nonportable accepts it", err)
 		}
 	}
-	return p.checkPlace(ctx, kind)
+	return nil
+}
+
+// checkDraft returns what a commit asks before it changes anything: whether
+// something of a kind can be at the path.
+func (p *putter) checkDraft(kind tree.Kind) func(context.Context, *repo.Draft) error {
+	return func(ctx context.Context, d *repo.Draft) error {
+		if d.Base.ID.IsZero() {
+			return nil
+		}
+		p.misplaced = p.checkPlace(ctx, d, d.Base, kind)
+		return p.misplaced
+	}
+}
+
+// plain returns err without what a commit adds, if it is the path that is wrong.
+func (p *putter) plain(err error) error {
+	if p.misplaced != nil && errors.Is(err, p.misplaced) {
+		return p.misplaced
+	}
+	return err
+}
+
+// checkHead is checkDraft for what is written to an open commit.
+func (p *putter) checkHead(ctx context.Context, kind tree.Kind) error {
+	res, r, err := openRef(ctx, p.store, p.ref)
+	if err != nil {
+		return err
+	}
+	return p.checkPlace(ctx, r, res.Commit.Tree, kind)
 }
 
 // placeCache is what the nodes on the way to a path may take, in bytes: each
 // step asks for those that the one before had.
 const placeCache = 4 << 20
 
-func (p *putter) checkPlace(ctx context.Context, kind tree.Kind) error {
-	res, r, err := openRef(ctx, p.store, p.ref)
-	if err != nil {
-		return err
+// checkPlace fails unless something of a kind can be at the path: none of its
+// directories may be a file, nor the other way round.
+func (p *putter) checkPlace(ctx context.Context, r chunk.Reader, root tree.Root, kind tree.Kind) error {
+	if tree.CacheOf(r) == nil {
+		r = tree.NewCache(placeCache).Reader(r)
 	}
-	t := tree.Open(tree.NewCache(placeCache).Reader(r), res.Commit.Tree)
+	t := tree.Open(r, root)
 	for n := 0; n < len(p.path); {
 		end := strings.IndexByte(p.path[n:], '/') + n
 		if end < n {

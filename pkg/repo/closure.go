@@ -235,7 +235,10 @@ func (c *closure) tree(ctx context.Context, parent, root tree.Root, all bool) er
 	if all {
 		base = tree.Root{}
 	}
-	r := tree.NewCache(closureCache).Reader(c.r)
+	r := c.r
+	if tree.CacheOf(r) == nil {
+		r = tree.NewCache(closureCache).Reader(r)
+	}
 	err := tree.VisitChange(ctx, r, base, root, skip, func(kind chunk.Kind, id chunk.ID) error {
 		return c.must(ctx, kind, id)
 	})

@@ -53,6 +53,10 @@ type CommitOptions struct {
 	Merged     []commit.ID // further parents
 	AllowEmpty bool        // commit also if the content does not change
 	Policy     Policy
+
+	// Check, if not nil, is asked of the tree that is going to be changed, before
+	// anything is stored. Its error ends the commit.
+	Check func(context.Context, *Draft) error
 }
 
 // Draft is the commit that a change is made for. It is a chunk.Store: what it
@@ -64,6 +68,9 @@ type Draft struct {
 	Time   time.Time // of the commit
 	Op     OpID
 }
+
+// Nodes says how nodes are kept, see [tree.CacheOf].
+func (d *Draft) Nodes() *tree.Cache { return tree.CacheOf(d.Store) }
 
 // Attrs returns the attributes of an entry that the commit writes.
 func (d *Draft) Attrs() tree.Attrs { return tree.Attrs{Time: d.Time, Op: tree.OpID(d.Op)} }
@@ -330,6 +337,11 @@ func (c *committer) attempt(ctx context.Context, s Session, head, base commit.ID
 func (c *committer) makeTree(ctx context.Context, d *Draft) (tree.Root, error) {
 	if c.kept != nil {
 		return *c.kept, nil
+	}
+	if c.o.Check != nil {
+		if err := c.o.Check(ctx, d); err != nil {
+			return tree.Root{}, err
+		}
 	}
 	root, err := c.change(ctx, d)
 	if err != nil {

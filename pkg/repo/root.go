@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"sync"
 
 	"github.com/zeebo/blake3"
 
@@ -57,10 +58,25 @@ func (h *Hash) UnmarshalText(b []byte) error {
 }
 
 // HashRoot returns the hash by which a root names its predecessor's bytes.
-func HashRoot(b []byte) Hash { return deriveHash("dvx 2026-11 v1 root", b) }
+func HashRoot(b []byte) Hash { return rootHash.sum(b) }
 
-func deriveHash(context string, b []byte) Hash {
-	h := blake3.NewDeriveKey(context)
+// hashContext is a derive-key context. The state after it never changes, and to
+// derive it takes longer than to hash a root.
+type hashContext func() *blake3.Hasher
+
+var (
+	rootHash      = newHashContext("dvx 2026-11 v1 root")
+	rootSumHash   = newHashContext("dvx 2026-11 v1 root sum")
+	configSumHash = newHashContext("dvx 2026-11 v1 config sum")
+	beforeHash    = newHashContext("dvx 2026-11 v1 seal before")
+)
+
+func newHashContext(text string) hashContext {
+	return sync.OnceValue(func() *blake3.Hasher { return blake3.NewDeriveKey(text) })
+}
+
+func (c hashContext) sum(b []byte) Hash {
+	h := c().Clone()
 	_, _ = h.Write(b) // never fails
 	var sum Hash
 	h.Sum(sum[:0])

@@ -67,7 +67,7 @@ func EncodeRoot(r *Root) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode root: %w", err)
 	}
-	sum := deriveHash("dvx 2026-11 v1 root sum", b)
+	sum := rootSumHash.sum(b)
 	b = append(bytes.TrimSuffix(b, []byte(`"}`)), sum.String()+`"}`...)
 	if len(b) > RootSizeMax {
 		return nil, invalid("encode root: %d bytes exceed the limit of %d: delete branches, tags or repos that are no longer needed",
@@ -171,7 +171,7 @@ func EncodeConfig(c Config) ([]byte, error) {
 	if err != nil || c.Unsummed {
 		return b, err
 	}
-	sum := deriveHash("dvx 2026-11 v1 config sum", b)
+	sum := configSumHash.sum(b)
 	return append(bytes.TrimSuffix(b, []byte(`"}`)), sum.String()+`"}`...), nil
 }
 

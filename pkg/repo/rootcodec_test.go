@@ -164,7 +164,7 @@ func TestConfigGolden(t *testing.T) {
 func resum(s string) []byte {
 	i := strings.LastIndex(s, `"sum":"`) + len(`"sum":"`)
 	b := []byte(s[:i] + `"}`)
-	return append(b[:i:i], deriveHash("dvx 2026-11 v1 root sum", b).String()+`"}`...)
+	return append(b[:i:i], rootSumHash.sum(b).String()+`"}`...)
 }
 
 func TestDecodeRootRefuses(t *testing.T) {

@@ -162,6 +162,6 @@ func SealFirst(ctx context.Context, s Store, op OpID, repo, branch string) (*Vie
 
 // sealOp returns the operation ID of the seal that comes before an operation.
 func sealOp(op OpID) OpID {
-	h := deriveHash("dvx 2026-11 v1 seal before", op[:])
+	h := beforeHash.sum(op[:])
 	return OpID(h[:len(op)])
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/chunk/pack"
 	"github.com/dvx-io/dvx/pkg/commit"
+	"github.com/dvx-io/dvx/pkg/tree"
 )
 
 // SessionPrefix is where objects say which sessions are at work: each is empty
@@ -29,6 +30,7 @@ type session struct {
 	start uint64 // generation of the root when it began
 	lease lease
 	saves checkpoints
+	nodes *tree.Cache
 
 	publishing sync.Mutex // held during Publish
 
@@ -80,9 +82,17 @@ func (d *Direct) newSession(ctx context.Context) (*session, error) {
 	return &session{
 		Session: ps, d: d, start: base.root.Gen, base: base, commits: map[commit.ID]bool{},
 		lease: lease{key: SessionPrefix + name, begun: now, renewed: now},
-		saves: checkpoints{last: now},
+		saves: checkpoints{last: now}, nodes: tree.NewCache(sessionCache),
 	}, nil
 }
+
+// sessionCache is what directory nodes may take that a session has read or
+// written, in bytes: those of a small change are then decoded once, however
+// often it is looked at on the way to the root.
+const sessionCache = 8 << 20
+
+// Nodes says how nodes are kept, see [tree.CacheOf].
+func (s *session) Nodes() *tree.Cache { return s.nodes }
 
 // Put implements chunk.Store.
 func (s *session) Put(ctx context.Context, kind chunk.Kind, data []byte) (chunk.ID, error) {

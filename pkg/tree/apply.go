@@ -47,7 +47,7 @@ type applier struct {
 // that come and go are the edits of the level above.
 func (a *applier) dir(ctx context.Context, base Root, edits *itemEdits) (Root, error) {
 	build := &dirBuilder{w: a.w}
-	add := func(it item) error { return build.add(ctx, it) }
+	add := func(it *item, inner bool) error { return build.addAt(ctx, 0, it, inner) }
 	if base.ID.IsZero() {
 		if err := a.merge(ctx, nil, edits, add); err != nil {
 			return Root{}, err
@@ -83,8 +83,8 @@ func (a *applier) dir(ctx context.Context, base Root, edits *itemEdits) (Root, e
 // above it.
 func (a *applier) top(ctx context.Context, items []item, edits *itemEdits, build *dirBuilder) (Root, error) {
 	var merged []item
-	err := a.merge(ctx, items, edits, func(it item) error {
-		merged = append(merged, it)
+	err := a.merge(ctx, items, edits, func(it *item, _ bool) error {
+		merged = append(merged, *it)
 		return nil
 	})
 	if err != nil {
@@ -153,7 +153,11 @@ func (a *applier) recut(ctx context.Context, at *spot, level int, edits *itemEdi
 		fresh = append(fresh, &ptr)
 		return nil
 	})
-	add := func(it item) error { return cut.add(it, a.w.keys.sum(it.key)) }
+	defer func() {
+		if err == nil {
+			a.w.done(cut)
+		}
+	}()
 	for {
 		n, err := at.node(ctx)
 		if err != nil {
@@ -163,9 +167,9 @@ func (a *applier) recut(ctx context.Context, at *spot, level int, edits *itemEdi
 		cut.reserve(min(len(n.items)+1, cut.max+1)) // mostly one item changes
 		last := at.last()
 		if last {
-			err = a.merge(ctx, n.items, edits, add)
+			err = a.merge(ctx, n.items, edits, cut.add)
 		} else {
-			err = a.mergeItems(ctx, n.items, edits, add)
+			err = a.mergeItems(ctx, n.items, edits, cut.add)
 		}
 		if err != nil {
 			return nil, nil, err
@@ -203,8 +207,12 @@ func appendSwap(edits []itemEdit, old, fresh []*item) []itemEdit {
 	return edits
 }
 
-// merge gives items with all edits made to them to out, in order of key.
-func (a *applier) merge(ctx context.Context, items []item, edits *itemEdits, out func(item) error) error {
+// sink takes the items of a level in order of key; see [cutter.add] for inner.
+type sink func(it *item, inner bool) error
+
+// merge gives the items of a node with all edits made to them to out, in order
+// of key.
+func (a *applier) merge(ctx context.Context, items []item, edits *itemEdits, out sink) error {
 	if err := a.mergeItems(ctx, items, edits, out); err != nil {
 		return err
 	}
@@ -216,9 +224,9 @@ func (a *applier) merge(ctx context.Context, items []item, edits *itemEdits, out
 	return nil
 }
 
-// mergeItems gives items with the edits up to the last item's key made to them
+// mergeItems gives the items of a node with the edits up to the last item's key made to them
 // to out, in order of key.
-func (a *applier) mergeItems(ctx context.Context, items []item, edits *itemEdits, out func(item) error) error {
+func (a *applier) mergeItems(ctx context.Context, items []item, edits *itemEdits, out sink) error {
 	for i := range items {
 		it := &items[i]
 		for edits.head != nil && edits.head.key < it.key {
@@ -230,7 +238,7 @@ func (a *applier) mergeItems(ctx context.Context, items []item, edits *itemEdits
 		if edits.head != nil && edits.head.key == it.key {
 			err = a.edit(ctx, it, edits, out)
 		} else {
-			err = out(*it)
+			err = out(it, i < len(items)-1)
 		}
 		if err != nil {
 			return err
@@ -241,10 +249,10 @@ func (a *applier) mergeItems(ctx context.Context, items []item, edits *itemEdits
 
 // edit makes the next edit to old, nil for none, and gives what comes of it to
 // out.
-func (a *applier) edit(ctx context.Context, old *item, edits *itemEdits, out func(item) error) error {
+func (a *applier) edit(ctx context.Context, old *item, edits *itemEdits, out sink) error {
 	e := edits.head
 	if e.put != nil {
-		if err := out(*e.put); err != nil {
+		if err := out(e.put, false); err != nil {
 			return err
 		}
 	}
@@ -258,7 +266,8 @@ func (a *applier) edit(ctx context.Context, old *item, edits *itemEdits, out fun
 			return fmt.Errorf("%.200q: %w", e.key, err)
 		}
 		if now != nil {
-			if err := out(entryItem(*now)); err != nil {
+			it := entryItem(*now)
+			if err := out(&it, false); err != nil {
 				return err
 			}
 		}

@@ -181,7 +181,8 @@ func checkDir(ctx context.Context, w *writer, root Root) error {
 	if err != nil {
 		return err
 	}
-	if id := w.content.sum(n); id != root.Content {
+	var id ContentID
+	if w.buf, id = w.content.sum(n, w.buf); id != root.Content {
 		return fmt.Errorf("directory %v has content id %v, not %v: %w", root.ID, id, root.Content, fs.ErrInvalid)
 	}
 	return nil

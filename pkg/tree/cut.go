@@ -15,24 +15,29 @@ import "slices"
 type cutter struct {
 	level int
 	max   int // items of a node, NodeEntriesMax except in tests
-	emit  func(items []item) error
+	hash  func(key string) keyHash
+
+	// emit takes the items of a node, and says whether it keeps the slice.
+	emit func(items []item) (kept bool, err error)
 
 	items []item
-	ranks []uint32
-	floor uint32 // rank of the end before items
-	split bool   // that end was a forced one
+	ranks []uint32 // of the first items; the others' were not asked for
+	floor string   // the key of the end before items
+	split bool     // that end was a forced one
 }
 
 // empty reports whether all items added are in nodes already emitted, the
 // last of which ended naturally.
 func (c *cutter) empty() bool { return len(c.items) == 0 && !c.split }
 
-// add adds the next item; h is the hash of its key.
-func (c *cutter) add(it item, h keyHash) error {
-	c.items = append(c.items, it)
-	c.ranks = append(c.ranks, h.rank(c.level))
-	if h.ends(c.level) {
-		return c.flush()
+// add adds the next item. Of an inner one it is known that no node ends
+// naturally after it, since it was in a node of this level and not its last.
+func (c *cutter) add(it *item, inner bool) error {
+	c.items = append(c.items, *it)
+	if !inner {
+		if h := c.hash(it.key); h.ends(c.level) {
+			return c.flush()
+		}
 	}
 	if len(c.items) <= c.max {
 		return nil
@@ -41,9 +46,7 @@ func (c *cutter) add(it item, h keyHash) error {
 }
 
 // reserve makes room for n more items than were added.
-func (c *cutter) reserve(n int) {
-	c.items, c.ranks = slices.Grow(c.items, n), slices.Grow(c.ranks, n)
-}
+func (c *cutter) reserve(n int) { c.items = slices.Grow(c.items, n) }
 
 // flush ends the run: at a natural end, or at the end of the level.
 func (c *cutter) flush() error {
@@ -56,12 +59,23 @@ func (c *cutter) flush() error {
 	return nil
 }
 
+// rank returns the rank of item i, which is asked for only where a run is long.
+func (c *cutter) rank(i int) uint32 {
+	for len(c.ranks) <= i {
+		h := c.hash(c.items[len(c.ranks)].key)
+		c.ranks = append(c.ranks, h.rank(c.level))
+	}
+	return c.ranks[i]
+}
+
 // end returns the index of the item after which the next node ends, given
 // that the run can't end before index last.
 func (c *cutter) end(last int) int {
 	if c.split {
-		for i, r := range c.ranks[:min(last, len(c.ranks))] {
-			if r < c.floor {
+		h := c.hash(c.floor)
+		floor := h.rank(c.level)
+		for i := range min(last, len(c.items)) {
+			if c.rank(i) < floor {
 				last = i
 				break
 			}
@@ -71,8 +85,8 @@ func (c *cutter) end(last int) int {
 		return last
 	}
 	lowest := 0
-	for i, r := range c.ranks[:c.max] {
-		if r < c.ranks[lowest] {
+	for i := range c.max {
+		if c.rank(i) < c.rank(lowest) {
 			lowest = i
 		}
 	}
@@ -81,11 +95,17 @@ func (c *cutter) end(last int) int {
 
 // cut emits the items up to index i as a node.
 func (c *cutter) cut(i int) error {
-	if err := c.emit(c.items[:i+1]); err != nil {
+	c.floor, c.split = c.items[i].key, true
+	rest := c.items[i+1:]
+	kept, err := c.emit(c.items[: i+1 : i+1])
+	if err != nil {
 		return err
 	}
-	c.floor, c.split = c.ranks[i], true
-	c.items = c.items[:copy(c.items, c.items[i+1:])]
-	c.ranks = c.ranks[:copy(c.ranks, c.ranks[i+1:])]
+	if kept {
+		c.items = slices.Clone(rest)
+	} else {
+		c.items = c.items[:copy(c.items, rest)]
+	}
+	c.ranks = c.ranks[:copy(c.ranks, c.ranks[min(i+1, len(c.ranks)):])]
 	return nil
 }

@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -35,18 +36,23 @@ func TestCutterFollowsRule(t *testing.T) {
 		most := rapid.IntRange(1, 6).Draw(t, "max")
 		// Few distinct ranks, so that there are ties.
 		runs := rapid.SliceOfN(rapid.SliceOfN(rapid.Uint32Range(0, 12), 1, 40), 0, 4).Draw(t, "runs")
+		keep := rapid.Bool().Draw(t, "items are kept")
+		inner := rapid.Bool().Draw(t, "it is known what is no end")
 		closed := rapid.Bool().Draw(t, "last run ends naturally")
 
 		var want, got []int
-		c := &cutter{max: most, emit: func(items []item) error {
+		hashes := map[string]keyHash{}
+		c := &cutter{max: most, hash: func(key string) keyHash { return hashes[key] }, emit: func(items []item) (bool, error) {
 			got = append(got, len(items))
-			return nil
+			return keep, nil
 		}}
 		for i, run := range runs {
 			want = append(want, splitRun(run, most)...)
 			for j, rank := range run {
 				natural := j == len(run)-1 && (closed || i < len(runs)-1)
-				if err := c.add(item{}, hashOf(rank, natural)); err != nil {
+				it := item{key: fmt.Sprint(len(hashes))}
+				hashes[it.key] = hashOf(rank, natural)
+				if err := c.add(&it, inner && !natural); err != nil {
 					t.Fatal(err)
 				}
 				if len(c.items) > most {

@@ -126,7 +126,7 @@ func TestVerifyRefuses(t *testing.T) {
 	s := &chunk.Mem{}
 	w := newWriter(s)
 	write := func(level int, items ...item) item {
-		ptr, err := w.write(ctx, &node{level: level, items: items})
+		ptr, _, err := w.write(ctx, &node{level: level, items: items})
 		if err != nil {
 			t.Fatal(err)
 		}

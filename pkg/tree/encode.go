@@ -191,19 +191,16 @@ func CheckEntry(e Entry) error {
 const contentContext = "dvx 2026-11 v1 directory content"
 
 // contentHasher computes content IDs. It is for one goroutine.
-type contentHasher struct {
-	h   *blake3.Hasher
-	buf []byte
-}
+type contentHasher struct{ h *blake3.Hasher }
 
-func newContentHasher() *contentHasher {
-	return &contentHasher{h: blake3.NewDeriveKey(contentContext)}
-}
-
-func (c *contentHasher) sum(n *node) (id ContentID) {
-	c.buf = appendNode(c.buf[:0], n, visible)
+// sum returns the content ID of a node. It works in buf, which it grows.
+func (c *contentHasher) sum(n *node, buf []byte) (used []byte, id ContentID) {
+	if c.h == nil {
+		c.h = blake3.NewDeriveKey(contentContext)
+	}
+	buf = appendNode(buf[:0], n, visible)
 	c.h.Reset()
-	_, _ = c.h.Write(c.buf) // never fails
+	_, _ = c.h.Write(buf) // never fails
 	c.h.Sum(id[:0])
-	return id
+	return buf, id
 }

@@ -44,9 +44,10 @@ func (h *keyHash) rank(level int) uint32 {
 // keyHasher computes keyHashes. It is for one goroutine.
 type keyHasher struct{ h *blake3.Hasher }
 
-func newKeyHasher() keyHasher { return keyHasher{blake3.NewDeriveKey(keyContext)} }
-
-func (k keyHasher) sum(key string) (h keyHash) {
+func (k *keyHasher) sum(key string) (h keyHash) {
+	if k.h == nil {
+		k.h = blake3.NewDeriveKey(keyContext)
+	}
 	k.h.Reset()
 	_, _ = k.h.WriteString(key) // never fails
 	k.h.Sum(h[:0])

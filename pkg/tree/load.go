@@ -11,9 +11,9 @@ import (
 
 // load reads a node, which nobody changes.
 func load(ctx context.Context, r chunk.Reader, id ID) (*node, error) {
-	cached, _ := r.(*cachedReader)
-	if cached != nil {
-		if n := cached.nodes.get(id); n != nil {
+	nodes := CacheOf(r)
+	if nodes != nil {
+		if n := nodes.get(id); n != nil {
 			return n, nil
 		}
 	}
@@ -25,8 +25,8 @@ func load(ctx context.Context, r chunk.Reader, id ID) (*node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read directory %v: %w", chunk.ID(id).Short(), err)
 	}
-	if cached != nil {
-		cached.nodes.add(id, n, len(b))
+	if nodes != nil {
+		nodes.add(id, n, len(b))
 	}
 	return n, nil
 }

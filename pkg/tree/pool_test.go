@@ -19,7 +19,7 @@ import (
 // (and 0), the next 48 at level 0, the last 40 at none.
 var pool = sync.OnceValue(func() []string {
 	want := map[int]int{2: 12, 1: 48, 0: 40}
-	k := newKeyHasher()
+	k := &keyHasher{}
 	var names []string
 	for i := 0; len(names) < 100; i++ {
 		name := fmt.Sprintf("n%d", i*7919%10_000_019)

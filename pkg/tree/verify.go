@@ -151,6 +151,10 @@ type scratch struct {
 	chunk.Mem
 }
 
+// Nodes returns the cache of what is read: it takes what is put here too, for a
+// node is what its name says wherever it is kept.
+func (s *scratch) Nodes() *Cache { return CacheOf(s.r) }
+
 func (s *scratch) Get(ctx context.Context, kind chunk.Kind, id chunk.ID) ([]byte, error) {
 	b, err := s.Mem.Get(ctx, kind, id)
 	if errors.Is(err, chunk.ErrNotFound) {

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/zeebo/blake3"
 
@@ -96,17 +97,28 @@ func corrupt(format string, args ...any) error {
 	return fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), chunk.ErrCorrupt)
 }
 
-// The contexts of the checksums, apart from those of chunk IDs.
-const (
-	packContext    = "dvx 2026-11 v1 pack"
-	footerContext  = "dvx 2026-11 v1 pack footer"
-	headContext    = "dvx 2026-11 v1 index head"
-	segmentContext = "dvx 2026-11 v1 index"
+// sumContext is the derive-key context of a checksum, apart from those of chunk
+// IDs. The state after a context never changes, and to derive it takes longer
+// than to hash what is short.
+type sumContext func() *blake3.Hasher
+
+var (
+	packHash    = newContext("dvx 2026-11 v1 pack")
+	footerHash  = newContext("dvx 2026-11 v1 pack footer")
+	headHash    = newContext("dvx 2026-11 v1 index head")
+	segmentHash = newContext("dvx 2026-11 v1 index")
 )
 
-// sum returns the BLAKE3 checksum of the parts under a context.
-func sum(context string, parts ...[]byte) (out [sumSize]byte) {
-	h := blake3.NewDeriveKey(context)
+func newContext(text string) sumContext {
+	return sync.OnceValue(func() *blake3.Hasher { return blake3.NewDeriveKey(text) })
+}
+
+// new returns a hasher within the context.
+func (c sumContext) new() *blake3.Hasher { return c().Clone() }
+
+// sum returns the BLAKE3 checksum of the parts within the context.
+func (c sumContext) sum(parts ...[]byte) (out [sumSize]byte) {
+	h := c().Clone()
 	for _, p := range parts {
 		_, _ = h.Write(p) // never fails
 	}

@@ -367,7 +367,7 @@ func FuzzDecodeFooter(f *testing.F) {
 		tail := bytes.Clone(table)
 		tail = binary.BigEndian.AppendUint32(tail, uint32(len(table)/entrySize))
 		tail = append(tail, packVersion, class, 0, 0)
-		footerSum := sum(footerContext, tail)
+		footerSum := footerHash.sum(tail)
 		tail = append(append(append(tail, footerSum[:]...), make([]byte, sumSize)...), packEnd...)
 		if _, err := decodeTrailer(tail[len(tail)-trailerSize:], size); err != nil {
 			wantDecodeError(t, err)
@@ -454,11 +454,11 @@ func fixSums(b []byte) {
 	bits, packs, keys := int(b[9]), binary.BigEndian.Uint32(b[12:]), binary.BigEndian.Uint32(b[16:])
 	head := uint64(segmentHeaderSize) + 4<<min(bits, 30) + uint64(packs)*packRecordSize + uint64(keys)
 	if head <= uint64(len(b)) {
-		headSum := sum(headContext, b[:32], b[segmentHeaderSize:head])
+		headSum := headHash.sum(b[:32], b[segmentHeaderSize:head])
 		copy(b[32:], headSum[:])
 	}
 	end := len(b) - segmentTrailerSize
-	all := sum(segmentContext, b[:end])
+	all := segmentHash.sum(b[:end])
 	copy(b[end:], all[:])
 }
 

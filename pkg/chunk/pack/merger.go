@@ -173,6 +173,6 @@ func writeMerged(out io.Writer, packs iter.Seq[PackInfo], each func(func(*indexE
 		return err
 	}
 	var w segmentWriter
-	w.start(out, packs, &counts, n)
+	w.start(out, packs, counts.fanout(fanoutBits(n)), n)
 	return errors.Join(each(w.add), w.finish())
 }

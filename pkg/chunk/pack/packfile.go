@@ -65,9 +65,9 @@ func finishPack(b []byte, class byte, entries []Entry) (pack []byte, packSum [su
 	}
 	b = binary.BigEndian.AppendUint32(b, uint32(len(entries)))
 	b = append(b, packVersion, class, 0, 0)
-	footerSum := sum(footerContext, b[start:])
+	footerSum := footerHash.sum(b[start:])
 	b = append(b, footerSum[:]...)
-	packSum = sum(packContext, b)
+	packSum = packHash.sum(b)
 	b = append(b, packSum[:]...)
 	return append(b, packEnd...), packSum
 }
@@ -99,7 +99,7 @@ func decodeTrailer(b []byte, size int64) (count int, err error) {
 func decodeFooter(b []byte, size int64) (Footer, error) {
 	trailer := b[len(b)-trailerSize:]
 	table := b[:len(b)-trailerSize]
-	if got := sum(footerContext, table, trailer[:8]); !bytes.Equal(got[:], trailer[8:8+sumSize]) {
+	if got := footerHash.sum(table, trailer[:8]); !bytes.Equal(got[:], trailer[8:8+sumSize]) {
 		return Footer{}, corrupt("pack footer does not match its checksum")
 	}
 	class := trailer[5]
@@ -149,7 +149,7 @@ func decodePack(b []byte, c *codec) (Footer, error) {
 	if err != nil {
 		return Footer{}, err
 	}
-	if got := sum(packContext, b[:len(b)-len(packEnd)-sumSize]); got != f.Sum {
+	if got := packHash.sum(b[:len(b)-len(packEnd)-sumSize]); got != f.Sum {
 		return Footer{}, corrupt("pack does not match its checksum")
 	}
 	return f, nil

@@ -11,8 +11,6 @@ import (
 	"sort"
 	"sync"
 
-	"github.com/zeebo/blake3"
-
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/objstore"
 )
@@ -152,7 +150,7 @@ func (s *segment) open(key string) (err error) {
 
 // checkHead verifies what comes before the entries.
 func (s *segment) checkHead() error {
-	if got := sum(headContext, s.data[:32], s.data[segmentHeaderSize:s.entriesAt()]); !bytes.Equal(got[:], s.data[32:segmentHeaderSize]) {
+	if got := headHash.sum(s.data[:32], s.data[segmentHeaderSize:s.entriesAt()]); !bytes.Equal(got[:], s.data[32:segmentHeaderSize]) {
 		return corrupt("the head does not match its checksum")
 	}
 	if err := s.checkFanout(); err != nil {
@@ -378,7 +376,7 @@ func (s *segment) passed(i int) {
 func (s *segment) verifyAll() error {
 	s.verify.Do(func() {
 		end := len(s.data) - segmentTrailerSize
-		h := blake3.NewDeriveKey(segmentContext)
+		h := segmentHash.new()
 		for at := 0; at < end; at += scanStep {
 			_, _ = h.Write(s.data[at:min(at+scanStep, end)]) // never fails
 			if s.mapped {

@@ -22,14 +22,12 @@ type segmentWriter struct {
 	err     error
 }
 
-// fanoutCounts counts entries by the first 16 bits of their ID.
-type fanoutCounts [1 << fanoutBitsMax]uint32
-
-// start writes all that comes before the n entries. packs, which are sorted by
-// key, are gone through three times, so that nobody need hold them.
-func (w *segmentWriter) start(out io.Writer, packs iter.Seq[PackInfo], counts *fanoutCounts, n int) {
-	w.out = bufio.NewWriterSize(out, 64<<10)
-	w.hash = blake3.NewDeriveKey(segmentContext)
+// start writes all that comes before the n entries. fanout is encoded. packs,
+// which are sorted by key, are gone through three times, so that nobody need
+// hold them.
+func (w *segmentWriter) start(out io.Writer, packs iter.Seq[PackInfo], fanout []byte, n int) {
+	w.out = bufio.NewWriterSize(out, min(64<<10, 4<<10+n*indexEntrySize))
+	w.hash = segmentHash.new()
 	packCount, keyBytes := 0, 0
 	for p := range packs {
 		packCount++
@@ -45,9 +43,8 @@ func (w *segmentWriter) start(out io.Writer, packs iter.Seq[PackInfo], counts *f
 	head = binary.BigEndian.AppendUint32(head, uint32(keyBytes))
 	head = binary.BigEndian.AppendUint32(head, uint32(n))
 	head = binary.BigEndian.AppendUint64(head, 0)
-	fanout := counts.appendTo(nil, bits)
 
-	headHash := blake3.NewDeriveKey(headContext)
+	headHash := headHash.new()
 	_, _ = headHash.Write(head) // never fails, and so below
 	_, _ = headHash.Write(fanout)
 	eachPackPart(packs, func(b []byte) { _, _ = headHash.Write(b) })
@@ -56,14 +53,29 @@ func (w *segmentWriter) start(out io.Writer, packs iter.Seq[PackInfo], counts *f
 	eachPackPart(packs, w.write)
 }
 
-// appendTo appends the fan-out of that many bits.
-func (c *fanoutCounts) appendTo(b []byte, bits int) []byte {
+// fanoutCounts counts entries by the first 16 bits of their ID.
+type fanoutCounts [1 << fanoutBitsMax]uint32
+
+// fanout encodes the fan-out of that many bits.
+func (c *fanoutCounts) fanout(bits int) (b []byte) {
 	total := uint32(0)
 	for i, n := range c {
 		total += n
 		if (i+1)%(1<<(fanoutBitsMax-bits)) == 0 {
 			b = binary.BigEndian.AppendUint32(b, total)
 		}
+	}
+	return b
+}
+
+// fanoutOf encodes the fan-out of sorted entries.
+func fanoutOf(entries []indexEntry, bits int) (b []byte) {
+	total := 0
+	for bucket := range 1 << bits {
+		for total < len(entries) && bucketOf(&entries[total].ID, bits) == bucket {
+			total++
+		}
+		b = binary.BigEndian.AppendUint32(b, uint32(total))
 	}
 	return b
 }
@@ -125,7 +137,6 @@ func encodeSegment(footers []Footer) ([]byte, error) {
 	if n == 0 {
 		return nil, fmt.Errorf("an index segment without chunks: %w", fs.ErrInvalid)
 	}
-	var counts fanoutCounts
 	entries := make([]indexEntry, 0, n)
 	packs := make([]PackInfo, 0, len(footers))
 	for i := range footers {
@@ -135,7 +146,6 @@ func encodeSegment(footers []Footer) ([]byte, error) {
 		}
 		packs = append(packs, PackInfo{f.Key, f.Size, f.Meta, len(f.Entries), f.Sum})
 		for _, e := range f.Entries {
-			counts[binary.BigEndian.Uint16(e.ID[:])]++
 			entries = append(entries, indexEntry{e, uint32(i)})
 		}
 	}
@@ -152,7 +162,7 @@ func encodeSegment(footers []Footer) ([]byte, error) {
 	var out bytes.Buffer
 	out.Grow(int(h.size()))
 	var w segmentWriter
-	w.start(&out, slices.Values(packs), &counts, n)
+	w.start(&out, slices.Values(packs), fanoutOf(entries, h.bits), n)
 	for i := range entries {
 		w.add(&entries[i])
 	}

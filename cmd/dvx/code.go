@@ -111,8 +111,9 @@ func ignored(g *spec.Glob, path string) bool {
 }
 
 // noCode returns the rules that leave out of a code folder what is never code:
-// git's own folders, and stores, which would change with each version of the
-// pipeline and be in it. What a .dvxignore says goes before.
+// git's own folders, stores, which would change with each version of the
+// pipeline and be in it, and working copies below, which are data with versions
+// of their own. What a .dvxignore says goes before.
 func noCode(dir string) (*worktree.Ignore, error) {
 	rules := ".git\n"
 	dir, err := filepath.EvalSymlinks(dir)
@@ -129,7 +130,7 @@ func noCode(dir string) (*worktree.Ignore, error) {
 			return nil
 		case d.Name() == ".git" || d.Name() == worktree.FolderName:
 			return fs.SkipDir
-		case !holdsStore(path):
+		case !holdsStore(path) && !holdsWorkingCopy(path):
 			return nil
 		}
 		rel, err := filepath.Rel(dir, path)
@@ -156,4 +157,10 @@ func holdsStore(dir string) bool {
 		}
 	}
 	return true
+}
+
+// holdsWorkingCopy reports whether a folder is a working copy.
+func holdsWorkingCopy(dir string) bool {
+	st, err := os.Lstat(filepath.Join(dir, worktree.FolderName))
+	return err == nil && st.IsDir()
 }

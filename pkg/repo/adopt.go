@@ -56,42 +56,50 @@ func (d *Direct) adopt(ctx context.Context, base *loaded, keys []string) (*adopt
 	if err != nil {
 		return nil, fmt.Errorf("adopt index segments: %w", err)
 	}
-	if err := complete(ctx, taken, all); err != nil {
+	lacks, err := missing(ctx, taken, all.Has)
+	if err == nil && lacks != "" {
+		err = fmt.Errorf("%s was never stored: %w", lacks, chunk.ErrNotFound)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("adopt index segments: %w", err)
 	}
 	a.add = describe(taken)
 	return a, nil
 }
 
-// complete reports whether all has whatever the metadata chunks of some
-// segments point to. It fails with chunk.ErrNotFound if not.
-func complete(ctx context.Context, some, all *pack.Snapshot) error {
+// missing names something that a metadata chunk of some segments points to and
+// that is not there, "" if all is.
+func missing(ctx context.Context, some *pack.Snapshot, has hasChunk) (string, error) {
 	for l, err := range some.Chunks(ctx) {
 		if err != nil {
-			return err
+			return "", err
 		}
 		if !l.Kind.Meta() {
 			continue
 		}
 		b, err := some.Get(ctx, l.Kind, l.ID)
 		if err != nil {
-			return err
+			return "", err
 		}
 		refs, err := refsOf(l.Kind, b)
 		if err != nil {
-			return err
+			return "", err
 		}
 		for _, r := range refs {
-			ok, err := all.Has(ctx, r.Kind, r.ID)
-			if err == nil && !ok {
-				err = fmt.Errorf("%v %v, which %v %v points to, was never stored: %w", r.Kind, r.ID.Short(), l.Kind, l.ID.Short(), chunk.ErrNotFound)
+			ok, err := has(ctx, r.Kind, r.ID)
+			if err == nil && !ok && l.Kind == chunk.Commit && r.Kind == chunk.Node {
+				note := GoneRef(tree.ID(r.ID)) // a version stays in the log without its files
+				ok, err = has(ctx, note.Kind, note.ID)
 			}
 			if err != nil {
-				return err
+				return "", err
+			}
+			if !ok {
+				return fmt.Sprintf("%v %v, which %v %v points to,", r.Kind, r.ID.Short(), l.Kind, l.ID.Short()), nil
 			}
 		}
 	}
-	return nil
+	return "", nil
 }
 
 // refsOf returns what a metadata chunk points to.

@@ -28,6 +28,7 @@ type session struct {
 	*pack.Session
 	d     *Direct
 	start uint64 // generation of the root when it began
+	floor uint64 // of that root
 	lease lease
 	saves checkpoints
 	nodes *tree.Cache
@@ -80,7 +81,7 @@ func (d *Direct) newSession(ctx context.Context) (*session, error) {
 	}
 	now := d.o.Now()
 	return &session{
-		Session: ps, d: d, start: base.root.Gen, base: base, commits: map[commit.ID]bool{},
+		Session: ps, d: d, start: base.root.Gen, floor: base.root.Floor, base: base, commits: map[commit.ID]bool{},
 		lease: lease{key: SessionPrefix + name, begun: now, renewed: now},
 		saves: checkpoints{last: now}, nodes: tree.NewCache(sessionCache),
 	}, nil
@@ -182,7 +183,7 @@ func (s *session) publishOnce(ctx context.Context, t Txn, a Attachments) (Result
 	if err := s.Flush(ctx); err != nil {
 		return Result{}, err
 	}
-	p := publication{s: s, t: t, attach: a}
+	p := publication{s: s, t: t, attach: a, named: s.Segments()}
 	// What takes long is done before the turn to swap is taken.
 	base, err := s.d.load(ctx)
 	if err != nil {
@@ -227,7 +228,7 @@ type publication struct {
 	checked []string // index segments against which the closure was checked, with this floor
 	seen    uint64
 	merged  *merged
-	named   []string // the session's segments as of the newest attempt
+	named   []string // the session's segments, without those of a flush since
 }
 
 // prepare makes the Env for base.
@@ -245,7 +246,6 @@ func (p *publication) prepare(ctx context.Context, base *loaded) (Env, error) {
 	env.Attachments = p.attach
 	env.Start = p.s.start
 	env.Needs = p.checked
-	p.named = p.s.Segments()
 	if env.Add, err = p.s.segments(ctx, p.named); err != nil {
 		return Env{}, err
 	}
@@ -279,6 +279,9 @@ func (p *publication) ground(ctx context.Context, base *loaded) error {
 	if p.checked != nil && containsAll(keys, p.checked) && p.seen == base.root.Floor {
 		return nil
 	}
+	if err := p.whole(ctx, base.root); err != nil {
+		return err
+	}
 	who, err := auth.From(ctx)
 	if err != nil {
 		return err
@@ -289,6 +292,31 @@ func (p *publication) ground(ctx context.Context, base *loaded) error {
 	}
 	p.checked, p.seen = keys, base.root.Floor
 	return nil
+}
+
+// whole fails with ErrDoomed if something was collected that the session's new
+// metadata points to, whether a ref is to reach it or not: writers take for
+// whole what is indexed. What Put found is in packs that the session relies on;
+// this is about what it only named, having found it in directories of its base.
+func (p *publication) whole(ctx context.Context, base *Root) error {
+	if !p.s.collected(base) {
+		return nil
+	}
+	named, err := p.s.d.packs.Snapshot(ctx, p.named)
+	if err != nil {
+		return err
+	}
+	lacks, err := missing(ctx, named, p.s.Has)
+	if err == nil && lacks != "" {
+		err = fmt.Errorf("%s was collected: %w", lacks, ErrDoomed)
+	}
+	return err
+}
+
+// collected reports whether a collection may have taken something out of the
+// index since the session began: each one buries what it takes.
+func (s *session) collected(now *Root) bool {
+	return now.Floor != s.floor || slices.ContainsFunc(now.Graveyard, func(g Grave) bool { return g.Gen > s.start })
 }
 
 func containsAll(have, want []string) bool {

@@ -97,6 +97,7 @@ type Direct struct {
 	mu    sync.Mutex
 	last  *loaded       // the newest root seen
 	sent  sentRoot      // the root that was sent last
+	told  time.Time     // when memory was told of a root
 	newer chan struct{} // closed when last changes
 }
 
@@ -245,7 +246,12 @@ func OpenDirect(ctx context.Context, objects objstore.Store, o Options) (*Direct
 }
 
 // Close releases files and memory. Sessions must be closed before.
-func (d *Direct) Close() error { return d.packs.Close() }
+func (d *Direct) Close() error {
+	if d.memory != nil {
+		d.memory.Remember(d.newest().mark())
+	}
+	return d.packs.Close()
+}
 
 // Config implements [Store].
 func (d *Direct) Config() Config { return d.config }
@@ -312,7 +318,7 @@ func (d *Direct) load(ctx context.Context) (*loaded, error) {
 // remember keeps a root that was read or written.
 func (d *Direct) remember(r *Root, b []byte, v objstore.Version) *loaded {
 	l := &loaded{root: r, version: v, sum: HashRoot(b), view: r.View()}
-	if d.memory != nil {
+	if d.memory != nil && d.telling(r) {
 		d.memory.Remember(l.mark())
 	}
 	d.mu.Lock()
@@ -326,6 +332,23 @@ func (d *Direct) remember(r *Root, b []byte, v objstore.Version) *loaded {
 		d.newer = make(chan struct{})
 	}
 	return l
+}
+
+// tellEvery is how often a Memory is told of roots that move open commits only:
+// there are a hundred a second. Of the others, and of the last, it is told at once.
+const tellEvery = time.Second
+
+// telling reports whether the Memory is to be told of a root now.
+func (d *Direct) telling(r *Root) bool {
+	now := d.o.Now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	since := now.Sub(d.told)
+	if n := len(r.Ops); n > 0 && r.Ops[n-1].Open && since >= 0 && since < tellEvery {
+		return false
+	}
+	d.told = now
+	return true
 }
 
 func (l *loaded) mark() Mark {

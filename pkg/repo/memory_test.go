@@ -1,8 +1,11 @@
 package repo
 
 import (
+	"crypto/rand"
 	"errors"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/dvx-io/dvx/pkg/objstore/mem"
 )
@@ -89,5 +92,49 @@ func TestNoRollback(t *testing.T) {
 	defer again.Close()
 	if m.m.Gen != 3 {
 		t.Errorf("%+v is remembered", m.m)
+	}
+}
+
+// TestMemoryOfOpenWrites counts how often a memory is told of roots that move
+// open commits: once a second, of those that do more at once, and of the last.
+func TestMemoryOfOpenWrites(t *testing.T) {
+	objects := mem.New(mem.Options{})
+	move(t, replica(t, objects), CreateRepo{Repo: "a"})
+	m := &marks{}
+	var mu sync.Mutex
+	now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	o := Options{Rand: rand.Reader, RetryFor: time.Minute, Memory: m, Now: func() time.Time {
+		mu.Lock()
+		defer mu.Unlock()
+		return now
+	}}
+	d, err := OpenDirect(ownerCtx(t), objects, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := NewWriter(ownerCtx(t), d, WriterOptions{Manual: true})
+	put := func(name string, after time.Duration, remembered bool) {
+		t.Helper()
+		mu.Lock()
+		now = now.Add(after)
+		mu.Unlock()
+		if err := openPut(ownerCtx(t), w, name, "x", nil); err != nil {
+			t.Fatal(err)
+		}
+		if gen := d.newest().root.Gen; (m.m.Gen == gen) != remembered {
+			t.Errorf("%s: generation %d is remembered of %d", name, m.m.Gen, gen)
+		}
+	}
+	put("first", tellEvery, true)
+	put("soon", tellEvery/2, false)
+	put("later", tellEvery/2, true)
+	put("set back", -time.Hour, true)
+	put("again", tellEvery/2, false)
+	if _, err := w.Seal(ownerCtx(t), "a", "main"); err != nil || m.m.Gen != d.newest().root.Gen {
+		t.Errorf("after a seal generation %d is remembered of %d, %v", m.m.Gen, d.newest().root.Gen, err)
+	}
+	put("after the seal", 0, false)
+	if err := errors.Join(w.Close(), d.Close()); err != nil || m.m.Gen != d.newest().root.Gen {
+		t.Errorf("closed, generation %d is remembered of %d, %v", m.m.Gen, d.newest().root.Gen, err)
 	}
 }

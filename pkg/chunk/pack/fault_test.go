@@ -225,14 +225,26 @@ func TestSessionMemoryIsBounded(t *testing.T) {
 	}
 }
 
+// gated is a store that puts packs after wait.
+type gated struct {
+	*mem.Store
+	wait func()
+}
+
+func (g gated) Put(ctx context.Context, key string, body *io.SectionReader, c objstore.Condition) (objstore.Info, error) {
+	if strings.HasPrefix(key, PackPrefix) {
+		g.wait()
+	}
+	return g.Store.Put(ctx, key, body, c)
+}
+
 // TestFlushCanBeCalledAgain after its context ended during an upload.
 func TestFlushCanBeCalledAgain(t *testing.T) {
 	gate, started := make(chan struct{}), make(chan struct{}, 10)
-	objects := newFaulty(func(_ int, _ string, put func() error) error {
+	objects := gated{mem.New(mem.Options{}), func() {
 		started <- struct{}{}
 		<-gate
-		return put()
-	})
+	}}
 	st := open(t, objects, Options{})
 	s := session(t, st, nil, name1)
 	put(t, s, chunk.Data, "x")

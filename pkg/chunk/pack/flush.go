@@ -1,6 +1,7 @@
 package pack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,12 +35,14 @@ func (s *Session) write(ctx context.Context, p *ownPack) error {
 	s.mu.Lock()
 	p.buf, p.Size, p.Sum = b, int64(len(b)), packSum
 	s.mu.Unlock()
+	close(p.made)
 	return s.st.putNew(ctx, p.Key, objstore.Bytes(b))
 }
 
-// Flush implements chunk.Store: it uploads what is open, waits for every
-// upload, and writes one index segment for the packs that have none. When ctx
-// ends meanwhile, Flush can be called again.
+// Flush implements chunk.Store: it uploads what is open, writes one index
+// segment for the packs that have none, and waits for every upload. The segment
+// is written beside the last packs: it is nobody's before a root names it, which
+// is after Flush. When ctx ends meanwhile, Flush can be called again.
 func (s *Session) Flush(ctx context.Context) error { return s.flush(ctx, 0) }
 
 // flush does the work of Flush if more than least chunks are pending.
@@ -66,28 +69,14 @@ func (s *Session) flush(ctx context.Context, least int) error {
 	s.nextSegment++ // also if it fails: a late write must not meet another's bytes
 	s.mu.Unlock()
 
-	footers := make([]Footer, len(packs))
-	for i, p := range packs {
-		select {
-		case <-p.done:
-			footers[i] = p.Footer
-		case <-s.failed:
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			return s.check()
-		case <-ctx.Done():
-			return fmt.Errorf("wait for the upload of %s: %w", p.Key, ctx.Err())
-		}
-	}
-	seg, err := s.writeSegment(ctx, key, footers)
+	seg, err := s.index(ctx, key, packs)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err != nil && ctx.Err() != nil {
-		return err
-	}
 	if err != nil {
-		s.fail(err)
-		return s.check()
+		if ctx.Err() == nil {
+			s.fail(err)
+		}
+		return cmp.Or(s.check(), err)
 	}
 	s.own = append(slices.Clip(s.own), seg)
 	s.packs = slices.Delete(s.packs, 0, len(packs))
@@ -101,6 +90,41 @@ func (s *Session) flush(ctx context.Context, least int) error {
 		}
 	}
 	return nil
+}
+
+// index writes the segment of packs that are being uploaded, and waits for them.
+func (s *Session) index(ctx context.Context, key string, packs []*ownPack) (*segment, error) {
+	footers := make([]Footer, len(packs))
+	for i, p := range packs {
+		if err := s.await(ctx, p.made, p); err != nil {
+			return nil, err
+		}
+		footers[i] = p.Footer
+	}
+	seg, err := s.writeSegment(ctx, key, footers)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range packs {
+		if err := s.await(ctx, p.done, p); err != nil {
+			return nil, err
+		}
+	}
+	return seg, nil
+}
+
+// await waits for an event of a pack, unless the session fails.
+func (s *Session) await(ctx context.Context, event <-chan struct{}, p *ownPack) error {
+	select {
+	case <-event:
+		return nil
+	case <-s.failed:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.check()
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the upload of %s: %w", p.Key, ctx.Err())
+	}
 }
 
 // writeSegment writes and opens a segment.

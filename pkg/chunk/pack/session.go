@@ -56,8 +56,9 @@ type Session struct {
 type ownPack struct {
 	Footer
 	class byte
-	buf   []byte // header and bodies, then the whole pack; nil when it is durable
-	done  chan struct{}
+	buf   []byte        // header and bodies, then the whole pack; nil when it is durable
+	made  chan struct{} // closed when the Footer is whole
+	done  chan struct{} // closed when it is durable
 }
 
 // ownChunk is a chunk of the session that is in no segment yet.
@@ -319,7 +320,7 @@ func (s *Session) openPack(ctx context.Context, class byte) error {
 		s.free <- buf // there is room: it came from there
 		return nil
 	}
-	p := &ownPack{class: class, buf: startPack(buf[:0], class), done: make(chan struct{})}
+	p := &ownPack{class: class, buf: startPack(buf[:0], class), made: make(chan struct{}), done: make(chan struct{})}
 	p.Key = packKey(s.name, s.nextPack)
 	p.Meta = class == classMeta
 	s.nextPack++

@@ -20,15 +20,16 @@ func cmdImport(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import {DVC.YAML | s3://BUCKET/PREFIX REPO@BRANCH[:/PATH] --by-reference}",
 		Short: "Make pipeline specs of a dvc.yaml, or files of the objects of a bucket",
-		Long: `Make a pipeline spec of each stage of a dvc.yaml and say what does not carry over. The specs go to standard output, or
-with -o to a file each; register them with dvx pipeline apply, beside the project's code.
+		Long: `Make a pipeline spec of each stage of a dvc.yaml, of foreach and matrix one each, and say what does not carry over.
+The specs go to standard output, or with -o to a file each; register them with dvx pipeline apply, in the project's
+folder, which is their code. What a stage reads of DVC's own files (those with a .dvc file) belongs into the repo data.
 
 With s3:// and --by-reference, make files of the objects of a bucket, as one version, without copying them: the bucket
 is listed and no object is read. Whoever reads such a file, by S3, a checkout or a pipeline, reads the object with his
 own credentials for that bucket (the daemon with those that it was started with). An object that was changed or
 removed meanwhile is never given out as what was imported. PREFIX is a folder, or one object; files that are at the
 paths of others are replaced. Only the owner of a store may do this through a daemon.`,
-		Example: `  dvx import dvc.yaml -o . && dvx pipeline apply -f train.yaml
+		Example: `  dvx import dvc.yaml -o . && dvx pipeline apply -f train.yaml -p lr=0.1
   dvx import s3://sensor-data/2026 raw@main:/2026 --by-reference`,
 		Args: rangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -40,11 +41,7 @@ paths of others are replaced. Only the owner of a store may do this through a da
 			case byReference || len(args) != 1:
 				return usagef("--by-reference is for s3://BUCKET/PREFIX")
 			}
-			b, err := os.ReadFile(args[0])
-			if err != nil {
-				return err
-			}
-			got, err := interop.DVC(b, data)
+			got, err := interop.DVC(os.DirFS(filepath.Dir(args[0])), filepath.Base(args[0]), data)
 			if err != nil {
 				return err
 			}
@@ -60,20 +57,23 @@ paths of others are replaced. Only the owner of a store may do this through a da
 
 func cmdPipelineImport(a *app) *cobra.Command {
 	var dir string
+	var images bool
 	cmd := &cobra.Command{Use: "import", Short: "Make specs of another system's pipelines", Args: exactArgs(0), RunE: showHelp}
 	pachyderm := &cobra.Command{
-		Use:   "pachyderm FILE.json",
+		Use:   "pachyderm FILE",
 		Short: "Make specs of Pachyderm's pipeline specs, and say what does not carry over",
-		Long: `Make specs of Pachyderm's pipeline specs (JSON) and say field by field what does not carry over. The specs go to
-standard output, or with -o to a file each.`,
-		Example: "  dvx pipeline import pachyderm edges.json -o .",
-		Args:    exactArgs(1),
+		Long: `Make specs of Pachyderm's pipeline specs (JSON or YAML) and say field by field what does not carry over. The specs go
+to standard output, or with -o to a file each. Programs run on the host, where the code of an image has to be put; with
+--images they stay in their images, for a daemon that runs them on Kubernetes (dvxd serve --kube).`,
+		Example: `  dvx pipeline import pachyderm edges.json -o .
+  dvx pipeline import pachyderm edges.json --images >edges.yaml`,
+		Args: exactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			b, err := os.ReadFile(args[0])
 			if err != nil {
 				return err
 			}
-			got, err := interop.Pachyderm(b)
+			got, err := interop.Pachyderm(b, images)
 			if err != nil {
 				return err
 			}
@@ -81,6 +81,7 @@ standard output, or with -o to a file each.`,
 		},
 	}
 	pachyderm.Flags().StringVarP(&dir, "output", "o", "", "write each spec to NAME.yaml in this folder")
+	pachyderm.Flags().BoolVar(&images, "images", false, "keep transform.image, for a daemon with --kube")
 	cmd.AddCommand(pachyderm)
 	return cmd
 }
@@ -116,7 +117,11 @@ func (a *app) imported(got interop.Import, dir string) error {
 		}
 	}
 	for _, n := range got.Notes {
-		if _, err := io.WriteString(a.err, printable(fmt.Sprintf("%s: %s: %s", n.Pipeline, n.Field, n.Text))+"\n"); err != nil {
+		of := ""
+		if n.Pipeline != "" {
+			of = n.Pipeline + ": "
+		}
+		if _, err := io.WriteString(a.err, printable(fmt.Sprintf("%s%s: %s", of, n.Field, n.Text))+"\n"); err != nil {
 			return err
 		}
 	}

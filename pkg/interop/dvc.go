@@ -1,10 +1,13 @@
 package interop
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -13,145 +16,241 @@ import (
 	"github.com/dvx-io/dvx/pkg/pipeline/spec"
 )
 
-// dvcStage is a stage of a dvc.yaml.
-type dvcStage struct {
-	Cmd     any            `yaml:"cmd"` // a text or a list of them
-	Deps    []any          `yaml:"deps"`
-	Outs    []any          `yaml:"outs"`
-	Metrics []any          `yaml:"metrics"`
-	Plots   []any          `yaml:"plots"`
-	Wdir    string         `yaml:"wdir"`
-	Desc    string         `yaml:"desc"`
-	Other   map[string]any `yaml:",inline"`
+// dvcProject is a project while its stages become specs.
+type dvcProject struct {
+	out    *Import
+	files  fs.FS
+	data   string            // repo of the files that DVC tracks and no stage makes
+	vars   dvcVars           // of the whole file
+	stages []dvcStage        // sorted by name
+	makers map[string]string // path: the pipeline that makes it
+	kept   []string          // paths that are data: no part of the code
+	code   map[string]bool   // paths that a stage reads as code
 }
 
-// DVC reads the stages of a dvc.yaml. Each becomes a pipeline of one datum,
-// which lays out the code and its inputs as the stage had them, runs the command
-// there, and keeps its outs. Files that no stage makes are those of the repo
-// data, or of the code. It fails with fs.ErrInvalid for what is no dvc.yaml.
-func DVC(content []byte, data string) (Import, error) {
-	var file struct {
-		Stages map[string]dvcStage `yaml:"stages"`
-		Other  map[string]any      `yaml:",inline"`
+// DVC reads the stages of the dvc.yaml of that name in a project. Each becomes a
+// pipeline of one datum, which lays out the code and its inputs as the stage had
+// them, runs the command there, and keeps its outs; foreach and matrix become
+// one each. Of what no stage makes, files that DVC tracks (there is a .dvc file)
+// are those of the repo data, and others of the project part of the code. Values
+// of vars and params in a command become parameters, elsewhere they are put in.
+// It fails with fs.ErrInvalid for what is no dvc.yaml.
+func DVC(files fs.FS, name, data string) (Import, error) {
+	p := &dvcProject{out: &Import{}, files: files, data: data, makers: map[string]string{}, code: map[string]bool{"params.yaml": true}}
+	content, err := fs.ReadFile(files, name)
+	if err != nil {
+		return Import{}, err
 	}
-	var out Import
+	if err := p.read(content); err != nil {
+		return Import{}, fmt.Errorf("read dvc.yaml: %w: %w", err, fs.ErrInvalid)
+	}
+	ignore := p.noCode()
+	for _, st := range p.stages {
+		s := p.spec(st, ignore)
+		if err := s.Validate(); err != nil {
+			return Import{}, fmt.Errorf("stage %q as a spec of dvx: %w", st.name, err)
+		}
+		p.out.Specs = append(p.out.Specs, s.WithDefaults())
+	}
+	p.out.sorted()
+	return *p.out, nil
+}
+
+// read reads the file, down to what each stage makes.
+func (p *dvcProject) read(content []byte) error {
+	var file struct {
+		Vars   yaml.Node            `yaml:"vars"`
+		Stages map[string]yaml.Node `yaml:"stages"`
+		Other  map[string]any       `yaml:",inline"`
+	}
 	if err := yaml.Unmarshal(content, &file); err != nil {
-		return out, fmt.Errorf("read dvc.yaml: %w: %w", err, fs.ErrInvalid)
+		return err
 	}
 	if len(file.Stages) == 0 {
-		return out, fmt.Errorf("read dvc.yaml: it has no stages: %w", fs.ErrInvalid)
+		return errors.New("it has no stages")
 	}
 	for _, name := range slices.Sorted(maps.Keys(file.Other)) {
-		out.note("", name, "has no counterpart here, and was left out")
+		text := "has no counterpart here, and was left out"
+		if name == "metrics" || name == "plots" {
+			text = "are files of the outputs here, as all others"
+		}
+		p.out.note("", name, text)
 	}
-	makers := map[string]string{} // path: the stage that makes it
-	for name, st := range file.Stages {
-		for _, p := range st.results() {
-			makers[path.Join(st.Wdir, p)] = name
+	if params, err := p.varsFile("params.yaml"); err == nil {
+		p.vars = append(p.vars, params)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	more, err := p.readVars(&file.Vars, "", "")
+	if err != nil {
+		return err
+	}
+	p.vars = append(p.vars, more...)
+	for _, name := range slices.Sorted(maps.Keys(file.Stages)) {
+		n := file.Stages[name]
+		if err := p.instances(name, &n); err != nil {
+			return fmt.Errorf("stage %q: %w", name, err)
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(file.Stages)) {
-		st := file.Stages[name]
-		if _, ok := st.Other["foreach"]; ok || st.Other["matrix"] != nil {
-			out.note(name, "foreach", "stages that stand for several are not imported: write one for each, or make them datums of one")
+	return p.nameStages()
+}
+
+// nameStages gives each stage the name of its pipeline, and notes what it makes.
+func (p *dvcProject) nameStages() error {
+	taken := map[string]string{}
+	for i := range p.stages {
+		st := &p.stages[i]
+		st.pipeline = pipelineName(st.name)
+		if other, ok := taken[st.pipeline]; ok {
+			return fmt.Errorf("stages %q and %q would both be pipeline %s: rename one", other, st.name, st.pipeline)
+		}
+		taken[st.pipeline] = st.name
+		if st.pipeline != st.name {
+			p.out.note(st.pipeline, "stages."+st.name, fmt.Sprintf("is pipeline %s here", st.pipeline))
+		}
+		for _, made := range st.results() {
+			at, ok := st.inside(made)
+			if !ok {
+				p.out.note(st.pipeline, "outs", fmt.Sprintf("%s is outside of the project, and not kept", made))
+				continue
+			}
+			p.makers[at] = st.pipeline
+			p.kept = append(p.kept, at)
+		}
+	}
+	for _, st := range p.stages {
+		for _, dep := range dvcPaths(st.Deps) {
+			at, ok := st.inside(dep)
+			if p.code[at] = true; ok && p.tracked(at) {
+				p.kept = append(p.kept, at)
+			}
+		}
+	}
+	slices.Sort(p.kept)
+	p.kept = slices.Compact(p.kept)
+	return nil
+}
+
+// pipelineName returns the name of a stage as a pipeline can have it.
+func pipelineName(stage string) string {
+	name := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' || r == '-' {
+			return r
+		}
+		return '-'
+	}, stage)
+	return cmp.Or(strings.TrimLeft(name, "-_"), "stage")
+}
+
+// tracked reports whether DVC keeps the file or folder at a path: there is a
+// file PATH.dvc, or one of a folder that it is in.
+func (p *dvcProject) tracked(at string) bool {
+	for ; at != "."; at = path.Dir(at) {
+		if _, err := fs.Stat(p.files, at+".dvc"); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *dvcProject) spec(st dvcStage, ignore []string) spec.Spec {
+	p.left(st)
+	cmd := &dvcCmd{p: p, st: st, params: map[string]string{}, of: map[string]string{}}
+	s := spec.Spec{
+		Pipeline: st.pipeline, Description: st.Desc,
+		Transform:  spec.Transform{Cmd: []string{"sh", "-c", cmd.script()}, Code: &spec.Code{Ignore: ignore}},
+		Parameters: cmd.params,
+	}
+	if st.Always {
+		s.Cache = spec.CacheNever
+	}
+	inputs := p.inputs(st)
+	s.Input = inputs[0]
+	if len(inputs) > 1 {
+		s.Input = spec.Input{Cross: inputs}
+	}
+	return s
+}
+
+// inputs returns what a stage reads: each dep that is no code by itself, so that
+// nothing else runs it again.
+func (p *dvcProject) inputs(st dvcStage) []spec.Input {
+	var inputs []spec.Input
+	names, seen := map[string]bool{}, map[[2]string]bool{}
+	add := func(repo, at string) {
+		if seen[[2]string{repo, at}] {
+			return
+		}
+		seen[[2]string{repo, at}] = true
+		name := repo
+		for i := 2; names[spec.EnvName(name)]; i++ {
+			name = fmt.Sprintf("%s-%d", repo, i)
+		}
+		names[spec.EnvName(name)] = true
+		inputs = append(inputs, spec.Input{Repo: repo, Name: name, Glob: "/" + globLiteral(at)})
+	}
+	for _, dep := range dvcPaths(st.Deps) {
+		at, ok := st.inside(dep)
+		if !ok {
+			p.out.note(st.pipeline, "deps", fmt.Sprintf("%s is outside of the project: a change of it runs nothing again; an input with url does", dep))
 			continue
 		}
-		s := st.spec(name, data, makers, &out)
-		if err := s.Validate(); err != nil {
-			return out, fmt.Errorf("stage %q as a spec of dvx: %w", name, err)
+		made := p.madeBy(at)
+		for _, m := range made {
+			add(p.makers[m], m)
 		}
-		out.Specs = append(out.Specs, s.WithDefaults())
+		_, err := fs.Stat(p.files, at)
+		switch {
+		case p.tracked(at):
+			p.out.note(st.pipeline, "deps", fmt.Sprintf("%s belongs into repo %s: dvx put -r %s %s@main:/%s", at, p.data, at, p.data, at))
+			add(p.data, at)
+		case len(made) == 0 && err == nil: // code
+		case len(made) == 0:
+			p.out.note(st.pipeline, "deps", fmt.Sprintf("%s is made by no stage and not there: put it into repo %s, or into the code", at, p.data))
+			add(p.data, "")
+		}
 	}
-	out.sorted()
-	return out, nil
+	if len(inputs) == 0 {
+		p.out.note(st.pipeline, "deps", fmt.Sprintf("it reads code alone: it runs once there is a version of repo %s, and again for another one", p.data))
+		add(p.data, "")
+	}
+	return inputs
 }
 
-// results returns what a stage makes.
-func (st dvcStage) results() []string {
-	return slices.Concat(dvcPaths(st.Outs), dvcPaths(st.Metrics), dvcPaths(st.Plots))
-}
-
-// dvcPaths returns the paths of a list of which an item may have options.
-func dvcPaths(list []any) []string {
+// madeBy returns the outs of all stages that a path is, is in, or holds.
+func (p *dvcProject) madeBy(at string) []string {
 	var out []string
-	for _, v := range list {
-		switch v := v.(type) {
-		case string:
-			out = append(out, v)
-		case map[string]any:
-			out = append(out, slices.Sorted(maps.Keys(v))...)
+	for _, made := range slices.Sorted(maps.Keys(p.makers)) {
+		if made == at || strings.HasPrefix(at, made+"/") || strings.HasPrefix(made, at+"/") || at == "." {
+			out = append(out, made)
 		}
 	}
 	return out
 }
 
-func (st dvcStage) spec(name, data string, makers map[string]string, out *Import) spec.Spec {
-	reads := map[string]bool{}
-	for _, dep := range dvcPaths(st.Deps) {
-		maker, ok := madeBy(makers, path.Join(st.Wdir, dep))
-		if !ok {
-			maker = data
-			out.note(name, "deps", fmt.Sprintf("%s is made by no stage: put it into repo %s, or leave it in the code", dep, data))
+// noCode returns globs of what is in the project's folder and no code: what DVC
+// and the stages keep there, and the specs that this makes.
+func (p *dvcProject) noCode() []string {
+	out := []string{"/.dvc", "/dvc.lock", "/dvc.yaml", "/**/*.dvc"}
+	for _, st := range p.stages {
+		if file := st.pipeline + ".yaml"; !p.code[file] {
+			out = append(out, "/"+file)
 		}
-		reads[maker] = true
 	}
-	if len(reads) == 0 {
-		reads[data] = true
+	for _, at := range p.kept {
+		out = append(out, "/"+globLiteral(at))
 	}
-	var inputs []spec.Input
-	for _, repo := range slices.Sorted(maps.Keys(reads)) {
-		inputs = append(inputs, spec.Input{Repo: repo, Name: repo, Glob: "/"})
-	}
-	in := inputs[0]
-	if len(inputs) > 1 {
-		in = spec.Input{Cross: inputs}
-	}
-	for _, field := range slices.Sorted(maps.Keys(st.Other)) {
-		text := "has no counterpart here, and was left out"
-		if field == "params" {
-			text = "the program reads its parameters from its file, which belongs into the code: a change of the file runs the stage again"
-		}
-		out.note(name, field, text)
-	}
-	script := strings.ReplaceAll(st.script(), "${", "$${") // it is no parameter of ours
-	if script != st.script() {
-		out.note(name, "cmd", "${…} stands as it is for the shell: values of vars and params are not put in")
-	}
-	return spec.Spec{Pipeline: name, Description: st.Desc, Transform: spec.Transform{Cmd: []string{"sh", "-c", script}}, Input: in}
+	return out
 }
 
-// madeBy returns the stage that makes a path, what is above it or below it.
-func madeBy(makers map[string]string, p string) (string, bool) {
-	for _, made := range slices.Sorted(maps.Keys(makers)) {
-		if made == p || strings.HasPrefix(p, made+"/") || strings.HasPrefix(made, p+"/") {
-			return makers[made], true
-		}
+// globLiteral returns a path as a glob that selects it alone, after a slash; "."
+// is all.
+func globLiteral(at string) string {
+	if at == "." {
+		return ""
 	}
-	return "", false
+	return globSpecials.ReplaceAllString(at, `\$0`)
 }
 
-// script lays everything out, runs the stage, and keeps what it made.
-func (st dvcStage) script() string {
-	lines := []string{
-		"set -e", `cd "$TMPDIR"`, `cp -R "$DVX_CODE"/. .`, `for d in "$DVX_IN"/*/; do cp -R "$d". .; done`, "chmod -R u+w .",
-	}
-	if st.Wdir != "" {
-		lines = append(lines, "cd "+quoted(st.Wdir))
-	}
-	switch cmd := st.Cmd.(type) {
-	case []any:
-		for _, c := range cmd {
-			lines = append(lines, fmt.Sprint(c))
-		}
-	default:
-		lines = append(lines, fmt.Sprint(cmd))
-	}
-	for _, p := range st.results() {
-		to := path.Join(st.Wdir, p)
-		lines = append(lines, `mkdir -p "$DVX_OUT"/`+quoted(path.Dir(to)), "cp -R "+quoted(p)+` "$DVX_OUT"/`+quoted(to))
-	}
-	return strings.Join(lines, "\n")
-}
-
-// quoted returns a text as one word of the shell.
-func quoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+// globSpecials are the characters that mean something in a glob.
+var globSpecials = regexp.MustCompile(`[\\*?\[\]{}()!]`)

@@ -3,6 +3,7 @@ package spec
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 
 	"go.yaml.in/yaml/v3"
 
@@ -69,15 +70,22 @@ func Format(s Spec) ([]byte, error) {
 	return out, nil
 }
 
-// blockStyle takes JSON's look from objects and lists of objects.
+// blockStyle takes JSON's look from objects and lists of objects, and from texts
+// of several lines.
 func blockStyle(n *yaml.Node) {
 	short := n.Kind == yaml.SequenceNode
 	for _, c := range n.Content {
 		blockStyle(c)
-		short = short && c.Kind == yaml.ScalarNode
+		short = short && c.Kind == yaml.ScalarNode && c.Style != yaml.LiteralStyle
 	}
 	n.Style = 0
-	if short {
+	switch {
+	case short:
 		n.Style = yaml.FlowStyle
+	case n.Kind == yaml.ScalarNode && plainLines.MatchString(n.Value):
+		n.Style = yaml.LiteralStyle
 	}
 }
+
+// plainLines are two or more lines of text that YAML can show as they are.
+var plainLines = regexp.MustCompile(`^[!-~]([ -~]*[!-~])?(\n+[ -~]*[!-~])+\n?$`)

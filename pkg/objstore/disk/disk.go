@@ -79,15 +79,12 @@ func Open(ctx context.Context, dir string, o Options) (*Store, error) {
 // Create makes a folder, unless it exists, and opens the store in it. An
 // existing folder keeps its files: a copy of a bucket becomes a store.
 func Create(ctx context.Context, dir string, o Options) (*Store, error) {
-	if err := os.MkdirAll(dir, permDir); err != nil {
+	if err := makeFolder(dir, syncFolder); err != nil {
 		return nil, fmt.Errorf("create store: %w", err)
 	}
 	fsys, err := openFolder(dir, o)
 	if err != nil {
 		return nil, fmt.Errorf("create store: %w", err)
-	}
-	if err := syncFolderParent(dir); err != nil {
-		return nil, errors.Join(fmt.Errorf("create store: %w", err), fsys.Close())
 	}
 	if err := CreateFS(fsys); err != nil {
 		return nil, errors.Join(fmt.Errorf("create store in %s: %w", dir, err), fsys.Close())

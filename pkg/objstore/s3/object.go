@@ -33,6 +33,9 @@ func (p Plain) All(ctx context.Context, prefix string) iter.Seq2[Object, error] 
 				return
 			}
 		}
+		if err := ctx.Err(); err != nil { // the listing just ends then
+			yield(Object{}, fmt.Errorf("list %q: %w", prefix, err))
+		}
 	}
 }
 
@@ -46,12 +49,17 @@ func (p Plain) ReadPart(ctx context.Context, o Object, offset, size int64) ([]by
 	if err := opts.SetRange(offset, offset+size-1); err != nil {
 		return nil, fmt.Errorf("get %s: %w", o.Key, err)
 	}
-	r, _, _, err := p.s.client.GetObject(ctx, p.s.bucket, p.s.prefix+o.Key, opts)
+	r, _, header, err := p.s.client.GetObject(ctx, p.s.bucket, p.s.prefix+o.Key, opts)
 	if err != nil {
 		return nil, p.s.mapError("get", o.Key, err)
 	}
+	if header.Get("Content-Range") == "" { // the service took no notice of the range
+		_, err = io.CopyN(io.Discard, r, offset)
+	}
 	b := make([]byte, size)
-	_, err = io.ReadFull(r, b)
+	if err == nil {
+		_, err = io.ReadFull(r, b)
+	}
 	if cerr := r.Close(); err == nil {
 		err = cerr
 	}

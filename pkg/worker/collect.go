@@ -43,22 +43,37 @@ var errTooMuch = errors.New("it wrote too much")
 // removed if there is nothing else; bare reports whether out is empty then, and
 // as it was before the program ran.
 func collect(ctx context.Context, dir, at string, t task.Task, s chunk.Store, w *chunk.Writer) (root tree.Root, bytes int64, bare bool, err error) {
-	out, plain, err := openOut(filepath.Join(dir, at))
-	if err != nil {
-		return tree.Root{}, 0, false, err
-	}
-	defer func() { _ = out.Close() }()
 	c := &collector{
-		ctx: ctx, task: filepath.ToSlash(dir), at: filepath.ToSlash(at), out: out, store: s, writer: w, inputs: t.Inputs, most: t.MaxOutput,
+		ctx: ctx, task: filepath.ToSlash(dir), at: filepath.ToSlash(at), store: s, writer: w, inputs: t.Inputs, most: t.MaxOutput,
 		build: tree.NewBuilder(s),
 	}
-	if _, err := c.dir(""); err != nil {
+	bare, ok, err := c.flat(filepath.Join(dir, at))
+	if !ok && err == nil {
+		c.build, c.bytes = tree.NewBuilder(s), 0
+		bare, err = c.any(filepath.Join(dir, at))
+	}
+	if err != nil {
 		return tree.Root{}, 0, false, err
 	}
 	if root, err = c.build.Finish(ctx); err != nil {
 		return tree.Root{}, 0, false, fmt.Errorf("store outputs: %w", err)
 	}
-	return root, c.bytes, plain && c.remove(), nil
+	return root, c.bytes, bare, nil
+}
+
+// any stores an output folder, whatever is in it, and reports whether it is
+// empty then, and as it was.
+func (c *collector) any(name string) (bare bool, err error) {
+	out, plain, err := openOut(name)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = out.Close() }()
+	c.out = out
+	if _, err := c.dir(""); err != nil {
+		return false, err
+	}
+	return plain && c.remove(), nil
 }
 
 // remove removes what was stored, and reports whether out is empty. What it

@@ -14,7 +14,9 @@
 // a small datum. With Options.Memory the inputs and outputs of datums whose
 // inputs are small lie in a folder in memory once their pipeline's results have
 // proved to be small. What uses up the room there is ended and run again on the
-// disk. What programs keep in TMPDIR is on the disk always.
+// disk. What programs keep in TMPDIR is on the disk always, and so is the
+// working directory of a program that takes many datums: it is told of each where
+// its inputs and outputs are, and finds a link to the inputs.
 //
 // # Executor
 //

@@ -12,7 +12,7 @@ import (
 
 // environ returns the whole environment of the program.
 func (w *Worker) environ(t task.Task) []string {
-	tmp, home := w.tmpFolder(), w.at
+	tmp, home := w.tmpFolder(), w.home(t)
 	env := map[string]string{
 		"PATH": w.opts.Path, "HOME": tmp, "TMPDIR": tmp, "LANG": "C.UTF-8", "TZ": "UTC",
 		"DVX_IN": filepath.Join(home.dir, "in"), "DVX_OUT": filepath.Join(home.dir, "out"), "DVX_CODE": home.code.dir,

@@ -105,6 +105,19 @@ func (f *inputFolder) keep(names []string, now time.Time) (bool, error) {
 	return true, nil
 }
 
+// refer makes the folder a link to one elsewhere, which has the inputs of a
+// program that works here.
+func (f *inputFolder) refer(to string) error {
+	if at, err := os.Readlink(f.dir); err == nil && at == to {
+		return nil
+	}
+	f.names = nil
+	if err := removeWhole(f.dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.Symlink(to, f.dir)
+}
+
 // empty leaves an empty, writable folder for each of the names.
 func (f *inputFolder) empty(names []string) error {
 	for _, name := range names {

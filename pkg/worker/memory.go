@@ -45,10 +45,13 @@ func (h habits) note(t task.Task, res task.Result) {
 // fits reports whether a datum may run in memory, as far as it is known without
 // looking into its inputs.
 func (h habits) fits(t task.Task) bool {
-	if h[t.Pipeline] < memoryAfter || t.Transform.WorkingDir != "" || t.Batch {
-		return false // a program that takes many datums has its folder on the disk
+	if h[t.Pipeline] < memoryAfter || t.Transform.WorkingDir != "" {
+		return false
 	}
 	files, bytes := t.Code.Files, t.Code.Bytes
+	if t.Batch {
+		files, bytes = 0, 0 // its code is with the program, on the disk
+	}
 	for _, in := range t.Inputs {
 		if in.Mode != task.Files {
 			return false

@@ -74,6 +74,16 @@ func (p *place) drop() error {
 	return removeWhole(out)
 }
 
+// clearOut leaves the folder out empty.
+func (p *place) clearOut() error {
+	if p.dir == "" || p.bare && p.out == "out" {
+		return nil
+	}
+	err := clear(filepath.Join(p.dir, "out"))
+	p.out, p.bare = "out", err == nil
+	return err
+}
+
 // freshOut makes a folder for the outputs of one datum, of a name that no other
 // datum had.
 func (w *Worker) freshOut() error {
@@ -107,11 +117,11 @@ func (w *Worker) choose(ctx context.Context, t task.Task) {
 // leaveMemory removes what a task has in memory. If that can't be done nothing
 // runs there any more.
 func (w *Worker) leaveMemory() {
-	if err := w.small.remove(w.memory.dir); err != nil {
+	single := w.memory.out != "out"
+	switch {
+	case errors.Join(w.small.remove(w.memory.dir), w.memory.drop()) != nil:
 		w.memory.dir = ""
-		return
-	}
-	if !w.memory.bare {
-		w.memory.bare = clear(filepath.Join(w.memory.dir, "out")) == nil
+	case !single && !w.memory.bare:
+		_ = w.memory.clearOut()
 	}
 }

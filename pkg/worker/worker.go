@@ -204,24 +204,31 @@ func (w *Worker) prepare(ctx context.Context, t task.Task, now time.Time) (int64
 	if err := w.log.begin(); err != nil {
 		return 0, fmt.Errorf("prepare task: %w", err)
 	}
-	if w.at == &w.memory {
-		return w.small.bytes, w.small.lay(ctx, w.at.dir)
+	if w.at == &w.disk {
+		return w.in.lay(ctx, t.Inputs, w.store, now)
 	}
-	return w.in.lay(ctx, t.Inputs, w.store, now)
+	if t.Batch {
+		if err := w.in.refer(filepath.Join(w.at.dir, "in")); err != nil {
+			return 0, fmt.Errorf("prepare task: %w", err)
+		}
+	}
+	return w.small.bytes, w.small.lay(ctx, w.at.dir)
 }
 
 // prepareProgram lays out what a new process of the program finds besides
 // inputs.
 func (w *Worker) prepareProgram(ctx context.Context, t task.Task, now time.Time) error {
-	home := w.at
+	home := w.home(t)
 	if err := home.sweep(home == &w.disk); err != nil {
 		return err
 	}
-	if out := filepath.Join(home.dir, "out"); !home.bare || home.out != "out" {
-		if err := clear(out); err != nil {
+	if err := home.clearOut(); err != nil {
+		return err
+	}
+	if t.Batch { // some of its datums will be in memory
+		if err := w.memory.clearOut(); err != nil {
 			return err
 		}
-		home.out = "out"
 	}
 	if home == &w.memory { // TMPDIR is on the disk, but a folder tmp is there as everywhere
 		if err := os.Mkdir(filepath.Join(home.dir, "tmp"), 0o755); err != nil {
@@ -244,6 +251,15 @@ func (w *Worker) prepareProgram(ctx context.Context, t task.Task, now time.Time)
 		}
 	}
 	return nil
+}
+
+// home is where a program works: with its inputs and outputs, unless it takes
+// many datums.
+func (w *Worker) home(t task.Task) *place {
+	if t.Batch {
+		return &w.disk
+	}
+	return w.at
 }
 
 // tmpFolder names the folder for what programs keep meanwhile.
@@ -332,7 +348,7 @@ func (w *Worker) process(t task.Task) (Process, error) {
 	if len(t.Transform.Cmd) == 0 {
 		return Process{}, refusef("the pipeline has no command: %w", fs.ErrInvalid)
 	}
-	home := w.at.dir
+	home := w.home(t).dir
 	p := Process{Argv: t.Transform.Cmd, Env: w.environ(t), Dir: home, Log: w.log.name}
 	if len(t.Transform.Stdin) > 0 {
 		p.Stdin = w.file("stdin")

@@ -28,7 +28,11 @@ func (b *bench) newSite(dir string) (*site, error) {
 	if _, err := s.dvx("init", "--bare", s.path("store")); err != nil {
 		return nil, err
 	}
-	s.daemon = s.command(filepath.Join(filepath.Dir(b.dvx), "dvxd"), "serve", "--listen", "127.0.0.1:0", "--s3-listen", "", "--ready-file", s.path("ready"), "--work", b.workFolder(dir))
+	args := []string{"serve", "--listen", "127.0.0.1:0", "--s3-listen", "", "--ready-file", s.path("ready"), "--state", s.path("state")}
+	if b.o.work != "" {
+		args = append(args, "--work", b.workFolder())
+	}
+	s.daemon = s.command(filepath.Join(filepath.Dir(b.dvx), "dvxd"), args...)
 	s.daemon.Stderr = &s.said
 	if err := s.daemon.Start(); err != nil {
 		return nil, err
@@ -42,13 +46,8 @@ func (b *bench) newSite(dir string) (*site, error) {
 	return nil, errors.Join(fmt.Errorf("the daemon is not ready after 30 s: %s", s.said.Bytes()), s.stop())
 }
 
-// workFolder is where programs run.
-func (b *bench) workFolder(dir string) string {
-	if b.o.work == "" {
-		return filepath.Join(dir, "work")
-	}
-	return filepath.Join(b.o.work, filepath.Base(b.dir))
-}
+// workFolder is where programs run if it is not for the daemon to choose.
+func (b *bench) workFolder() string { return filepath.Join(b.o.work, filepath.Base(b.dir)) }
 
 func (s *site) path(name string) string { return filepath.Join(s.dir, name) }
 

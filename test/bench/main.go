@@ -56,7 +56,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) error {
 	flags.StringVar(&o.versitygw, "versitygw", "bin/versitygw", "the S3 server to compare with (make bin/versitygw)")
 	flags.StringVar(&o.serveDir, "serve-files", "", "do nothing but serve the files of a folder, as a peer")
 	flags.StringVar(&o.serveAt, "serve-at", "127.0.0.1:0", "HOST:PORT to serve them at")
-	flags.StringVar(&o.work, "work", "", "folder in which the daemon of group pipeline runs programs (default: beside its store)")
+	flags.StringVar(&o.work, "work", "", "folder in which the daemon of group pipeline runs programs (default: where the daemon chooses)")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

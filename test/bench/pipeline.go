@@ -39,7 +39,11 @@ func pipelines(b *bench, dir string) error {
 			err = step.run()
 		}
 	}
-	return errors.Join(err, s.stop(), os.RemoveAll(b.workFolder(dir)))
+	err = errors.Join(err, s.stop())
+	if b.o.work != "" {
+		err = errors.Join(err, os.RemoveAll(b.workFolder()))
+	}
+	return err
 }
 
 // machine is what the measurements of the group share.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/chunk/pack"
@@ -22,7 +23,40 @@ type closure struct {
 	owner   bool                                                      // the principal may name any stored commit
 	written func(commit.ID) bool                                      // through this session; nil without one
 	own     func(chunk.Kind, chunk.ID) bool                           // new in this session, as far as is known without reading; nil without one
+	sound   *soundRoots                                               // of this process; nil: none is remembered
 	done    map[chunk.ID]bool
+}
+
+// soundRoots remembers directories that were verified. The digests of a root
+// determine all that is verified, so once is enough, whatever becomes of the
+// store: what is stored is looked at apart from it. The zero value is ready to use.
+type soundRoots struct {
+	mu   sync.Mutex
+	seen map[tree.Root]bool
+}
+
+// soundRootsMax is how many directories are remembered.
+const soundRootsMax = 1024
+
+func (s *soundRoots) has(root tree.Root) bool {
+	if s == nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seen[root]
+}
+
+func (s *soundRoots) add(root tree.Root) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seen == nil || len(s.seen) >= soundRootsMax {
+		s.seen = map[tree.Root]bool{}
+	}
+	s.seen[root] = true
 }
 
 func (c *closure) check(ctx context.Context, t Txn) error {
@@ -245,7 +279,14 @@ func (c *closure) tree(ctx context.Context, parent, root tree.Root, all bool) er
 	if err = errors.Join(failed, err); err != nil {
 		return err
 	}
-	return tree.VerifyChange(ctx, r, parent, root)
+	if c.sound.has(root) {
+		return nil
+	}
+	if err := tree.VerifyChange(ctx, r, parent, root); err != nil {
+		return err
+	}
+	c.sound.add(root)
+	return nil
 }
 
 // must fails with chunk.ErrNotFound unless the chunk is stored.

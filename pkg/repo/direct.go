@@ -91,6 +91,7 @@ type Direct struct {
 	looks    revalidation
 	swapTook atomic.Int64 // how long the last swap of the root took, in nanoseconds
 	open     openTrees
+	sound    soundRoots
 
 	randMu sync.Mutex
 

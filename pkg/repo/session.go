@@ -286,7 +286,7 @@ func (p *publication) ground(ctx context.Context, base *loaded) error {
 	if err != nil {
 		return err
 	}
-	c := closure{root: base.root, base: snap, r: p.s, has: p.s.Has, own: p.s.Added, owner: who == auth.Owner, written: p.s.wrote}
+	c := closure{root: base.root, base: snap, r: p.s, has: p.s.Has, own: p.s.Added, owner: who == auth.Owner, written: p.s.wrote, sound: &p.s.d.sound}
 	if err := c.check(ctx, p.t); err != nil {
 		return err
 	}
@@ -435,7 +435,7 @@ func (d *Direct) moveOnce(ctx context.Context, t Txn, a Attachments) (Result, er
 		if err != nil {
 			return Env{}, err
 		}
-		c := closure{root: base.root, base: snap, r: snap, has: snap.Has, owner: env.Principal == auth.Owner}
+		c := closure{root: base.root, base: snap, r: snap, has: snap.Has, owner: env.Principal == auth.Owner, sound: &d.sound}
 		return env, c.check(ctx, t)
 	})
 	return res, err

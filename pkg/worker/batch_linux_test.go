@@ -55,7 +55,9 @@ func TestBatchInMemory(t *testing.T) {
 	processes, moved, large, round := 0, 0, 0, 0
 	mischief := []func(p Process, o offer){
 		func(Process, offer) {},
-		func(_ Process, o offer) { must(t, os.WriteFile(filepath.Join(filepath.Dir(o.Out), "stray"), nil, 0o600)) },
+		func(_ Process, o offer) {
+			must(t, os.WriteFile(filepath.Join(filepath.Dir(o.Out), "stray"), nil, 0o600))
+		},
 		func(_ Process, o offer) { removeAll(t, o.In) },
 		func(_ Process, o offer) {
 			must(t, os.Chmod(o.In, 0o700))

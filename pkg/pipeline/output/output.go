@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
@@ -46,18 +48,22 @@ const mergeAnewMin = 1000
 // always that of a merge from scratch; the cost follows the change. Empty
 // directories are no output. It fails with a *Clash if datums are at odds.
 func Merge(ctx context.Context, s chunk.Store, prev Merging, d Delta, stamp tree.Attrs) (Merging, error) {
+	m := &merger{s: s, stamp: stamp, base: prev}
+	if prev.Table.ID.IsZero() {
+		return m.first(ctx, d)
+	}
 	table, err := applyTable(ctx, s, prev.Table, d)
 	if err != nil {
 		return Merging{}, err
 	}
-	m := &merger{s: s, stamp: stamp, base: prev, table: table}
-	if prev.Table.ID.IsZero() {
-		return m.anew(ctx)
-	}
+	m.table = table
 	if err := m.collect(ctx, prev.Table); err != nil {
 		return Merging{}, err
 	}
 	if n := int64(len(m.added)); n > mergeAnewMin && n*16 > prev.Tree.Files {
+		if err := m.collect(ctx, tree.Root{}); err != nil {
+			return Merging{}, err
+		}
 		return m.anew(ctx)
 	}
 	if err := m.checkBase(ctx); err != nil {
@@ -78,17 +84,69 @@ type merger struct {
 	base  Merging
 	table tree.Root
 
+	// identify returns the identity of a datum, given by its name in the table;
+	// nil: the table is asked.
+	identify func(ctx context.Context, name string) (string, error)
+
 	deletes, puts []tree.Edit
 	withdrawn     map[string]bool   // files that some datum no longer writes
 	added         map[string]string // files that some datum writes newly: its table name
 	dirs          map[string]string // directories above them: the table name of one such datum
 }
 
-// anew merges all datums and takes over the attributes of the previous tree.
-func (m *merger) anew(ctx context.Context) (Merging, error) {
-	if err := m.collect(ctx, tree.Root{}); err != nil {
+// first merges datums when there is no table yet: it is made beside, and not
+// read again for what datums write.
+func (m *merger) first(ctx context.Context, d Delta) (Merging, error) {
+	g, both := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		m.table, err = applyTable(both, m.s, tree.Root{}, d)
+		return err
+	})
+	g.Go(func() error { return m.gather(both, d.Changed) })
+	if err := g.Wait(); err != nil {
 		return Merging{}, err
 	}
+	return m.anew(ctx)
+}
+
+// gather reads which files datums write, and finds those that clash.
+func (m *merger) gather(ctx context.Context, datums []Datum) error {
+	byName := make(map[string]Datum, len(datums)) // of two of one identity the later one holds, as in the table
+	for _, d := range datums {
+		byName[tableName(d.Identity)] = d
+	}
+	m.reset()
+	m.identify = func(_ context.Context, name string) (string, error) { return byName[name].Identity, nil }
+	defer func() { m.identify = nil }()
+	for _, name := range slices.SortedFunc(maps.Keys(byName), func(a, b string) int { return strings.Compare(a+"/", b+"/") }) {
+		for f, err := range tree.Open(m.s, byName[name].Tree).Walk(ctx, tree.WalkOptions{}) {
+			if err != nil {
+				return fmt.Errorf("read what datum %s wrote: %w", byName[name].Identity, err)
+			}
+			if err := m.add(ctx, name, f.Path); err != nil {
+				return err
+			}
+			m.put(f.Path, f.Entry)
+		}
+	}
+	return nil
+}
+
+// reset forgets what was read.
+func (m *merger) reset() {
+	m.deletes, m.puts = nil, nil
+	m.withdrawn, m.added, m.dirs = map[string]bool{}, map[string]string{}, map[string]string{}
+}
+
+// put notes a file of the output.
+func (m *merger) put(p string, e tree.Entry) {
+	e.Attrs = m.stamp
+	m.puts = append(m.puts, tree.Edit{Op: tree.Put, Path: p, Entry: e})
+}
+
+// anew merges all that was collected, and takes over the attributes of the
+// previous tree.
+func (m *merger) anew(ctx context.Context) (Merging, error) {
 	empty, err := tree.Empty(ctx, m.s)
 	if err != nil {
 		return Merging{}, fmt.Errorf("merge output: %w", err)
@@ -108,8 +166,7 @@ func (m *merger) anew(ctx context.Context) (Merging, error) {
 // collect reads which files datums write and no longer write, compared with a
 // table, and finds those that clash among themselves.
 func (m *merger) collect(ctx context.Context, from tree.Root) error {
-	m.deletes, m.puts = nil, nil
-	m.withdrawn, m.added, m.dirs = map[string]bool{}, map[string]string{}, map[string]string{}
+	m.reset()
 	for c, err := range tree.Diff(ctx, m.s, from, m.s, m.table, tree.DiffOptions{Expand: true}) {
 		if err != nil {
 			return fmt.Errorf("compare datum tables: %w", err)
@@ -128,9 +185,7 @@ func (m *merger) collect(ctx context.Context, from tree.Root) error {
 		if err := m.add(ctx, name, p); err != nil {
 			return err
 		}
-		e := c.New
-		e.Attrs = m.stamp
-		m.puts = append(m.puts, tree.Edit{Op: tree.Put, Path: p, Entry: e})
+		m.put(p, c.New)
 	}
 	return nil
 }
@@ -249,6 +304,9 @@ func (m *merger) clash(ctx context.Context, a, b, p string) error {
 }
 
 func (m *merger) identity(ctx context.Context, name string) (string, error) {
+	if m.identify != nil {
+		return m.identify(ctx, name)
+	}
 	e, err := tree.Open(m.s, m.table).Lookup(ctx, name+"/")
 	if err != nil {
 		return "", fmt.Errorf("merge output: %w", err)

@@ -24,7 +24,7 @@ func TestCollectKeepsOpenWrites(t *testing.T) {
 	w.move(d, repo.CreateRepo{Repo: "a"})
 	wr := repo.NewWriter(w.ctx(), d, repo.WriterOptions{Manual: true})
 	for i := range 40 { // batches are merged on the way
-		if err := openPut(w, wr, "f", text(uint64(i), 3000)); err != nil {
+		if err := openPut(w, wr, "a@main", "f", text(uint64(i), 3000)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -78,7 +78,7 @@ func TestSmallPutsStayCompact(t *testing.T) {
 	for n := range writers {
 		wg.Go(func() {
 			for i := range files {
-				if err := openPut(w, wr, fmt.Sprintf("dir/%d-%d", n, i), noise(uint64(n*files+i), size)); err != nil {
+				if err := openPut(w, wr, "a@main", fmt.Sprintf("dir/%d-%d", n, i), noise(uint64(n*files+i), size)); err != nil {
 					t.Error(err)
 				}
 			}
@@ -130,8 +130,9 @@ func noise(seed uint64, n int) string {
 	return string(b)
 }
 
-// openPut writes a file to the open commit of a@main.
-func openPut(w *world, wr *repo.Writer, path, body string) error {
+// openPut writes a file to a branch, REPO@BRANCH, and leaves it unsealed.
+func openPut(w *world, wr *repo.Writer, to, path, body string) error {
+	name, branch, _ := strings.Cut(to, "@")
 	u, err := wr.Upload(w.ctx())
 	if err != nil {
 		return err
@@ -142,6 +143,6 @@ func openPut(w *world, wr *repo.Writer, path, body string) error {
 		return err
 	}
 	edit := repo.OpenEdit{Path: path, Entry: &tree.Entry{Kind: tree.File, Content: c}}
-	_, err = u.Write(w.ctx(), repo.OpenWrite{Repo: "a", Branch: "main", Edits: []repo.OpenEdit{edit}})
+	_, err = u.Write(w.ctx(), repo.OpenWrite{Repo: name, Branch: branch, Edits: []repo.OpenEdit{edit}})
 	return err
 }

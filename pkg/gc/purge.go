@@ -70,9 +70,9 @@ const purgeTriesMax = 10
 // without them, moves the names there, drops the memo records whose outputs
 // have the contents, and says that older roots are not to be kept. A
 // collection then deletes the bytes. All other files, times and messages stay;
-// the IDs of the versions change. Branches with writes that are not sealed
-// fail with repo.ErrOpen, names that a writer moves all the time with
-// repo.ErrConflict; then nothing was changed.
+// the IDs of the versions change. Writes that are not sealed become a version
+// first; a dry run does not look at them. Names that a writer moves all the
+// time fail with repo.ErrConflict; then nothing was purged.
 func Purge(ctx context.Context, d *repo.Direct, o PurgeOptions) (PurgeReport, error) {
 	if o.Now == nil || len(o.Paths) == 0 {
 		return PurgeReport{}, fmt.Errorf("purge without a clock or without paths: %w", fs.ErrInvalid)
@@ -161,6 +161,9 @@ func (p *purge) run(ctx context.Context) (err error) {
 	if _, ok := p.root.Repos[p.o.Repo]; !ok {
 		return repo.ErrRepoNotFound
 	}
+	if err := p.seal(ctx); err != nil {
+		return err
+	}
 	if p.s, err = p.d.Session(ctx, repo.Scope{Repo: p.o.Repo}); err != nil {
 		return err
 	}
@@ -199,6 +202,30 @@ func (p *purge) run(ctx context.Context) (err error) {
 		return err
 	}
 	_, err = p.forget(ctx, now.Gen)
+	return err
+}
+
+// seal makes versions of the writes that are none yet, in the repos whose
+// versions are made anew.
+func (p *purge) seal(ctx context.Context) (err error) {
+	if p.o.DryRun {
+		return nil
+	}
+	repos := p.repos()
+	for _, key := range slices.Sorted(maps.Keys(p.root.Open)) {
+		name, branch, _ := strings.Cut(key, "@")
+		if !slices.Contains(repos, name) {
+			continue
+		}
+		op, err := p.d.NewOp()
+		if err != nil {
+			return err
+		}
+		if _, err := p.d.Move(ctx, repo.Txn{Op: op, Ops: []repo.Op{repo.Seal{Repo: name, Branch: branch}}}); err != nil {
+			return err
+		}
+	}
+	p.root, err = p.d.Root(ctx)
 	return err
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"testing"
 
@@ -213,5 +214,47 @@ func TestPurgeKeepsSharedChunks(t *testing.T) {
 	}
 	if w.read(w.open(nil), "a:/kept") != shared+text(3, 5000) {
 		t.Error("the other file changed")
+	}
+}
+
+// TestPurgeOfWhatIsNotSealed: writes that are no version yet are purged too; in
+// other repos they are named as holding the bytes.
+func TestPurgeOfWhatIsNotSealed(t *testing.T) {
+	for _, everywhere := range []bool{false, true} {
+		w := newWorld(t)
+		d := w.open(nil)
+		w.move(d, repo.CreateRepo{Repo: "a"}, repo.CreateRepo{Repo: "b"})
+		secret := text(1, 12_000)
+		w.write(d, "a", "main", map[string]string{"secret": secret, "public": text(2, 9000)})
+		w.write(d, "a", "side", map[string]string{"public": text(2, 9000)})
+		wr := repo.NewWriter(w.ctx(), d, repo.WriterOptions{Manual: true})
+		for name, path := range map[string]string{"a@side": "secret", "b@main": "copy"} {
+			if err := openPut(w, wr, name, path, secret); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := wr.Close(); err != nil {
+			t.Fatal(err)
+		}
+		r, err := Purge(w.ctx(), d, PurgeOptions{Now: w.clock.Now, Repo: "a", Paths: []string{"secret"}, Everywhere: everywhere})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []Holding{{Repo: "b", Ref: "main", Path: "copy"}}
+		if everywhere {
+			want = nil
+		}
+		if !slices.Equal(r.Else, want) {
+			t.Errorf("everywhere %t: elsewhere %+v, want %+v", everywhere, r.Else, want)
+		}
+		w.move(d, repo.Seal{Repo: "a", Branch: "side"})
+		if _, _, err := repo.GetFile(w.ctx(), d, "a@side:/secret"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("everywhere %t: the secret is there: %v", everywhere, err)
+		}
+		w.collect(d, Options{Force: true, Immediate: true})
+		if w.holds(secret[:500]) == everywhere {
+			t.Errorf("everywhere %t: the secret is stored: %t", everywhere, !everywhere)
+		}
+		w.check(t, "purged")
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
@@ -236,6 +238,13 @@ func (p *purge) elsewhere(ctx context.Context) error {
 		return nil
 	}
 	said := map[Holding]bool{}
+	hold := func(name, ref, path string) {
+		h := Holding{name, ref, path}
+		if !said[h] && len(p.rep.Else) < holdingsMax {
+			said[h] = true
+			p.rep.Else = append(p.rep.Else, h)
+		}
+	}
 	for _, h := range places(p.root) {
 		head := h.commit
 		if to, ok := p.made[head]; ok {
@@ -251,12 +260,30 @@ func (p *purge) elsewhere(ctx context.Context) error {
 					return err
 				}
 				for _, x := range edits {
-					hold := Holding{h.repo, h.ref, x.Path}
-					if !said[hold] && len(p.rep.Else) < holdingsMax {
-						said[hold] = true
-						p.rep.Else = append(p.rep.Else, hold)
-					}
+					hold(h.repo, h.ref, x.Path)
 				}
+			}
+		}
+	}
+	return p.elsewhereOpen(ctx, hold)
+}
+
+// elsewhereOpen does so of writes that are not sealed.
+func (p *purge) elsewhereOpen(ctx context.Context, hold func(name, ref, path string)) error {
+	for _, key := range slices.Sorted(maps.Keys(p.root.Open)) {
+		name, branch, _ := strings.Cut(key, "@")
+		o := p.root.Open[key]
+		for i, root := range o.Trees() {
+			edits, err := p.find.edits(ctx, root, "")
+			if err != nil {
+				return err
+			}
+			for _, x := range edits {
+				path := x.Path
+				if i > 0 || o.Tree == nil { // a batch: what was put has a directory of its own
+					_, path, _ = strings.Cut(path, "/")
+				}
+				hold(name, branch, path)
 			}
 		}
 	}

@@ -26,8 +26,8 @@ func TestNamesThatContradictTheOperation(t *testing.T) {
 	}
 }
 
-// TestDeletionsNobodyVouchesFor: a list of deletions needs a digest, unless the
-// signature covers it.
+// TestDeletionsNobodyVouchesFor: a list of deletions needs a digest, whether the
+// signature covers it or not.
 func TestDeletionsNobodyVouchesFor(t *testing.T) {
 	r := newRig(t)
 	doc := "<Delete><Object><Key>hello.txt</Key></Object></Delete>"
@@ -35,6 +35,7 @@ func TestDeletionsNobodyVouchesFor(t *testing.T) {
 		return serve(r.h, attempt{method: "POST", target: "/bkt?delete", body: doc, payload: "UNSIGNED-PAYLOAD", headers: headers}.byHeader(t))
 	}
 	want(t, send(), 400, "InvalidRequest")
+	want(t, serve(r.h, attempt{method: "POST", target: "/bkt?delete", body: doc}.byHeader(t)), 400, "InvalidRequest")
 	r.holds("/bkt/hello.txt", "0123456789")
 	want(t, send([2]string{"X-Amz-Checksum-Crc32", sumOf("crc32", "other")}), 400, "BadDigest")
 	r.holds("/bkt/hello.txt", "0123456789")

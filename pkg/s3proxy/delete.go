@@ -4,8 +4,6 @@ import (
 	"encoding/xml"
 	"net/http"
 	"strconv"
-
-	"github.com/dvx-io/dvx/pkg/s3proxy/sigv4"
 )
 
 // maxDeletions is S3's limit on the keys of one DeleteObjects.
@@ -115,15 +113,15 @@ func (x *exchange) deleteObjects() error {
 	return nil
 }
 
-// checkDigest refuses a list of deletions that a body damaged on its way could
-// be: S3 wants an MD5 or a checksum of it. A signature over it does as well.
+// checkDigest refuses a list of deletions that has neither an MD5 nor a checksum
+// of its own: S3 wants one beside the signature.
 func (x *exchange) checkDigest() error {
-	if x.caller.payload != sigv4.Unsigned || x.r.Header["Content-Md5"] != nil {
+	if x.r.Header["Content-Md5"] != nil {
 		return nil
 	}
 	sum, err := claimedChecksum(x.r.Header)
 	if err == nil && sum.algorithm.name == "" {
-		err = failf(codeInvalidRequest, "Missing required header for this request: Content-MD5")
+		err = failf(codeInvalidRequest, "Missing required header for this request: Content-MD5 OR x-amz-checksum-*")
 	}
 	return err
 }

@@ -180,7 +180,7 @@ func countParam(q sigv4.Query, name string, low, high int) (int, error) {
 		return high, nil
 	}
 	n, err := strconv.ParseInt(v, 10, 32)
-	if err != nil || int(n) < low {
+	if err != nil || !isDigits(v) || int(n) < low {
 		return 0, failf(codeInvalidArgument, "Argument %s must be an integer between %d and 2147483647", name, low)
 	}
 	return min(int(n), high), nil

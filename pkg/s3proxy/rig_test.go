@@ -1,6 +1,8 @@
 package s3proxy_test
 
 import (
+	"crypto/md5"
+	"encoding/base64"
 	"encoding/xml"
 	"fmt"
 	"net/http/httptest"
@@ -33,6 +35,10 @@ func (r rig) send(method, target, body string, headers ...string) *httptest.Resp
 	a := attempt{method: method, target: target, body: body}
 	if method == "PUT" && body == "" {
 		headers = append(headers, "Content-Length: 0")
+	}
+	if strings.HasSuffix(target, "?delete") && !strings.Contains(strings.Join(headers, "\n"), "Content-Md5: ") {
+		sum := md5.Sum([]byte(body))
+		headers = append(headers, "Content-Md5: "+base64.StdEncoding.EncodeToString(sum[:]))
 	}
 	for _, h := range headers {
 		name, value, _ := strings.Cut(h, ": ")

@@ -73,6 +73,7 @@ func isBucketName(s string) bool {
 // isNewBucketName holds to the rules that S3 has for new buckets.
 func isNewBucketName(s string) bool {
 	if len(s) < 3 || len(s) > 63 || net.ParseIP(s) != nil || strings.Contains(s, "..") ||
+		strings.Contains(s, ".-") || strings.Contains(s, "-.") ||
 		strings.HasPrefix(s, "xn--") || strings.HasSuffix(s, "-s3alias") {
 		return false
 	}

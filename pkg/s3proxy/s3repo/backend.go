@@ -42,10 +42,14 @@ func New(s repo.Store, a auth.Authorizer) *Backend {
 	return &Backend{store: s, auth: a, nodes: tree.NewCache(nodesMax)}
 }
 
+// madeAs is the description of a repo that was made as a bucket.
+func madeAs(bucket string) string { return "made as S3 bucket " + bucket }
+
 // ListBuckets implements s3proxy.Backend: of the repos that the caller may read
 // the buckets REPO, and BRANCH.REPO of each branch but main. That one would be a
-// second name of what CreateBucket REPO makes: a client that lists what it made
-// would find more than that.
+// second name of what CreateBucket REPO makes, and a client that lists what it
+// made would find more than that; so a repo that was made as main.REPO, and still
+// says so, has that name in place of REPO.
 func (b *Backend) ListBuckets(ctx context.Context) ([]s3proxy.BucketInfo, error) {
 	ctx, who := enter(ctx)
 	v, err := b.store.View(ctx)
@@ -61,7 +65,11 @@ func (b *Backend) ListBuckets(ctx context.Context) ([]s3proxy.BucketInfo, error)
 		if !sees || isSystem(name) {
 			continue
 		}
-		all = append(all, s3proxy.BucketInfo{Name: name, Created: v.Repos[name].Created})
+		shown := name
+		if main := repo.DefaultBranch + "." + name; v.Repos[name].Description == madeAs(main) && b.bucketIn(v, main) != nil {
+			shown = main
+		}
+		all = append(all, s3proxy.BucketInfo{Name: shown, Created: v.Repos[name].Created})
 		for branch := range v.Repos[name].Branches {
 			if bucket := branch + "." + name; branch != repo.DefaultBranch && b.bucketIn(v, bucket) != nil {
 				all = append(all, s3proxy.BucketInfo{Name: bucket, Created: v.Repos[name].Created})

@@ -38,7 +38,10 @@ func (w *Writing) Delete(ctx context.Context, bucket string, what []s3proxy.Dele
 		case err != nil:
 			out[i].Err = err
 		default:
-			out[i] = s3proxy.Deleted{Marker: d.VersionID == "", VersionID: d.VersionID}
+			out[i] = s3proxy.Deleted{VersionID: d.VersionID}
+			if d.VersionID == "" {
+				out[i] = s3proxy.Deleted{Marker: true, VersionID: markerPrefix + openState}
+			}
 			key := repo.OpenKey(places[i].repo, places[i].branch)
 			group[key] = append(group[key], i)
 		}
@@ -134,7 +137,7 @@ func (w *Writing) CreateBucket(ctx context.Context, name string) error {
 	if _, ok := v.Repos[of]; ok && ref != "" {
 		return w.move(ctx, repo.CreateBranch{Repo: of, Branch: ref})
 	}
-	return w.move(ctx, repo.CreateRepo{Repo: of, Branch: ref})
+	return w.move(ctx, repo.CreateRepo{Repo: of, Branch: ref, Description: madeAs(name)})
 }
 
 func (w *Writing) move(ctx context.Context, ops ...repo.Op) error {

@@ -14,7 +14,7 @@
 // bucket: main.images, v1.2.images. Repo names have no dots, so the last one
 // splits. It exists for every ref that can be spelt in a bucket's name.
 // [Backend.ListBuckets] lists the buckets REPO, and those of branches other than
-// main.
+// main; what was made as main.REPO is listed by that name instead.
 //
 // # Key
 //
@@ -48,7 +48,8 @@
 // other at most 64 KiB: what finds no turn goes to a file first.
 //
 // The version ID of an object is the operation ID of the write, which its
-// directory has; a commit's ID works too. Listing versions follows the
+// directory has; a commit's ID works too. A removal has an ID once it is sealed;
+// until then it goes by "deleted-open". Listing versions follows the
 // writes below the prefix, by the index that commits have of their changes
 // (commit.Index), and of the directories reads what differs.
 //

@@ -369,7 +369,7 @@ func TestUploadsEnd(t *testing.T) {
 
 func TestBucketsAreMadeAndRemoved(t *testing.T) {
 	w := newWriting(t)
-	for _, bucket := range []string{"zoo", "dev.zoo", "feature.ark"} {
+	for _, bucket := range []string{"zoo", "dev.zoo", "feature.ark", "main.owl"} {
 		if err := w.CreateBucket(w.ctx, bucket); err != nil {
 			t.Fatal(err)
 		}
@@ -377,7 +377,7 @@ func TestBucketsAreMadeAndRemoved(t *testing.T) {
 			t.Errorf("%s twice: %v", bucket, err)
 		}
 	}
-	if all, err := w.ListBuckets(w.ctx); err != nil || fmt.Sprint(bucketNames(all)) != "[ark dev.zoo feature.ark zoo]" {
+	if all, err := w.ListBuckets(w.ctx); err != nil || fmt.Sprint(bucketNames(all)) != "[ark dev.zoo feature.ark main.owl zoo]" {
 		t.Errorf("listed %v, %v", bucketNames(all), err)
 	}
 	w.put("dev.zoo", "k", "x")

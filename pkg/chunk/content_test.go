@@ -116,6 +116,15 @@ func TestContentReadsAnyRange(t *testing.T) {
 				t.Fatalf("ReadAt(%d, %d): %d, %v, want %d, %v", len(buf), off, got, gotErr, n, wantErr)
 			}
 		}
+		for off := rapid.IntRange(0, len(data)).Draw(t, "once"); off < len(data); {
+			buf := make([]byte, 3000)
+			n, err := r.ReadOnce(buf, int64(off))
+			if err != nil || n == 0 || !bytes.Equal(buf[:n], data[off:off+n]) {
+				t.Fatalf("ReadOnce at %d: %d, %v", off, n, err)
+			}
+			off += n
+			r.Drop()
+		}
 		start := rapid.IntRange(0, len(data)).Draw(t, "start")
 		if _, err := r.Seek(int64(start), io.SeekStart); err != nil {
 			t.Fatal(err)

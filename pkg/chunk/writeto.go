@@ -1,7 +1,9 @@
 package chunk
 
 import (
+	"fmt"
 	"io"
+	"io/fs"
 	"sync"
 )
 
@@ -103,4 +105,47 @@ func (r *ContentReader) lend(l *loan) {
 		l.err = err
 		close(l.ready)
 	}
+}
+
+// ReadOnce is ReadAt of at most the rest of the chunk that covers off, for who
+// must hold nothing between two reads: the chunk is fetched and checked each
+// time, and only what fits into p is kept of it.
+func (r *ContentReader) ReadOnce(p []byte, off int64) (n int, err error) {
+	switch {
+	case off < 0:
+		return 0, fmt.Errorf("read at offset %d: %w", off, fs.ErrInvalid)
+	case len(p) == 0:
+		return 0, nil
+	case off >= r.content.Size:
+		return 0, io.EOF
+	}
+	e, err := r.locate(off)
+	if err != nil {
+		return 0, err
+	}
+	fn := func(_ int, plain []byte) error {
+		if err := e.check(plain); err != nil {
+			return err
+		}
+		n = copy(p, plain[off-e.start:])
+		return nil
+	}
+	if r.content.Depth != DepthReference {
+		err = GetMany(r.ctx, r.src, Data, []ID{e.id}, fn)
+		return n, err
+	}
+	data, err := r.fetchOutside(e)
+	if err == nil {
+		err = fn(0, data)
+	}
+	return n, err
+}
+
+// Drop lets go of the chunks that the reader has at hand or on their way, which
+// are fetched again when they are wanted.
+func (r *ContentReader) Drop() {
+	r.fetches.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last, r.ahead = loaded{}, nil
 }

@@ -176,11 +176,20 @@ func (x *exchange) sendContent(o Object, part span, begin func()) error {
 	}
 	defer func() { x.closed(body.Close()) }()
 	buf := buffers.Get().(*[copyBytes]byte)
-	defer buffers.Put(buf)
-	first := buf[:min(part.length, copyBytes)]
-	if _, err := io.ReadFull(body, first); err != nil {
+	defer func() {
+		if buf != nil {
+			buffers.Put(buf)
+		}
+	}()
+	least := 1 // what more is in buf may lie in another chunk, which would be fetched alone
+	if part.length <= copyBytes {
+		least = int(part.length)
+	}
+	n, err := io.ReadAtLeast(body, buf[:min(part.length, copyBytes)], least)
+	if err != nil {
 		return noEOF(err)
 	}
+	first := buf[:n]
 	out := x.w.watchWrites(x.opts.Stall)
 	defer out.stop()
 	begin()
@@ -191,13 +200,15 @@ func (x *exchange) sendContent(o Object, part span, begin func()) error {
 	if rest == 0 {
 		return nil
 	}
-	var n int64
+	var sent int64
 	if w, ok := body.(io.WriterTo); ok {
-		n, err = w.WriteTo(out) // exactly rest bytes, see [Object]
+		buffers.Put(buf) // which a slow client would keep
+		buf = nil
+		sent, err = w.WriteTo(out) // exactly rest bytes, see [Object]
 	} else {
-		n, err = io.CopyBuffer(out, io.LimitReader(body, rest), buf[:])
+		sent, err = io.CopyBuffer(out, io.LimitReader(body, rest), buf[:])
 	}
-	if err == nil && n < rest {
+	if err == nil && sent < rest {
 		err = io.ErrUnexpectedEOF
 	}
 	return err

@@ -3,6 +3,7 @@ package s3proxy
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -27,8 +28,17 @@ func newDocument(root string) *document {
 	return d
 }
 
-func (d *document) open(name string)  { d.buf.WriteString("<" + name + ">") }
-func (d *document) close(name string) { d.buf.WriteString("</" + name + ">") }
+func (d *document) open(name string) {
+	d.buf.WriteByte('<')
+	d.buf.WriteString(name)
+	d.buf.WriteByte('>')
+}
+
+func (d *document) close(name string) {
+	d.buf.WriteString("</")
+	d.buf.WriteString(name)
+	d.buf.WriteByte('>')
+}
 
 // text writes an element that holds only text; an empty one is still there.
 func (d *document) text(name, value string) {
@@ -37,12 +47,18 @@ func (d *document) text(name, value string) {
 	d.close(name)
 }
 
-func (d *document) int(name string, value int64) { d.text(name, fmt.Sprint(value)) }
+func (d *document) int(name string, value int64) {
+	d.open(name)
+	d.buf.Write(strconv.AppendInt(d.buf.AvailableBuffer(), value, 10))
+	d.close(name)
+}
 
-func (d *document) bool(name string, value bool) { d.text(name, fmt.Sprint(value)) }
+func (d *document) bool(name string, value bool) { d.text(name, strconv.FormatBool(value)) }
 
 func (d *document) time(name string, t time.Time) {
-	d.text(name, t.UTC().Truncate(time.Second).Format(timeLayout))
+	d.open(name)
+	d.buf.Write(t.UTC().Truncate(time.Second).AppendFormat(d.buf.AvailableBuffer(), timeLayout))
+	d.close(name)
 }
 
 // owner writes an Owner element, or another of the same content.
@@ -54,8 +70,13 @@ func (d *document) owner(name string, o Owner) {
 }
 
 func (d *document) escape(s string) {
-	for i := 0; i < len(s); {
-		r, size := utf8.DecodeRuneInString(s[i:])
+	for len(s) > 0 {
+		n := plainText(s)
+		d.buf.WriteString(s[:n])
+		if s = s[n:]; s == "" {
+			return
+		}
+		r, size := utf8.DecodeRuneInString(s)
 		switch {
 		case r == '<':
 			d.buf.WriteString("&lt;")
@@ -71,8 +92,18 @@ func (d *document) escape(s string) {
 			// An invalid byte decodes to the replacement character.
 			d.buf.WriteRune(r)
 		}
-		i += size
+		s = s[size:]
 	}
+}
+
+// plainText returns how many bytes s begins with that are themselves in XML.
+func plainText(s string) int {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= 0x7f || c == '<' || c == '>' || c == '&' || c == '"' {
+			return i
+		}
+	}
+	return len(s)
 }
 
 // isControl tells whether a character must or should not be in XML as it is.

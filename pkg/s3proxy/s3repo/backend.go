@@ -25,6 +25,7 @@ type Backend struct {
 	loaded commits
 
 	histories histories
+	room      *room
 }
 
 // nodesMax bounds the directory nodes that a Backend keeps decoded, in bytes:
@@ -39,7 +40,7 @@ var (
 // New returns a Backend over s, which stays the caller's. a decides which
 // repos a caller sees listed, and what [Backend.Authorize] allows.
 func New(s repo.Store, a auth.Authorizer) *Backend {
-	return &Backend{store: s, auth: a, nodes: tree.NewCache(nodesMax)}
+	return &Backend{store: s, auth: a, nodes: tree.NewCache(nodesMax), room: newRoom()}
 }
 
 // madeAs is the description of a repo that was made as a bucket.

@@ -86,7 +86,7 @@ func isExpired(ctx context.Context, r chunk.Reader, root tree.Root) (bool, error
 
 // at opens what a change made.
 func (v *version) at(c change) *version {
-	return &version{chunks: v.chunks, tree: tree.Open(v.chunks, c.after), time: c.time}
+	return &version{chunks: v.chunks, tree: tree.Open(v.chunks, c.after), time: c.time, room: v.room}
 }
 
 // openVersion opens a version of a path by its ID: that of the write, which is

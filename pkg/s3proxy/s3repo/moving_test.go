@@ -178,7 +178,7 @@ func lookup(t *testing.T, s *store, path string) (tree.Entry, chunk.Reader, erro
 // Nothing that a request began goes on when it is over.
 func TestCloseEndsReadingAhead(t *testing.T) {
 	s := newStore(t, "r")
-	s.put("r", "main", map[string]string{"f": random(100_000, 1)})
+	s.put("r", "main", map[string]string{"f": random(300_000, 1)})
 	f, chunks, err := lookup(t, s, "f")
 	if err != nil {
 		t.Fatal(err)

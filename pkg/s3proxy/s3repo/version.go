@@ -20,6 +20,8 @@ type version struct {
 	head   commit.ID // the commit, or the one that open writes are on top of
 	open   bool      // it has open writes
 
+	room *room
+
 	expires bool // versions before it may have expired
 }
 
@@ -31,7 +33,7 @@ func (k *bucket) version(ctx context.Context, m *mount) (*version, error) {
 			return nil, err
 		}
 		chunks := k.b.nodes.Reader(seen.Chunks)
-		return &version{chunks: chunks, tree: tree.Open(chunks, seen.Root), time: o.Last, head: seen.Head, open: true}, nil
+		return &version{chunks: chunks, tree: tree.Open(chunks, seen.Root), time: o.Last, head: seen.Head, open: true, room: k.b.room}, nil
 	}
 	id, err := k.find(ctx, m.ref)
 	if err != nil {
@@ -39,7 +41,7 @@ func (k *bucket) version(ctx context.Context, m *mount) (*version, error) {
 	}
 	if id.IsZero() {
 		none := new(chunk.Mem)
-		return &version{chunks: none, tree: tree.Open(none, tree.Root{}), time: k.refs.Created}, nil
+		return &version{chunks: none, tree: tree.Open(none, tree.Root{}), time: k.refs.Created, room: k.b.room}, nil
 	}
 	chunks, err := k.b.store.Reader(ctx, repo.Scope{Repo: k.name, Branch: k.branch(m.ref), Commit: id})
 	if err != nil {
@@ -50,7 +52,7 @@ func (k *bucket) version(ctx context.Context, m *mount) (*version, error) {
 		return nil, err
 	}
 	chunks = k.b.nodes.Reader(chunks)
-	return &version{chunks: chunks, tree: tree.Open(chunks, c.Tree), time: c.Time, head: id}, nil
+	return &version{chunks: chunks, tree: tree.Open(chunks, c.Tree), time: c.Time, head: id, room: k.b.room}, nil
 }
 
 // branch returns the branch that ref starts from, "" if it starts from a tag

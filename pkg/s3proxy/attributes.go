@@ -97,6 +97,8 @@ func checkStorageHeaders(h http.Header) error {
 			return failf(codeNotImplemented, "Server side encryption is not served.")
 		case strings.HasPrefix(name, "X-Amz-Object-Lock"):
 			return failf(codeInvalidRequest, "Bucket is missing Object Lock Configuration")
+		case name == "X-Amz-Write-Offset-Bytes":
+			return failf(codeNotImplemented, "Appending to an object is not served.")
 		}
 	}
 	if v := h.Get("X-Amz-Storage-Class"); v != "" && !slices.Contains(storageClasses, v) {

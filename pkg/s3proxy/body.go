@@ -38,9 +38,16 @@ func (x *exchange) object() (*Content, error) {
 // takes the final answer in its place, but is out of step with the connection
 // from then on.
 func (x *exchange) greet() {
-	if x.r.ContentLength == 0 && x.r.ProtoMajor == 1 && x.r.ProtoMinor == 1 && strings.EqualFold(x.r.Header.Get("Expect"), "100-continue") {
+	if x.expectsGreeting() {
 		x.w.ResponseWriter.WriteHeader(http.StatusContinue)
+		x.w.greeted = true
 	}
+}
+
+// expectsGreeting reports whether the client waits for what greet sends.
+func (x *exchange) expectsGreeting() bool {
+	return x.r.ContentLength == 0 && x.r.ProtoMajor == 1 && x.r.ProtoMinor == 1 && !x.w.greeted &&
+		strings.EqualFold(x.r.Header.Get("Expect"), "100-continue")
 }
 
 // content returns the body of a request as what a backend stores. Nothing of

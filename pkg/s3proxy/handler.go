@@ -277,6 +277,9 @@ func (x *exchange) fail(err error, hostID string) {
 	for _, h := range f.headers {
 		header[h.name] = []string{h.value}
 	}
+	if x.expectsGreeting() { // as net/http does where there is a body: see greet
+		header["Connection"] = []string{"close"}
+	}
 	if f.status() == http.StatusNotModified || x.r.Method == http.MethodHead {
 		x.w.WriteHeader(f.status())
 		return

@@ -106,6 +106,7 @@ func TestPutChecksItsBody(t *testing.T) {
 		{"unknown ACL", "InvalidArgument", 400, []string{"X-Amz-Acl: everybody"}},
 		{"encryption", "NotImplemented", 501, []string{"X-Amz-Server-Side-Encryption: AES256"}},
 		{"the client's key", "NotImplemented", 501, []string{"X-Amz-Server-Side-Encryption-Customer-Algorithm: AES256"}},
+		{"appending", "NotImplemented", 501, []string{"X-Amz-Write-Offset-Bytes: 0"}},
 		{"lock", "InvalidRequest", 400, []string{"X-Amz-Object-Lock-Mode: COMPLIANCE"}},
 		{"metadata too large", "MetadataTooLarge", 400, []string{"X-Amz-Meta-A: " + strings.Repeat("x", 2048)}},
 		{"eleven tags", "BadRequest", 400, []string{"X-Amz-Tagging: a=1&b=1&c=1&d=1&e=1&f=1&g=1&h=1&i=1&j=1&k=1"}},
@@ -142,6 +143,30 @@ func TestPutChecksItsBody(t *testing.T) {
 			rig{t: t, h: r.h, s: r.s}.refused(tt.status, tt.code, "PUT", "/bkt/bad", "content", tt.headers...)
 			r.holds("/bkt/bad", "-")
 		})
+	}
+}
+
+// TestGreeting has clients expect a 100 Continue before an empty body. Who is
+// refused in its place is cut off: botocore would take the answer to its next
+// request on the connection for more of this one.
+func TestGreeting(t *testing.T) {
+	r := newRig(t)
+	r.ok("PUT", "/bkt/there", "content")
+	for _, tt := range []struct {
+		name, header  string
+		greeted, ends bool
+	}{
+		{"accepted", "X-Amz-Meta-A: b", true, false},
+		{"refused after it was told to continue", "If-None-Match: *", true, false},
+		{"refused at once", "X-Amz-Storage-Class: SHELF", false, true},
+	} {
+		w := r.send("PUT", "/bkt/there", "", "Expect: 100-continue", tt.header)
+		if greeted := w.Code == http.StatusContinue; greeted != tt.greeted || (header(w, "Connection") == "close") != tt.ends {
+			t.Errorf("%s: got %d, %v", tt.name, w.Code, w.Header())
+		}
+	}
+	if w := r.send("PUT", "/bkt/there", "", "X-Amz-Storage-Class: SHELF"); header(w, "Connection") != "" {
+		t.Errorf("who expects nothing is cut off: %v", w.Header())
 	}
 }
 

@@ -43,7 +43,8 @@ func NewServer(h *Handler, log *slog.Logger) *http.Server {
 // has begun, and can cut off a client that stalls.
 type response struct {
 	http.ResponseWriter
-	begun bool
+	begun   bool
+	greeted bool // it was told to continue
 }
 
 // WriteHeader begins the answer.

@@ -1,12 +1,20 @@
 package gc
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/dvx-io/dvx/pkg/chunk"
+	"github.com/dvx-io/dvx/pkg/chunk/pack"
+	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/repo"
+	"github.com/dvx-io/dvx/pkg/tree"
 )
 
 // TestCollectFrees takes a branch with a large file away: first its packs leave
@@ -89,6 +97,85 @@ func TestCollectOrphans(t *testing.T) {
 	if n := len(w.keys(repo.SessionPrefix)); n != 0 {
 		t.Errorf("%d session objects are left", n)
 	}
+}
+
+// TestCollectRepacksDamaged rewrites packs of which most is dead, where the copy
+// of a live chunk that stands for it is damaged: another writer has stored the
+// same chunk at the same time.
+func TestCollectRepacksDamaged(t *testing.T) {
+	keep := text(1, 300) // one chunk, the first of its packs
+	for _, s := range []struct {
+		name   string
+		damage func(w *world, key string)
+	}{
+		{"chunk", func(w *world, key string) { w.flip(key, 30) }},
+		{"footer", func(w *world, key string) { w.flip(key, -60) }},
+		{"gone", remove},
+	} {
+		t.Run(s.name, func(t *testing.T) {
+			w := newWorld(t)
+			d := w.open(nil)
+			w.move(d, repo.CreateRepo{Repo: "a"})
+			w.write(d, "a", "main", map[string]string{"z": "z"})
+			var other commit.ID
+			one := w.put(d, "one", func() { other = w.put(w.open(nil), "other", nil, keep, text(3, 60_000)) }, keep, text(2, 60_000))
+			w.write(d, "a", "main", map[string]string{"0": keep})
+			last, err := repo.Resolve(w.ctx(), d, "a@main")
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.move(d, repo.DeleteBranch{Repo: "a", Branch: "one", Expect: one}, repo.DeleteBranch{Repo: "a", Branch: "other", Expect: other})
+			var twins []string
+			for _, key := range w.keys(pack.PackPrefix) {
+				if w.packHolds(key, keep) {
+					twins = append(twins, key)
+				}
+			}
+			if len(twins) != 2 {
+				t.Fatalf("the chunk is in %d packs", len(twins))
+			}
+			s.damage(w, slices.Max(twins))
+			r := w.collect(w.open(nil), Options{KeepRoots: -1, Immediate: true, Force: true})
+			if r.RepackedPacks == 0 {
+				t.Fatalf("nothing was rewritten: %+v", r)
+			}
+			if found := w.damage(); len(found) > 0 {
+				t.Errorf("damage: %+v", found[0])
+			}
+			if got := w.read(w.open(nil), "a@"+last.ID.String()+":/0"); got != keep {
+				t.Errorf("it is %.40q now", got)
+			}
+		})
+	}
+}
+
+// put commits texts to a branch, each under its number; between them and the
+// swap it calls meanwhile, if that is not nil.
+func (w *world) put(d *repo.Direct, branch string, meanwhile func(), texts ...string) commit.ID {
+	w.t.Helper()
+	op, err := d.NewOp()
+	if err != nil {
+		w.fatal("%v", err)
+	}
+	o := repo.CommitOptions{Repo: "a", Branch: branch, Op: op, Author: "t", Time: w.clock.Now()}
+	res, err := repo.Commit(w.ctx(), d, o, func(ctx context.Context, dr *repo.Draft) (tree.Root, error) {
+		var edits []tree.Edit
+		for i, text := range texts {
+			c, err := chunk.WriteContent(ctx, dr, d.Config().Chunker, strings.NewReader(text))
+			if err != nil {
+				return tree.Root{}, err
+			}
+			edits = append(edits, tree.Edit{Op: tree.Put, Path: fmt.Sprint(i), Entry: tree.Entry{Kind: tree.File, Content: c}})
+		}
+		if meanwhile != nil {
+			meanwhile()
+		}
+		return dr.Apply(ctx, edits)
+	})
+	if err != nil {
+		w.fatal("%v", err)
+	}
+	return res.ID
 }
 
 // TestCollectRepacks rewrites a pack of which most is dead.

@@ -2,9 +2,11 @@ package gc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/chunk/pack"
 	"github.com/dvx-io/dvx/pkg/objstore"
 	"github.com/dvx-io/dvx/pkg/repo"
@@ -29,6 +31,9 @@ func (c *collector) copyLive(ctx context.Context) error {
 				_, err := c.copies.Put(ctx, e.Kind, plain)
 				return err
 			})
+		if errors.Is(err, chunk.ErrCorrupt) {
+			err = c.copyTwins(ctx, n, err)
+		}
 		if err != nil {
 			return fmt.Errorf("copy what is live: %w", err)
 		}
@@ -38,6 +43,31 @@ func (c *collector) copyLive(ctx context.Context) error {
 		return err
 	}
 	return c.copies.Flush(ctx)
+}
+
+// copyTwins copies what is live in pack n, which is damaged, from wherever the
+// index has it: chunks that several writers stored at a time are in several
+// packs. It fails with damage if one of them is sound nowhere.
+func (c *collector) copyTwins(ctx context.Context, n int, damage error) error {
+	snap, err := c.d.Packs().Snapshot(ctx, segmentKeys(c.base))
+	if err != nil {
+		return err
+	}
+	return c.m.inv.Each(0, func(_, at int, e *pack.Entry) error {
+		if at != n {
+			return nil
+		}
+		must, err := c.mustCopy(ctx, n, e)
+		if err != nil || !must {
+			return err
+		}
+		plain, err := snap.Get(ctx, e.Kind, e.ID)
+		if err != nil {
+			return errors.Join(damage, err)
+		}
+		_, err = c.copies.Put(ctx, e.Kind, plain)
+		return err
+	})
 }
 
 // startCopies opens the session for what the collection itself stores.

@@ -9,6 +9,16 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
+// HoleWriter is implemented by what chunks are written to where bytes that were
+// never written are zero, as in a new file: the holes of what was stored then
+// take no room again.
+type HoleWriter interface {
+	io.WriterAt
+
+	// Hole says that the n bytes from off on are zero. It is called as WriteAt is.
+	Hole(off, n int64) error
+}
+
 // CopyContent reads up to copyLanes runs of chunks at once, each of runBytes of
 // plain bytes or runChunks chunks: two cores are busy while a disk or a server
 // is waited for, with some 16 MiB.
@@ -30,6 +40,7 @@ func CopyContent(ctx context.Context, r Reader, w io.WriterAt, c Content) error 
 	lanes, lctx := errgroup.WithContext(ctx)
 	lanes.SetLimit(copyLanes)
 	p := &copier{src: r, to: w}
+	p.holes, _ = w.(HoleWriter)
 	next := &copyRun{}
 	start := func() {
 		run := next
@@ -41,6 +52,11 @@ func CopyContent(ctx context.Context, r Reader, w io.WriterAt, c Content) error 
 	err := VisitContent(lctx, r, c, func(kind Kind, id ID, size int64) error {
 		if kind != Data {
 			return nil
+		}
+		if p.isHole(id) {
+			start()
+			next.at += size
+			return p.hole(next.at-size, size)
 		}
 		if next.full(size) {
 			start()
@@ -89,8 +105,40 @@ func (r *copyRun) full(size int64) bool {
 type copier struct {
 	src Reader
 
-	mu sync.Mutex // a file system writes one stretch of a file at a time, and lets others burn time meanwhile
-	to io.WriterAt
+	mu    sync.Mutex // a file system writes one stretch of a file at a time, and lets others burn time meanwhile
+	to    io.WriterAt
+	holes HoleWriter // to, if it is one
+	zeros ID         // the last chunk of which all bytes were zero
+}
+
+// isHole reports whether a chunk is known to be of zeros that need not be
+// written.
+func (p *copier) isHole(id ID) bool {
+	if p.holes == nil {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return id == p.zeros
+}
+
+func (p *copier) hole(at, size int64) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.holes.Hole(at, size)
+}
+
+// write writes a chunk that was fetched.
+func (p *copier) write(id ID, plain []byte, at int64) error {
+	zero := p.holes != nil && isZero(plain)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if zero {
+		p.zeros = id
+		return p.holes.Hole(at, int64(len(plain)))
+	}
+	_, err := p.to.WriteAt(plain, at)
+	return err
 }
 
 func (p *copier) copy(ctx context.Context, run *copyRun) error {
@@ -102,9 +150,6 @@ func (p *copier) copy(ctx context.Context, run *copyRun) error {
 		if int64(len(plain)) != run.sizes[i] {
 			return fmt.Errorf("%v %s: %d bytes where the list says %d: %w", Data, run.ids[i].Short(), len(plain), run.sizes[i], ErrCorrupt)
 		}
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		_, err := p.to.WriteAt(plain, offsets[i])
-		return err
+		return p.write(run.ids[i], plain, offsets[i])
 	})
 }

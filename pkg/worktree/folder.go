@@ -90,6 +90,7 @@ func (f *folder) sub(name string) (*folder, error) {
 type file interface {
 	io.ReadWriteCloser
 	io.WriterAt
+	Truncate(size int64) error
 	stat() (Stat, error)
 }
 

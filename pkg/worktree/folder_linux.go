@@ -160,6 +160,11 @@ func (b *bareFile) Write(p []byte) (done int, err error) {
 	return done, nil
 }
 
+// Truncate makes the file end at size.
+func (b *bareFile) Truncate(size int64) error {
+	return pathError("truncate", b.name, again(func() error { return unix.Ftruncate(b.fd, size) }))
+}
+
 // WriteAt implements io.WriterAt.
 func (b *bareFile) WriteAt(p []byte, off int64) (done int, err error) {
 	for done < len(p) {

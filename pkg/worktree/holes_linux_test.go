@@ -72,3 +72,48 @@ func TestHolesAreNotRead(t *testing.T) {
 		t.Errorf("with holes %+v, %v; read as bytes %+v", e.Content, err, want)
 	}
 }
+
+// TestHolesAreLaidOut checks a file out of which most is holes: it has its
+// bytes, and takes little room.
+func TestHolesAreLaidOut(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		size int64
+		data []int64 // offsets of words
+	}{
+		{"holes around", 300 << 20, []int64{100 << 20, 100<<20 + 5000}},
+		{"data at both ends", 200<<20 + 5, []int64{0, 200 << 20}},
+		{"nothing but a hole", 150<<20 + 1, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir, _ := workingCopy(t)
+			path := filepath.Join(dir, "f")
+			f, err := os.Create(path)
+			must(t, err)
+			must(t, f.Truncate(tt.size))
+			for _, at := range tt.data {
+				_, err = f.WriteAt([]byte("word"), at)
+				must(t, err)
+			}
+			must(t, f.Close())
+			s := &chunk.Mem{}
+			root, _ := commitDir(t, s, tree.Root{}, Options{Dir: dir})
+			out := filepath.Join(t.TempDir(), "out")
+			_, err = Checkout(t.Context(), s, root, out, CheckoutOptions{})
+			must(t, err)
+			want, err := os.ReadFile(path)
+			must(t, err)
+			got, err := os.ReadFile(filepath.Join(out, "f"))
+			must(t, err)
+			if !bytes.Equal(want, got) {
+				t.Fatalf("%d bytes differ from the %d that were stored", len(got), len(want))
+			}
+			var stat unix.Stat_t
+			must(t, unix.Stat(filepath.Join(out, "f"), &stat))
+			most := int64(len(tt.data)+1) * 2 * int64(chunk.DefaultParams().MaxSize)
+			if room := stat.Blocks * 512; room > most {
+				t.Errorf("it takes %d bytes, at most %d are expected", room, most)
+			}
+		})
+	}
+}

@@ -181,7 +181,34 @@ func (w *layer) fill(ctx context.Context, to file, content chunk.Content) error 
 			return ctx.Err()
 		}
 	}
-	return chunk.CopyContent(ctx, w.r, to, content)
+	fresh := &freshFile{file: to}
+	if err := chunk.CopyContent(ctx, w.r, fresh, content); err != nil {
+		return err
+	}
+	if fresh.end > fresh.written { // it ends in a hole
+		return to.Truncate(content.Size)
+	}
+	return nil
+}
+
+// freshFile is a file that is being filled, in which holes stay holes.
+type freshFile struct {
+	file
+	written, end int64 // up to where bytes were written, and up to where a hole was
+}
+
+var _ chunk.HoleWriter = (*freshFile)(nil)
+
+// WriteAt implements [chunk.HoleWriter].
+func (f *freshFile) WriteAt(p []byte, off int64) (int, error) {
+	f.written = max(f.written, off+int64(len(p)))
+	return f.file.WriteAt(p, off)
+}
+
+// Hole implements [chunk.HoleWriter].
+func (f *freshFile) Hole(off, n int64) error {
+	f.end = max(f.end, off+n)
+	return nil
 }
 
 // replace writes a file and puts it in the place of what is there at once.

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/tree"
@@ -30,6 +31,7 @@ type CheckoutOptions struct {
 	// BytesMax bounds the sum of the files' sizes; 0: what the disk has room
 	// for.
 	BytesMax int64
+	room     bool // BytesMax is what the disk has room for
 
 	// Index learns of the files that are written; it must be of the directory
 	// that is written to. Nil: none.
@@ -62,7 +64,7 @@ func (o *CheckoutOptions) applyDefaults(dir string) {
 		o.FilesMax = filesMaxDefault
 	}
 	if o.BytesMax <= 0 {
-		o.BytesMax = freeBytes(dir)
+		o.BytesMax, o.room = freeBytes(dir), true
 	}
 	if o.Params == (chunk.Params{}) {
 		o.Params = chunk.DefaultParams()
@@ -142,10 +144,22 @@ func checkout(ctx context.Context, r chunk.Reader, root tree.Root, dir string, o
 	return w.meter.sum, err
 }
 
+// admit fails if so many bytes must not be written.
+func (o *CheckoutOptions) admit(bytes int64) error {
+	switch {
+	case bytes <= o.BytesMax:
+		return nil
+	case o.room:
+		return fmt.Errorf("%d bytes to be written, there is room for %d: %w: %w", bytes, o.BytesMax, ErrQuota, syscall.ENOSPC)
+	default:
+		return fmt.Errorf("%d bytes to be written, at most %d are allowed: %w", bytes, o.BytesMax, ErrQuota)
+	}
+}
+
 // admitTree fails unless root may be written.
 func admitTree(ctx context.Context, r chunk.Reader, root tree.Root, o CheckoutOptions, rules diskRules) error {
-	if root.Bytes > o.BytesMax {
-		return fmt.Errorf("%d bytes, there is room for %d: %w", root.Bytes, o.BytesMax, ErrQuota)
+	if err := o.admit(root.Bytes); err != nil {
+		return err
 	}
 	s := &surveyor{r: r, rules: rules, links: o.AnyLinks, entriesMax: o.FilesMax}
 	return s.survey(ctx, root)

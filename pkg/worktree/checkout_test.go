@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -252,6 +253,9 @@ func TestBombs(t *testing.T) {
 		_, err := Checkout(context.Background(), s, c.root, filepath.Join(parent, "x"), c.o)
 		if !errors.Is(err, ErrQuota) {
 			t.Errorf("%s: %v, want ErrQuota", name, err)
+		}
+		if full := errors.Is(err, syscall.ENOSPC); full && c.o.BytesMax > 0 || !full && name == "no room" {
+			t.Errorf("%s: %v; a full disk: %v", name, err, full)
 		}
 		if names := readNames(t, parent); len(names) > 0 {
 			t.Errorf("%s: left %q", name, names)

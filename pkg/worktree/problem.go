@@ -65,7 +65,8 @@ var (
 	ErrReserved = errors.New("the name is reserved for dvx")
 	// ErrLink: a symbolic link that can lead out of the checkout.
 	ErrLink = errors.New("the symbolic link can lead out of the directory")
-	// ErrQuota: more files or bytes than are allowed or fit.
+	// ErrQuota: more files or bytes than are allowed or fit. If the disk has no
+	// room for them, the error is of kind syscall.ENOSPC too.
 	ErrQuota = errors.New("too much to check out")
 	// ErrChanging: a file, or the directory it is in, changes while it is read.
 	ErrChanging = errors.New("changes while it is read; try again when nothing writes to it, or ignore it")

@@ -112,10 +112,7 @@ func (u *updater) collect(ctx context.Context) error {
 			u.going[c.Path] = true
 		}
 	}
-	if bytes > u.o.BytesMax {
-		return fmt.Errorf("%d bytes to be written, there is room for %d: %w", bytes, u.o.BytesMax, ErrQuota)
-	}
-	return nil
+	return u.o.admit(bytes)
 }
 
 // judge finds what the disk can't hold in the directories that change.

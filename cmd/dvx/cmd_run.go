@@ -25,7 +25,7 @@ func cmdRun(a *app) *cobra.Command {
 		Short:   "Run what the pipelines miss, without a daemon",
 		Long: `Run what the pipelines miss, here and now, without a daemon, and end when all are up to date (or those that lead
 to REPO@BRANCH or depend on it). The same engine, the same memo: what a daemon has run on this machine does not run again.
-It works on a store directly. It fails with exit code 1 if a job failed.`,
+What failed before is tried again. It works on a store directly. It fails with exit code 1 if a job failed.`,
 		Example: `  dvx commit -m "new images" && dvx run`,
 		Args:    rangeArgs(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -66,6 +66,15 @@ func (a *app) runHere(ctx context.Context, args []string, slots int, o daemon.Op
 		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
+	jobs, ctx, err := a.jobs(ctx)
+	if err != nil {
+		return err
+	}
+	before, err := jobList(ctx, jobs)
+	if err != nil {
+		return err
+	}
+	o.Again = true
 	c, err := daemon.NewController(a.direct, runner, &pipeline.MemoryJournal{}, o)
 	if err != nil {
 		return err
@@ -75,17 +84,13 @@ func (a *app) runHere(ctx context.Context, args []string, slots int, o daemon.Op
 	}
 	work, stop := context.WithCancel(ctx)
 	defer stop()
-	jobs, ctx, err := a.jobs(ctx)
-	if err != nil {
-		return err
-	}
 	waiting, giveUp := context.WithCancelCause(ctx)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		giveUp(c.Run(work)) // whoever waits for an engine that has ended waits in vain
 	}()
-	settled, err := waitSettled(waiting, s, jobs, name, branch, func(engine.Settlement) {})
+	settled, err := waitSettled(waiting, s, jobs, before, name, branch, func(engine.Settlement) {})
 	cause := context.Cause(waiting)
 	stop()
 	<-ended

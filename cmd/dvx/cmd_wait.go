@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -71,7 +72,7 @@ func (a *app) wait(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	settled, err := waitSettled(ctx, s, jobs, name, branch, a.impatience())
+	settled, err := waitSettled(ctx, s, jobs, nil, name, branch, a.impatience())
 	if err != nil {
 		return err
 	}
@@ -151,8 +152,9 @@ func waitFor(ctx context.Context, s repo.Store, args []string) (name, branch str
 
 // waitSettled looks again whenever the root has moved, or after a while: a
 // failed job is noted with a move of the root too, but the daemon may be slow.
-// It calls waiting each time that something is still to be done.
-func waitSettled(ctx context.Context, s repo.Store, jobs rpc.Jobs, name, branch string, waiting func(engine.Settlement)) (engine.Settlement, error) {
+// It calls waiting each time that something is still to be done. Those of the
+// jobs again that failed are to be done once more.
+func waitSettled(ctx context.Context, s repo.Store, jobs rpc.Jobs, again []history.Job, name, branch string, waiting func(engine.Settlement)) (engine.Settlement, error) {
 	observer := pipeline.NewObserver(s)
 	for {
 		view, err := s.View(ctx)
@@ -163,10 +165,12 @@ func waitSettled(ctx context.Context, s repo.Store, jobs rpc.Jobs, name, branch 
 		if err != nil {
 			return engine.Settlement{}, err
 		}
-		ledger, err := ledgerOf(ctx, jobs)
+		list, err := jobList(ctx, jobs)
 		if err != nil {
 			return engine.Settlement{}, err
 		}
+		ledger := engine.NewLedger(list)
+		ledger.Again(again)
 		if st := engine.Settle(snap, ledger, name, branch); st.Settled() {
 			return st, nil
 		} else {
@@ -184,17 +188,15 @@ func waitSettled(ctx context.Context, s repo.Store, jobs rpc.Jobs, name, branch 
 	}
 }
 
-// ledgerOf says which evaluations have ended without an output.
-func ledgerOf(ctx context.Context, jobs rpc.Jobs) (engine.Ledger, error) {
+// jobList returns all jobs, oldest first.
+func jobList(ctx context.Context, jobs rpc.Jobs) ([]history.Job, error) {
 	var list []history.Job
 	for j, err := range jobs.Jobs(ctx, "") {
 		if err != nil {
-			return engine.Ledger{}, err
+			return nil, err
 		}
 		list = append(list, j)
 	}
-	for i, k := 0, len(list)-1; i < k; i, k = i+1, k-1 { // oldest first
-		list[i], list[k] = list[k], list[i]
-	}
-	return engine.NewLedger(list), nil
+	slices.Reverse(list)
+	return list, nil
 }

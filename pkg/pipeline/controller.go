@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,6 +44,9 @@ type ControllerOptions struct {
 	// trivial datums do not cost a flush each. 100 ms by default: what a crash
 	// makes run again at most.
 	FlushEvery time.Duration
+
+	// Again: evaluations that failed before the start are tried again.
+	Again bool
 
 	// Hook runs the hooks of specs; nil: they are not allowed.
 	Hook RunHook
@@ -179,13 +183,11 @@ func (c *Controller) start(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, c.session.Close())
 	}
-	var open []history.Job
-	ledger := engine.NewLedger(nil)
-	for i := len(jobs) - 1; i >= 0; i-- { // oldest first
-		ledger.Note(jobs[i])
-		if !jobs[i].State.Final() {
-			open = append(open, jobs[i])
-		}
+	slices.Reverse(jobs) // oldest first
+	open := slices.DeleteFunc(slices.Clone(jobs), func(j history.Job) bool { return j.State.Final() })
+	ledger := engine.NewLedger(jobs)
+	if c.o.Again {
+		ledger.Again(jobs)
 	}
 	if err := c.sweepPartials(ctx); err != nil {
 		return errors.Join(err, c.session.Close())

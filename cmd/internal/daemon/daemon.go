@@ -38,6 +38,7 @@ type Options struct {
 	NoPipelines     bool                   // serve only
 	Pools           map[string]engine.Pool // that pipelines may name
 	Hooks           bool                   // run the hooks of specs, as the user who runs the daemon
+	Again           bool                   // try again what failed before
 	TLSCert, TLSKey string                 // PEM files for gRPC; empty: a certificate that the owner's key signs
 	ClientCA        string                 // PEM file; who shows a certificate signed by it is the principal of its common name
 	S3Cert, S3Key   string                 // PEM files for S3, which is HTTPS then

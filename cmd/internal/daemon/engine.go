@@ -81,7 +81,7 @@ func NewController(store *repo.Direct, r task.Runner, j pipeline.Journal, o Opti
 	return pipeline.NewController(pipeline.ControllerOptions{
 		Store: store, Runner: r, Journal: j, Now: time.Now,
 		Platform: runtime.GOOS + "/" + runtime.GOARCH, Scope: local.Scope(),
-		Engine: engine.Options{CheckpointEvery: o.CheckpointEvery, Pools: o.Pools}, Rights: o.rights, Hook: hook, Fetch: &fetcher{place: o.Place},
+		Engine: engine.Options{CheckpointEvery: o.CheckpointEvery, Pools: o.Pools}, Rights: o.rights, Again: o.Again, Hook: hook, Fetch: &fetcher{place: o.Place},
 		Report: func(err error) { o.Log.Warn("the engine goes on after a failure", "error", err) },
 	})
 }

@@ -45,6 +45,19 @@ func (l *Ledger) Note(j history.Job) {
 	}
 }
 
+// Again asks once more for those of some evaluations, oldest first, that failed
+// and that nobody has asked for again since.
+func (l *Ledger) Again(jobs []history.Job) {
+	for _, j := range jobs {
+		if j.State != history.Failed || !l.Ended[j.ID] {
+			continue
+		}
+		if first := firstRun(j); l.Reruns[first] == j.Rerun {
+			l.Reruns[first]++
+		}
+	}
+}
+
 // Clone returns a copy that shares nothing.
 func (l Ledger) Clone() Ledger {
 	return Ledger{Ended: maps.Clone(l.Ended), Reruns: maps.Clone(l.Reruns), Only: maps.Clone(l.Only)}

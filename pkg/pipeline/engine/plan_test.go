@@ -94,6 +94,22 @@ func TestPlan(t *testing.T) {
 		{"no input yet", func(p *PipelineHead, _ *Ledger) { p.Inputs[0].Head = Head{} }, 0},
 		{"can't run", func(p *PipelineHead, _ *Ledger) { p.Problem = "spec is broken" }, 0},
 		{"failed", func(_ *PipelineHead, l *Ledger) { l.Note(record(job, history.Failed, "")) }, 0},
+		{"failed before", func(_ *PipelineHead, l *Ledger) {
+			jobs := []history.Job{record(job, history.Failed, "")}
+			*l = NewLedger(jobs)
+			l.Again(jobs)
+			l.Again(jobs)
+		}, 1},
+		{"failed before, and again since", func(p *PipelineHead, l *Ledger) {
+			jobs := []history.Job{record(job, history.Failed, ""), record(JobSpec{ID: NewJobID(*p, 1), Rerun: 1, Head: *p}, history.Failed, "")}
+			*l = NewLedger(jobs)
+			l.Again(jobs[:1])
+		}, 0},
+		{"cancelled before", func(_ *PipelineHead, l *Ledger) {
+			jobs := []history.Job{record(job, history.Killed, "owner")}
+			*l = NewLedger(jobs)
+			l.Again(jobs)
+		}, 0},
 		{"cancelled", func(_ *PipelineHead, l *Ledger) { l.Note(record(job, history.Killed, "owner")) }, 0},
 		{"overtaken once", func(_ *PipelineHead, l *Ledger) { l.Note(record(job, history.Killed, "")) }, 1},
 		{"evaluated, and asked for again", func(p *PipelineHead, l *Ledger) {

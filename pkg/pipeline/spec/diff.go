@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/dvx-io/dvx/pkg/commit"
 )
@@ -69,10 +70,12 @@ func flatten(at string, v any, out map[string]string) {
 			flatten(fmt.Sprintf("%s[%d]", at, i), x, out)
 		}
 	default:
-		b, err := json.Marshal(v)
-		if err != nil {
+		var b strings.Builder
+		enc := json.NewEncoder(&b)
+		enc.SetEscapeHTML(false) // for people: < and & as they are
+		if err := enc.Encode(v); err != nil {
 			panic(fmt.Sprintf("dvx: bug: spec: %v", err)) // a text, number or flag
 		}
-		out[at] = string(b)
+		out[at] = strings.TrimSuffix(b.String(), "\n")
 	}
 }

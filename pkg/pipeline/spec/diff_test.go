@@ -13,13 +13,13 @@ func TestDiff(t *testing.T) {
 	b.Transform.Cmd = []string{"x"}
 	b.Parameters = map[string]string{"b": "2"}
 	b.Input.Glob = "/*"
-	b.Description = "more"
+	b.Description = "a < b & c"
 	var got []string
 	for _, c := range a.Diff(b) {
 		got = append(got, c.String())
 	}
 	want := []string{
-		`description is now "more"`, `input.glob is now "/*", was "/"`, `parameters.a is gone, was "1"`, `parameters.b is now "2"`,
+		`description is now "a < b & c"`, `input.glob is now "/*", was "/"`, `parameters.a is gone, was "1"`, `parameters.b is now "2"`,
 		`transform.cmd[1] is gone, was "1"`,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

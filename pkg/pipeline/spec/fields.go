@@ -18,18 +18,19 @@ type fieldRow struct {
 type shape uint8
 
 const (
-	unbuilt      shape = iota
-	shapeObject        // fields of its own
-	shapeText          // one text
-	shapeNumber        // one whole number
-	shapeFlag          // true or false
-	shapeTexts         // a list of texts; numbers and booleans stand for themselves as typed
-	shapeNumbers       // a list of whole numbers
-	shapeDict          // names with texts; numbers and booleans stand for themselves as typed
-	shapeCounts        // names with whole numbers
-	shapeLists         // names with lists of texts
-	shapeValues        // names with texts or lists of texts
-	shapeInputs        // a list of inputs
+	unbuilt       shape = iota
+	shapeObject         // fields of its own
+	shapeText           // one text
+	shapeQuantity       // one text, or a number as typed
+	shapeNumber         // one whole number
+	shapeFlag           // true or false
+	shapeTexts          // a list of texts; numbers and booleans stand for themselves as typed
+	shapeNumbers        // a list of whole numbers
+	shapeDict           // names with texts; numbers and booleans stand for themselves as typed
+	shapeCounts         // names with whole numbers
+	shapeLists          // names with lists of texts
+	shapeValues         // names with texts or lists of texts
+	shapeInputs         // a list of inputs
 )
 
 // inKey says whether the value of a field is part of the memo key.
@@ -108,11 +109,11 @@ var fieldRows = []fieldRow{
 	{"job_timeout", shapeText, keyNo, "only results that succeeded are recorded"},
 	{"max_failed", shapeNumber, keyNo, "what a job makes of its failures, not what a datum gives"},
 	{"resource_requests", shapeObject, keyBelow, ""},
-	{"resource_requests.cpu", shapeText, keyNo, "how fast, not what"},
-	{"resource_requests.memory", shapeText, keyNo, "how fast, not what"},
+	{"resource_requests.cpu", shapeQuantity, keyNo, "how fast, not what"},
+	{"resource_requests.memory", shapeQuantity, keyNo, "how fast, not what"},
 	{"resource_limits", shapeObject, keyBelow, ""},
-	{"resource_limits.cpu", shapeText, keyNo, "how fast, not what"},
-	{"resource_limits.memory", shapeText, keyNo, "how fast, not what"},
+	{"resource_limits.cpu", shapeQuantity, keyNo, "how fast, not what"},
+	{"resource_limits.memory", shapeQuantity, keyNo, "how fast, not what"},
 	{"scheduling", shapeObject, keyBelow, ""},
 	{"scheduling.node_selector", unbuilt, keyNo, "where, not what"},
 	{"scheduling.tolerations", unbuilt, keyNo, "where, not what"},

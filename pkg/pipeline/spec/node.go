@@ -81,7 +81,10 @@ func newYAMLReader(data []byte) func() (*yaml.Node, error) {
 func yamlError(err error) error {
 	reason, line := strings.TrimPrefix(err.Error(), "yaml: "), 0
 	if _, scanErr := fmt.Sscanf(reason, "line %d:", &line); scanErr != nil {
-		return err
+		if errors.Is(err, io.EOF) {
+			return err
+		}
+		return &Error{Line: 1, Column: 1, Reason: "not YAML: " + reason} // it names no first line
 	}
 	_, reason, _ = strings.Cut(reason, ": ")
 	for _, own := range []string{"',' or", "'-'", "key", "node", "<"} {

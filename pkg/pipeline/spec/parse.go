@@ -202,6 +202,8 @@ func (r *reader) object(n *yaml.Node, at, row string) map[string]any {
 			hint := ""
 			if near := nearest(strings.TrimSuffix(joinField(row, "x"), "x"), key.Value); near != "" {
 				hint = fmt.Sprintf(" (did you mean %q?)", near)
+			} else if row == "input" && key.Value == "pfs" {
+				hint = " (is it a spec of Pachyderm? dvx pipeline import pachyderm makes one of it)"
 			}
 			r.fail(key, field, "unknown field %q%s%s", key.Value, inField(at), hint)
 		case f.shape == unbuilt:
@@ -244,6 +246,11 @@ func (r *reader) value(n *yaml.Node, f fieldRow, at string) any {
 	case shapeInputs:
 		return r.inputs(n, at)
 	case shapeText:
+		return r.text(n, at)
+	case shapeQuantity:
+		if n.Tag == "!!int" || n.Tag == "!!float" {
+			return r.literal(n, at)
+		}
 		return r.text(n, at)
 	case shapeNumber:
 		return r.number(n, at)

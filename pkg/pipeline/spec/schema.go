@@ -53,6 +53,8 @@ func schemaOf(f fieldRow, inputs map[string]any) map[string]any {
 		return map[string]any{"type": inputs["type"], "minItems": inputs["minItems"], "items": inputs["items"]}
 	case shapeText:
 		return map[string]any{"type": "string"}
+	case shapeQuantity:
+		return map[string]any{"type": []string{"string", "number"}}
 	case shapeNumber:
 		return map[string]any{"type": "integer"}
 	case shapeFlag:

@@ -210,6 +210,9 @@ func TestParseRefuses(t *testing.T) {
 		{"not YAML", "repo: r", "repo: [r", `s.yaml: line 5, column 1: not YAML: did not find expected`},
 		{"star", "/*", "**", `line 6, column 1: not YAML: did not find expected alphabetic or numeric character; quote a value that begins with *`},
 		{"tab", "  repo: r", "\trepo: r", `line 5, column 1: not YAML: `},
+		{"tab first", "pipeline: p", "\tpipeline: p", `s.yaml: line 1, column 1: not YAML: `},
+		{"pachyderm", "repo: r", "pfs: {}\n  repo: r", `line 5, column 3: unknown field "pfs" in "input" (is it a spec of Pachyderm? dvx pipeline import pachyderm`},
+		{"cpu as a word", "pipeline: p", "pipeline: p\nresource_limits: {cpu: yes}", `resource_limits.cpu: want a quantity like 2, 0.5 or 500m, found "yes"`},
 		{"not UTF-8", "pipeline: p", "pipeline: p\n#\xff", `line 2, column 1: byte 0xff is not UTF-8`},
 	}
 	for _, test := range tests {
@@ -374,4 +377,13 @@ func ExampleParse() {
 	_, err := Parse("count.yaml", []byte("pipeline: count\ntransfrom:\n  cmd: [wc, -l]\n"))
 	fmt.Println(err)
 	// Output: count.yaml: line 2, column 1: unknown field "transfrom" (did you mean "transform"?)
+}
+
+// TestQuantities: an amount may be a number, as Kubernetes takes it.
+func TestQuantities(t *testing.T) {
+	s, err := Parse("s.json", []byte(`{"pipeline": "p", "transform": {"cmd": ["x"]}, "input": {"repo": "r", "glob": "/"},
+  "resource_requests": {"cpu": 1, "memory": 1000000}, "resource_limits": {"cpu": 1.5, "memory": "2Gi"}}`))
+	if err != nil || s.Requests != (Resources{CPU: "1", Memory: "1000000"}) || s.Limits != (Resources{CPU: "1.5", Memory: "2Gi"}) {
+		t.Errorf("%+v, %+v, %v", s.Requests, s.Limits, err)
+	}
 }

@@ -23,7 +23,10 @@ func makeFolder(dir string, sync func(dir string) error) error {
 	case err == nil && !info.IsDir():
 		return fmt.Errorf("make folder %s: %w", abs, syscall.ENOTDIR)
 	case err == nil:
-		return sync(parent)
+		if err := sync(parent); !errors.Is(err, fs.ErrPermission) { // a folder that may not be opened is not ours, nor are its names
+			return err
+		}
+		return nil
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,6 +39,13 @@ func TestMakeFolder(t *testing.T) {
 		if err := makeFolder(dir, record); !errors.Is(err, syscall.ENOTDIR) {
 			t.Errorf("%s: %v", dir, err)
 		}
+	}
+	denied := func(string) error { return fs.ErrPermission }
+	if err := makeFolder(at("a", "b"), denied); err != nil {
+		t.Errorf("a folder in one that may not be read: %v", err)
+	}
+	if err := makeFolder(at("a", "new"), denied); !errors.Is(err, fs.ErrPermission) {
+		t.Errorf("a new one there: %v", err)
 	}
 	failed := errors.New("no sync")
 	if err := makeFolder(at("d", "e"), func(string) error { return failed }); !errors.Is(err, failed) {

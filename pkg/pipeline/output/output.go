@@ -111,19 +111,30 @@ func (m *merger) first(ctx context.Context, d Delta) (Merging, error) {
 
 // gather reads which files datums write, and finds those that clash.
 func (m *merger) gather(ctx context.Context, datums []Datum) error {
-	byName := make(map[string]Datum, len(datums)) // of two of one identity the later one holds, as in the table
-	for _, d := range datums {
-		byName[tableName(d.Identity)] = d
+	type row struct {
+		key string // in the table
+		*Datum
 	}
+	rows := make([]row, len(datums))
+	for i := range datums {
+		rows[i] = row{tableName(datums[i].Identity) + "/", &datums[i]}
+	}
+	slices.SortStableFunc(rows, func(a, b row) int { return strings.Compare(a.key, b.key) })
 	m.reset()
-	m.identify = func(_ context.Context, name string) (string, error) { return byName[name].Identity, nil }
+	m.identify = func(_ context.Context, name string) (string, error) {
+		i, _ := slices.BinarySearchFunc(rows, name+"/", func(r row, key string) int { return strings.Compare(r.key, key) })
+		return rows[i].Identity, nil
+	}
 	defer func() { m.identify = nil }()
-	for _, name := range slices.SortedFunc(maps.Keys(byName), func(a, b string) int { return strings.Compare(a+"/", b+"/") }) {
-		for f, err := range tree.Open(m.s, byName[name].Tree).Walk(ctx, tree.WalkOptions{}) {
+	for i, r := range rows {
+		if i+1 < len(rows) && rows[i+1].key == r.key {
+			continue // the later one holds, as in the table
+		}
+		for f, err := range tree.Open(m.s, r.Tree).Walk(ctx, tree.WalkOptions{}) {
 			if err != nil {
-				return fmt.Errorf("read what datum %s wrote: %w", byName[name].Identity, err)
+				return fmt.Errorf("read what datum %s wrote: %w", r.Identity, err)
 			}
-			if err := m.add(ctx, name, f.Path); err != nil {
+			if err := m.add(ctx, strings.TrimSuffix(r.key, "/"), f.Path); err != nil {
 				return err
 			}
 			m.put(f.Path, f.Entry)

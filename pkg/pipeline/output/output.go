@@ -97,12 +97,13 @@ type merger struct {
 // first merges datums when there is no table yet: it is made beside, and not
 // read again for what datums write.
 func (m *merger) first(ctx context.Context, d Delta) (Merging, error) {
+	rows := tableRows(d.Changed)
 	g, both := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
-		m.table, err = applyTable(both, m.s, tree.Root{}, d)
+		m.table, err = buildTable(both, m.s, rows)
 		return err
 	})
-	g.Go(func() error { return m.gather(both, d.Changed) })
+	g.Go(func() error { return m.gather(both, rows) })
 	if err := g.Wait(); err != nil {
 		return Merging{}, err
 	}
@@ -110,26 +111,14 @@ func (m *merger) first(ctx context.Context, d Delta) (Merging, error) {
 }
 
 // gather reads which files datums write, and finds those that clash.
-func (m *merger) gather(ctx context.Context, datums []Datum) error {
-	type row struct {
-		key string // in the table
-		*Datum
-	}
-	rows := make([]row, len(datums))
-	for i := range datums {
-		rows[i] = row{tableName(datums[i].Identity) + "/", &datums[i]}
-	}
-	slices.SortStableFunc(rows, func(a, b row) int { return strings.Compare(a.key, b.key) })
+func (m *merger) gather(ctx context.Context, rows []tableRow) error {
 	m.reset()
 	m.identify = func(_ context.Context, name string) (string, error) {
-		i, _ := slices.BinarySearchFunc(rows, name+"/", func(r row, key string) int { return strings.Compare(r.key, key) })
+		i, _ := slices.BinarySearchFunc(rows, name+"/", func(r tableRow, key string) int { return strings.Compare(r.key, key) })
 		return rows[i].Identity, nil
 	}
 	defer func() { m.identify = nil }()
-	for i, r := range rows {
-		if i+1 < len(rows) && rows[i+1].key == r.key {
-			continue // the later one holds, as in the table
-		}
+	for _, r := range rows {
 		for f, err := range tree.Open(m.s, r.Tree).Walk(ctx, tree.WalkOptions{}) {
 			if err != nil {
 				return fmt.Errorf("read what datum %s wrote: %w", r.Identity, err)

@@ -248,3 +248,26 @@ func moreChecks(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = f.Value.Set(was) })
 }
+
+// TestTableBuiltIsTheOneApplied: a first table is the one that edits of an empty
+// one make, whatever the order of the datums, those without outputs and repeated
+// ones included.
+func TestTableBuiltIsTheOneApplied(t *testing.T) {
+	ctx := context.Background()
+	rapid.Check(t, func(t *rapid.T) {
+		s := &chunk.Mem{}
+		var all []Datum
+		for range 3 {
+			all = append(all, delta(t, s, nil, drawOutputs(t, nil), true).Changed...)
+		}
+		all = rapid.Permutation(all).Draw(t, "order")
+		built, err := buildTable(ctx, s, tableRows(all))
+		if err != nil {
+			t.Fatal(err)
+		}
+		applied, err := applyTable(ctx, s, tree.Root{}, Delta{Full: true, Changed: all})
+		if err != nil || built != applied {
+			t.Errorf("built %+v, applied %+v, %v", built, applied, err)
+		}
+	})
+}

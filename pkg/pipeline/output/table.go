@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
@@ -70,6 +71,47 @@ func applyTable(ctx context.Context, s chunk.Store, base tree.Root, d Delta) (tr
 		edits = append(edits, tableEdit(o))
 	}
 	root, err := tree.Apply(ctx, s, base, edits)
+	if err != nil {
+		return root, fmt.Errorf("make datum table: %w", err)
+	}
+	return root, nil
+}
+
+// tableRow is a datum with its key in a table.
+type tableRow struct {
+	key string
+	*Datum
+}
+
+// tableRows returns datums in the order of a table; of two of one identity the
+// later one.
+func tableRows(datums []Datum) []tableRow {
+	rows := make([]tableRow, len(datums))
+	for i := range datums {
+		rows[i] = tableRow{tableName(datums[i].Identity) + "/", &datums[i]}
+	}
+	slices.SortStableFunc(rows, func(a, b tableRow) int { return strings.Compare(a.key, b.key) })
+	n := 0
+	for i, r := range rows {
+		if i+1 == len(rows) || rows[i+1].key != r.key {
+			rows[n] = r
+			n++
+		}
+	}
+	return rows[:n]
+}
+
+// buildTable returns the table with these rows, without holding what is made of
+// them.
+func buildTable(ctx context.Context, s chunk.Store, rows []tableRow) (tree.Root, error) {
+	b := tree.NewBuilder(s)
+	for _, r := range rows {
+		e := tableEdit(*r.Datum)
+		if err := b.Add(ctx, e.Path, e.Entry); err != nil {
+			return tree.Root{}, fmt.Errorf("make datum table: %w", err)
+		}
+	}
+	root, err := b.Finish(ctx)
 	if err != nil {
 		return root, fmt.Errorf("make datum table: %w", err)
 	}

@@ -17,6 +17,7 @@ type LocalJobs struct {
 	store    repo.Store
 	jobs     *pipeline.Jobs
 	observer *pipeline.Observer
+	trouble  func(pipeline string) string // nil: nobody knows of any
 }
 
 var _ Jobs = (*LocalJobs)(nil)
@@ -30,6 +31,13 @@ func NewLocalJobs(s repo.Store, j *pipeline.Jobs) *LocalJobs {
 // pipeline.Observer. Call it before the first use.
 func (l *LocalJobs) Judge(a auth.Authorizer) *LocalJobs {
 	l.observer.Judge(a)
+	return l
+}
+
+// Hear has the problem of a pipeline whose job goes on told by trouble: what
+// keeps its workers from running, or "". Call it before the first use.
+func (l *LocalJobs) Hear(trouble func(pipeline string) string) *LocalJobs {
+	l.trouble = trouble
 	return l
 }
 
@@ -66,6 +74,9 @@ func (l *LocalJobs) Pipelines(ctx context.Context) ([]PipelineState, error) {
 				st.Job = j.ID
 				if p.Problem == "" {
 					st.State = string(j.State)
+				}
+				if p.Problem == "" && !j.State.Final() && l.trouble != nil {
+					st.Problem = l.trouble(p.Name)
 				}
 				break
 			}

@@ -39,6 +39,7 @@ func TestOutcomes(t *testing.T) {
 		{"silent", Exit{Code: 2}, "", task.Failed, "exit status 2"},
 		{"blank", Exit{Code: 2}, "\n \n", task.Failed, "exit status 2"},
 		{"signal", Exit{Code: 137, Signal: "SIGKILL"}, "x", task.Failed, "ended by SIGKILL; it last said: x"},
+		{"starved", Exit{Code: 137, Signal: "SIGKILL", Starved: true}, "x", task.Failed, "it needed more memory than its limit: raise resource_limits.memory; it last said: x"},
 		{"not started", Exit{Code: 127, Failure: "no such thing"}, "", task.Failed, "could not be started: no such thing"},
 		{"progress bar", Exit{Code: 1}, "a\n10%\r20%\r30%", task.Failed, "exit status 1; it last said: 30%"},
 		{"colours", Exit{Code: 1}, "\x1b[31mred\x07\n", task.Failed, "exit status 1; it last said: ?[31mred?"},

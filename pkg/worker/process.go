@@ -26,6 +26,7 @@ type Exit struct {
 	Signal  string        // name of that signal
 	Left    int           // processes that it had left running, killed
 	Killed  bool          // ended on request
+	Starved bool          // it failed, and the system had ended something of it at the memory limit of its container
 	CPU     time.Duration // user and system time of the program and what it started
 	RSSMax  int64         // bytes
 	Failure string        // why it could not be started: the author's to mend

@@ -381,6 +381,12 @@ func judge(t task.Task, e Exit, timedOut bool, lastLine string) (task.Outcome, t
 		return task.Failed, task.FailedExit, e.Answer
 	case timedOut:
 		return task.TimedOut, task.FailedTimeout, fmt.Sprintf("killed after its time limit of %v%s", t.Timeout, said)
+	case e.Starved:
+		limit := ""
+		if t.Limits.Memory != "" {
+			limit = " of " + t.Limits.Memory
+		}
+		return task.Failed, task.FailedLimit, "it needed more memory than its limit" + limit + ": raise resource_limits.memory" + said
 	case e.Signal != "":
 		return task.Failed, task.FailedSignal, fmt.Sprintf("ended by %s%s", e.Signal, said)
 	case e.Code == 0 || slices.Contains(t.Transform.AcceptReturnCode, e.Code):

@@ -35,6 +35,7 @@ type site struct {
 	registry   string // that daemon and nodes pull from
 	host       string // this machine, as Pods reach it
 	dvx, dvxd  string
+	agent      string // image with dvxd, by digest: the node may have another one by that tag
 }
 
 var shared site
@@ -80,7 +81,8 @@ func testMain(m *testing.M) (int, error) {
 		go func() { _ = server.Serve(lis) }()
 		defer func() { _ = server.Close() }()
 	}
-	if err := push("dvxd:test", v1.Config{}, file{path: "/dvxd", from: shared.dvxd}); err != nil {
+	var err error
+	if shared.agent, err = pushed("dvxd:test", v1.Config{}, file{path: "/dvxd", from: shared.dvxd}); err != nil {
 		return 1, err
 	}
 	if err := push("busybox:1", v1.Config{Env: []string{"PATH=/bin"}}, busyboxFiles()...); err != nil {
@@ -94,15 +96,25 @@ func image(tag string) string { return shared.registry + "/" + tag }
 
 // push puts an image into the shared registry.
 func push(tag string, config v1.Config, files ...file) error {
+	_, err := pushed(tag, config, files...)
+	return err
+}
+
+// pushed is push, and returns the image's name by its digest.
+func pushed(tag string, config v1.Config, files ...file) (string, error) {
 	img, err := makeImage(config, files...)
 	if err != nil {
-		return err
+		return "", err
 	}
 	ref, err := name.NewTag(image(tag))
 	if err != nil {
-		return err
+		return "", err
 	}
-	return remote.Write(ref, img)
+	digest, err := img.Digest()
+	if err != nil {
+		return "", err
+	}
+	return ref.Context().Digest(digest.String()).String(), remote.Write(ref, img)
 }
 
 // world is one test's: a namespace, a store, and somebody who works with them.
@@ -175,7 +187,7 @@ func (w *world) serve(flags ...string) (stop func()) {
 	_ = free.Close()
 	cmd := exec.Command(shared.dvxd, append([]string{
 		"serve", "--store", w.path("store"), "--listen", address, "--s3-listen", "127.0.0.1:0", "--ready-file", ready,
-		"--kube", "--kubeconfig", shared.kubeconfig, "--kube-namespace", w.namespace, "--kube-agent-image", image("dvxd:test"),
+		"--kube", "--kubeconfig", shared.kubeconfig, "--kube-namespace", w.namespace, "--kube-agent-image", shared.agent,
 		"--kube-server", address,
 	}, flags...)...)
 	cmd.Env = w.env

@@ -130,7 +130,11 @@ func (e *runningEngine) jobs() rpc.Jobs {
 	if e.controller == nil {
 		return rpc.NewLocalJobs(e.store, pipeline.OpenJobs(e.store, local.Scope())).Judge(e.rights)
 	}
-	return rpc.NewLocalJobs(e.store, e.controller.Jobs()).Judge(e.rights).Steer(e.controller)
+	jobs := rpc.NewLocalJobs(e.store, e.controller.Jobs()).Judge(e.rights)
+	if e.remote != nil {
+		jobs.Hear(e.remote.Trouble)
+	}
+	return jobs.Steer(e.controller)
 }
 
 // close frees what the engine holds.

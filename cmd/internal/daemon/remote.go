@@ -26,6 +26,10 @@ type Remote interface {
 
 	// Keep looks after the workers until ctx ends.
 	Keep(ctx context.Context) error
+
+	// Trouble says in words what keeps the workers of a pipeline from running; ""
+	// if nothing does.
+	Trouble(pipeline string) string
 }
 
 // Site is what a Remote needs to know of its daemon.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -107,7 +108,30 @@ func runStub(p worker.Process, requests *requests) reply {
 		}
 		p.Path = file
 	}
-	return (&program{process: p, requests: requests}).run()
+	before := oomKills("/sys/fs/cgroup")
+	r := (&program{process: p, requests: requests}).run()
+	r.Exit.Starved = r.Exit.Code != 0 && !r.Exit.Killed && oomKills("/sys/fs/cgroup") > before
+	return r
+}
+
+// oomKills returns how many processes the kernel has ended in this container
+// because it was at its memory limit; 0 if the kernel does not tell. The places
+// and names are those of cgroups 2 and 1 (the kernel's
+// Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst).
+func oomKills(cgroup string) int {
+	for _, name := range []string{"memory.events", "memory/memory.oom_control"} {
+		b, err := os.ReadFile(filepath.Join(cgroup, filepath.FromSlash(name)))
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(b)) {
+			if n, ok := strings.CutPrefix(line, "oom_kill "); ok {
+				kills, _ := strconv.Atoi(strings.TrimSpace(n))
+				return kills
+			}
+		}
+	}
+	return 0
 }
 
 // inImage says of a program that was not found that it is the image that lacks

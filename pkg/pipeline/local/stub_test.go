@@ -164,3 +164,24 @@ func TestStubLost(t *testing.T) {
 		t.Errorf("%v is no loss", err)
 	}
 }
+
+func TestOOMKills(t *testing.T) {
+	for name, files := range map[string]map[string]string{
+		"cgroups 2": {"memory.events": "low 0\nhigh 0\nmax 7\noom 3\noom_kill 2\noom_group_kill 0\n"},
+		"cgroups 1": {"memory/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"},
+	} {
+		dir := t.TempDir()
+		if got := oomKills(dir); got != 0 {
+			t.Errorf("%s, without a count: %d", name, got)
+		}
+		for file, text := range files {
+			file = filepath.Join(dir, file)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(text), 0o644)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := oomKills(dir); got != 2 {
+			t.Errorf("%s: %d, want 2", name, got)
+		}
+	}
+}

@@ -25,6 +25,7 @@ var layers = []layer{
 		"test/bench",
 		"test/e2e",
 		"test/kube",
+		"test/kube/probe",
 		"test/mutants",
 		"test/proof",
 		"test/scale",

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -157,8 +158,13 @@ func checkOutputRepo(ctx context.Context, s repo.Store, view *repo.View, name, b
 	return nil
 }
 
+// unregisterTries is how often Unregister follows an output branch that moves.
+const unregisterTries = 20
+
 // Unregister removes a pipeline from a branch, and if asked to the branch with
-// its outputs. It fails with fs.ErrNotExist if there is no such pipeline.
+// its outputs, wherever a job that ends meanwhile moves it. It fails with
+// fs.ErrNotExist if there is no such pipeline, and with repo.ErrConflict if it
+// gets another version meanwhile.
 func Unregister(ctx context.Context, s repo.Store, name, branch string, outputs bool, op repo.OpID) error {
 	view, err := s.View(ctx)
 	if err != nil {
@@ -168,16 +174,32 @@ func Unregister(ctx context.Context, s repo.Store, name, branch string, outputs 
 	if !ok {
 		return fmt.Errorf("no pipeline %s on branch %s: %w", name, branch, fs.ErrNotExist)
 	}
-	ops := []repo.Op{repo.MoveSpec{Repo: name, Branch: branch, Expect: now.Commit}}
-	r := view.Repos[name]
+	for try := 1; ; try++ {
+		ops := []repo.Op{repo.MoveSpec{Repo: name, Branch: branch, Expect: now.Commit}}
+		if outputs {
+			ops = append(ops, withoutOutputs(view.Repos[name], name, branch)...)
+		}
+		_, err = s.Move(ctx, repo.Txn{Op: op, Ops: ops})
+		if !errors.Is(err, repo.ErrConflict) || try == unregisterTries {
+			return err
+		}
+		next, verr := s.View(ctx)
+		if verr != nil || next.Repos[name].Specs[branch].Commit != now.Commit {
+			return errors.Join(err, verr)
+		}
+		view = next
+	}
+}
+
+// withoutOutputs returns what removes a pipeline's outputs from a branch: the
+// branch, or with the last one the repo.
+func withoutOutputs(r repo.Repo, name, branch string) []repo.Op {
 	out, ok := r.Branches[branch]
 	switch {
-	case !outputs || !ok:
+	case !ok:
+		return nil
 	case len(r.Branches) == 1 && len(r.Specs) == 1 && len(r.Tags) == 0: // nothing else is there
-		ops = append(ops, repo.DeleteRepo{Repo: name})
-	default:
-		ops = append(ops, repo.DeleteBranch{Repo: name, Branch: branch, Expect: out.Commit})
+		return []repo.Op{repo.DeleteRepo{Repo: name}}
 	}
-	_, err = s.Move(ctx, repo.Txn{Op: op, Ops: ops})
-	return err
+	return []repo.Op{repo.DeleteBranch{Repo: name, Branch: branch, Expect: out.Commit}}
 }

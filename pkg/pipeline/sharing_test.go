@@ -1,6 +1,8 @@
 package pipeline_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -192,4 +194,56 @@ func keys(m map[string]string) []string {
 		}
 	}
 	return all
+}
+
+// movedBefore is a store in which a branch moves just before each of the first
+// moves of anybody.
+type movedBefore struct {
+	repo.Store
+
+	times int
+	move  func()
+}
+
+func (m *movedBefore) Move(ctx context.Context, t repo.Txn) (repo.Result, error) {
+	if m.times > 0 {
+		m.times--
+		m.move()
+	}
+	return m.Store.Move(ctx, t)
+}
+
+// TestUnregisterBesideAJob: outputs that jobs publish meanwhile go too; another
+// version of the spec does not.
+func TestUnregisterBesideAJob(t *testing.T) {
+	b := newBench(t)
+	b.register("up", "src", "main", nil)
+	b.commitTo("up", "", "main", map[string]string{"a": "main"})
+	register := func(reprocess string) {
+		b.register("up", "src", "try", func(s *spec.Spec) { s.Input.Branch, s.Reprocess = "main", reprocess })
+	}
+	n := 0
+	publish := func() {
+		n++
+		b.commitTo("up", "try", "an output", map[string]string{"a": fmt.Sprint(n)})
+	}
+	register("")
+	b.move(repo.CreateBranch{Repo: "up", Branch: "try", From: b.head("up@main").ID, Fork: "main"})
+	store := &movedBefore{Store: b.store, times: 3, move: publish}
+	if err := pipeline.Unregister(b.ctx, store, "up", "try", true, b.op()); err != nil || n != 3 {
+		t.Fatalf("%v after %d outputs", err, n)
+	}
+	view, err := b.store.View(b.ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := view.Repos["up"].Branches["try"]; ok {
+		t.Error("the branch of the outputs is there")
+	}
+
+	register("")
+	store.times, store.move = 1, func() { register("again") }
+	if err := pipeline.Unregister(b.ctx, store, "up", "try", true, b.op()); !errors.Is(err, repo.ErrConflict) {
+		t.Errorf("with another version: %v", err)
+	}
 }

@@ -16,12 +16,15 @@ import (
 // room bounds what all streams of a Backend hold of chunks together, however
 // slowly their clients take them. A few streams have chunks at hand and fetch
 // the next ones ahead; each other has one piece, for which it fetches and checks
-// the chunk by itself. Who is slow while others wait makes room for them.
+// the chunk by itself. Who is slow makes room for those who wait, and does not
+// wait with them.
 type room struct {
 	ahead   *semaphore.Weighted // streams that hold chunks
 	once    *semaphore.Weighted // chunks that are fetched for one piece
 	waiting atomic.Int64        // streams that found no room
 	pieces  sync.Pool           // of *[pieceMin]byte
+
+	slowAfter time.Duration // how long a piece may take of a client that is not slow
 }
 
 const (
@@ -31,8 +34,8 @@ const (
 	onceChunks = 4
 	// pieceMin is the piece of who has no room, in bytes.
 	pieceMin = 128 << 10
-	// slowAfter is how long a piece may take of a client that is not slow.
-	slowAfter = time.Second
+	// slowDefault is room.slowAfter but in tests.
+	slowDefault = time.Second
 )
 
 func newRoom() *room {
@@ -40,6 +43,8 @@ func newRoom() *room {
 		ahead:  semaphore.NewWeighted(aheadStreams),
 		once:   semaphore.NewWeighted(onceChunks),
 		pieces: sync.Pool{New: func() any { return new([pieceMin]byte) }},
+
+		slowAfter: slowDefault,
 	}
 }
 
@@ -51,24 +56,27 @@ type stream struct {
 	cancel   context.CancelFunc
 
 	room  *room
-	small bool // the object is no longer than a piece: there is room for it
-	held  bool // it has room for chunks
-	waits bool // it is counted as waiting
-	slow  atomic.Bool
+	small bool        // the object is no longer than a piece: there is room for it
+	held  bool        // it has room for chunks
+	waits bool        // it is counted as waiting
+	slow  atomic.Bool // its client took long for a piece
+	late  *time.Timer // of WriteTo: sets slow
 }
 
 // hold reports whether the stream has room for chunks, which it takes if it can.
 func (s *stream) hold() bool {
+	slow := s.slow.Load()
 	switch {
 	case s.held:
 		return true
-	case !s.small && !s.slow.Load() && s.room.ahead.TryAcquire(1):
-		s.held = true
-		s.wait(false)
-		return true
+	case s.small, slow && s.room.waiting.Load() > 0, !s.room.ahead.TryAcquire(1):
+		s.wait(!s.small && !slow)
+		return false
 	}
-	s.wait(!s.small && !s.slow.Load())
-	return false
+	s.held = true
+	s.slow.Store(false)
+	s.wait(false)
+	return true
 }
 
 // wait has the stream counted as waiting, or not.
@@ -128,6 +136,8 @@ func (s *stream) readOnce(p []byte) (int, error) {
 // WriteTo implements io.WriterTo.
 func (s *stream) WriteTo(w io.Writer) (written int64, err error) {
 	begun := s.pos
+	s.late = time.AfterFunc(s.room.slowAfter, func() { s.slow.Store(true) })
+	s.late.Stop()
 	var buf *[pieceMin]byte
 	for s.pos < s.end && err == nil {
 		if s.hold() {
@@ -143,14 +153,22 @@ func (s *stream) WriteTo(w io.Writer) (written int64, err error) {
 	return s.pos - begun, err
 }
 
+// send writes a piece to the client, and sees whether it is slow.
+func (s *stream) send(w io.Writer, b []byte) (int, error) {
+	s.late.Reset(s.room.slowAfter)
+	defer s.late.Stop()
+	n, err := w.Write(b)
+	s.pos += int64(n)
+	return n, err
+}
+
 // writeOnce writes one piece.
 func (s *stream) writeOnce(w io.Writer, buf []byte) error {
 	n, err := s.readOnce(buf[:min(int64(len(buf)), s.end-s.pos)])
 	if err != nil {
 		return seal(err)
 	}
-	n, err = w.Write(buf[:n])
-	s.pos += int64(n)
+	_, err = s.send(w, buf[:n])
 	return err
 }
 
@@ -164,8 +182,7 @@ func (s *stream) writeAhead(w io.Writer) error {
 	if _, err := s.r.Seek(s.pos, io.SeekStart); err != nil {
 		return seal(err)
 	}
-	out := &pieces{w: w, s: s, late: time.AfterFunc(slowAfter, func() { s.slow.Store(true) })}
-	defer out.late.Stop()
+	out := &pieces{w: w, s: s}
 	var err error
 	if s.end-s.pos < wholeMin {
 		_, err = io.Copy(out, struct{ io.Reader }{s.r})
@@ -197,20 +214,17 @@ var (
 
 // pieces writes what a stream has left, in pieces.
 type pieces struct {
-	w    io.Writer
-	s    *stream
-	late *time.Timer
-	err  error // of w
+	w   io.Writer
+	s   *stream
+	err error // of w
 }
 
 // Write implements io.Writer.
 func (p *pieces) Write(b []byte) (written int, err error) {
 	s := p.s
 	for len(b) > 0 && s.pos < s.end {
-		p.late.Reset(slowAfter)
-		n, err := p.w.Write(b[:min(int64(len(b)), pieceMax, s.end-s.pos)])
+		n, err := s.send(p.w, b[:min(int64(len(b)), pieceMax, s.end-s.pos)])
 		written, b = written+n, b[n:]
-		s.pos += int64(n)
 		if err != nil {
 			p.err = err
 			return written, err

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/s3proxy"
@@ -32,6 +33,7 @@ func newPool(t testing.TB, size int) *pool {
 		t.Fatal(err)
 	}
 	p.object = object{info: s3proxy.ObjectInfo{Size: c.Size}, chunks: &p.mem, room: newRoom(), body: body{content: c}}
+	p.room.slowAfter = time.Hour // tests say who is slow
 	return p
 }
 
@@ -144,6 +146,21 @@ func TestSlowMakesRoom(t *testing.T) {
 		if !bytes.Equal(got.Bytes(), p.data) {
 			t.Errorf("got %d other bytes", got.Len())
 		}
+	}
+}
+
+// TestSlowDoesNotWait: a slow client takes no room that somebody waits for.
+func TestSlowDoesNotWait(t *testing.T) {
+	p := newPool(t, 5<<20)
+	p.room.waiting.Store(1)
+	s := p.open(0, int64(len(p.data)))
+	s.slow.Store(true)
+	if s.hold() || p.room.waiting.Load() != 1 {
+		t.Errorf("a slow client has room, or %d wait", p.room.waiting.Load())
+	}
+	p.room.waiting.Store(0)
+	if !s.hold() {
+		t.Error("nobody waits, and a slow client has no room")
 	}
 }
 

@@ -34,6 +34,8 @@ const (
 	onceChunks = 4
 	// pieceMin is the piece of who has no room, in bytes.
 	pieceMin = 128 << 10
+	// quickPieces in a row make a client that was slow quick again.
+	quickPieces = 8
 	// slowDefault is room.slowAfter but in tests.
 	slowDefault = time.Second
 )
@@ -61,6 +63,7 @@ type stream struct {
 	waits bool        // it is counted as waiting
 	slow  atomic.Bool // its client took long for a piece
 	late  *time.Timer // of WriteTo: sets slow
+	quick int         // pieces in a row that came in time
 }
 
 // hold reports whether the stream has room for chunks, which it takes if it can.
@@ -69,12 +72,11 @@ func (s *stream) hold() bool {
 	switch {
 	case s.held:
 		return true
-	case s.small, slow && s.room.waiting.Load() > 0, !s.room.ahead.TryAcquire(1):
+	case s.small, slow, !s.room.ahead.TryAcquire(1):
 		s.wait(!s.small && !slow)
 		return false
 	}
 	s.held = true
-	s.slow.Store(false)
 	s.wait(false)
 	return true
 }
@@ -156,9 +158,13 @@ func (s *stream) WriteTo(w io.Writer) (written int64, err error) {
 // send writes a piece to the client, and sees whether it is slow.
 func (s *stream) send(w io.Writer, b []byte) (int, error) {
 	s.late.Reset(s.room.slowAfter)
-	defer s.late.Stop()
 	n, err := w.Write(b)
 	s.pos += int64(n)
+	if s.quick++; !s.late.Stop() {
+		s.quick = 0
+	} else if s.quick == quickPieces {
+		s.slow.Store(false)
+	}
 	return n, err
 }
 
@@ -229,11 +235,8 @@ func (p *pieces) Write(b []byte) (written int, err error) {
 			p.err = err
 			return written, err
 		}
-		if s.slow.Load() && s.pos < s.end {
-			if s.room.waiting.Load() > 0 {
-				return written, errSlow
-			}
-			s.slow.Store(false)
+		if s.slow.Load() && s.pos < s.end && s.room.waiting.Load() > 0 {
+			return written, errSlow
 		}
 	}
 	if s.pos == s.end {

@@ -24,6 +24,8 @@ const (
 //     ?        one character
 //     [a-z]    one character of a class; [^a-z] or [!a-z]: one that is not
 //     {a,b/c}  alternatives, which may be nested and hold "/"
+//     !(a|b)   any number of characters that match none of these
+//     (a)      a capture group
 //     **       as a whole component: any number of components, also none
 //     \x       the character x itself
 //

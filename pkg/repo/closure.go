@@ -25,6 +25,7 @@ type closure struct {
 	own     func(chunk.Kind, chunk.ID) bool                           // new in this session, as far as is known without reading; nil without one
 	sound   *soundRoots                                               // of this process; nil: none is remembered
 	done    map[chunk.ID]bool
+	made    []tree.Root // verified, given that what they came of is sound: for sound, once all is
 }
 
 // soundRoots remembers directories that were verified. The digests of a root
@@ -60,7 +61,7 @@ func (s *soundRoots) add(root tree.Root) {
 }
 
 func (c *closure) check(ctx context.Context, t Txn) error {
-	c.done = map[chunk.ID]bool{}
+	c.done, c.made = map[chunk.ID]bool{}, nil
 	for _, op := range t.Ops {
 		var err error
 		switch op := op.(type) {
@@ -86,6 +87,9 @@ func (c *closure) check(ctx context.Context, t Txn) error {
 		if err != nil {
 			return err
 		}
+	}
+	for _, root := range c.made {
+		c.sound.add(root)
 	}
 	return nil
 }
@@ -285,7 +289,7 @@ func (c *closure) tree(ctx context.Context, parent, root tree.Root, all bool) er
 	if err := tree.VerifyChange(ctx, r, parent, root); err != nil {
 		return err
 	}
-	c.sound.add(root)
+	c.made = append(c.made, root)
 	return nil
 }
 

@@ -127,6 +127,47 @@ func TestForgedBelowGraft(t *testing.T) {
 	checkStore(t, objects)
 }
 
+// TestForgedParent publishes a directory that was made of a forged one: first as
+// the child of a commit with that one, then of a sound commit. What was verified
+// only against the forged one is not taken for sound.
+func TestForgedParent(t *testing.T) {
+	objects := mem.New(mem.Options{})
+	d := newDirect(t, objects, 1)
+	ctx := ownerCtx(t)
+	move(t, d, CreateRepo{Repo: "a"})
+	head := mustPut(t, d, "main", "f", "text")
+	s, err := d.Session(ctx, Scope{Repo: "a", Branch: "main"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	_, forged := forgery(ctx, t, s, [2]string{"file", "elif"})
+	made, err := tree.Apply(ctx, s, forged, []tree.Edit{{Op: tree.Put, Path: "s", Entry: tree.Entry{Kind: tree.File}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	save := func(root tree.Root, parent commit.ID, after time.Duration) commit.ID {
+		id, err := commit.Save(ctx, s, commit.Commit{
+			Tree: root, Parents: []commit.ID{parent}, Author: "x", Time: head.Commit.Time.Add(after), Op: fixedOp(1).String(),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id
+	}
+	for i, to := range []commit.ID{save(made, save(forged, head.ID, time.Second), time.Minute), save(made, head.ID, time.Minute)} {
+		o, err := d.NewOp()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = s.Publish(ctx, Txn{Op: o, Ops: []Op{MoveBranch{Repo: "a", Branch: "main", Expect: head.ID, To: to}}})
+		if !errors.Is(err, chunk.ErrCorrupt) {
+			t.Errorf("try %d: %v", i, err)
+		}
+	}
+	checkStore(t, objects)
+}
+
 // forgery returns a directory that holds lie[0] at p/q/deep, and one that says
 // the same and holds lie[1] there.
 func forgery(ctx context.Context, t testing.TB, s chunk.Store, lie [2]string) (honest, forged tree.Root) {

@@ -127,6 +127,9 @@ func (s *session) Get(ctx context.Context, kind chunk.Kind, id chunk.ID) ([]byte
 	}
 	now, lerr := s.d.load(ctx)
 	if lerr == nil && s.behind(now) {
+		lerr = s.follows(ctx, now)
+	}
+	if lerr == nil && s.behind(now) {
 		var snap *pack.Snapshot
 		if snap, lerr = s.d.snapshot(ctx, now); lerr == nil {
 			lerr = s.rebase(ctx, now, snap)

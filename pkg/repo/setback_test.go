@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/objstore"
 	"github.com/dvx-io/dvx/pkg/objstore/mem"
@@ -38,9 +39,9 @@ func TestSetBackUnderASession(t *testing.T) {
 		if _, err := objects.Put(ctx, rootObject, objstore.Bytes(old), objstore.Condition{}); err != nil {
 			t.Fatal(err)
 		}
-		head := first
-		for range after {
-			head = mustPut(t, openDirect(t, objects, uint64(10+after)), "main", "f", head.ID.String())
+		head, others := first, openDirect(t, objects, uint64(10+after))
+		for range after { // each an operation of its own: the generation of the session's base comes again
+			head = mustPut(t, others, "main", "f", head.ID.String())
 		}
 		root, err := tree.Apply(ctx, s, first.Commit.Tree, []tree.Edit{{Op: tree.Put, Path: "copy", Entry: lost}})
 		if err != nil {
@@ -55,6 +56,9 @@ func TestSetBackUnderASession(t *testing.T) {
 		})
 		if err != nil {
 			t.Fatal(err)
+		}
+		if _, err := s.Get(ctx, chunk.Data, chunk.ID{1}); err == nil { // it looks whether the root of the day has it
+			t.Error("what nobody stored is there")
 		}
 		_, err = s.Publish(ctx, Txn{Op: op, Ops: []Op{MoveBranch{Repo: "a", Branch: "main", Expect: head.ID, To: id}}})
 		if !errors.Is(err, ErrDoomed) {

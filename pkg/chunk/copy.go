@@ -53,7 +53,7 @@ func CopyContent(ctx context.Context, r Reader, w io.WriterAt, c Content) error 
 		if kind != Data {
 			return nil
 		}
-		if p.isHole(id) {
+		if p.isHole(id, size) {
 			start()
 			next.at += size
 			return p.hole(next.at-size, size)
@@ -108,18 +108,18 @@ type copier struct {
 	mu    sync.Mutex // a file system writes one stretch of a file at a time, and lets others burn time meanwhile
 	to    io.WriterAt
 	holes HoleWriter // to, if it is one
-	zeros ID         // the last chunk of which all bytes were zero
+	zeros extent     // the last chunk of which all bytes were zero, wherever it was
 }
 
-// isHole reports whether a chunk is known to be of zeros that need not be
+// isHole reports whether a chunk is known to be of size zeros, which need not be
 // written.
-func (p *copier) isHole(id ID) bool {
+func (p *copier) isHole(id ID, size int64) bool {
 	if p.holes == nil {
 		return false
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return id == p.zeros
+	return id == p.zeros.id && size == p.zeros.size
 }
 
 func (p *copier) hole(at, size int64) error {
@@ -134,7 +134,7 @@ func (p *copier) write(id ID, plain []byte, at int64) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if zero {
-		p.zeros = id
+		p.zeros = extent{id: id, size: int64(len(plain))}
 		return p.holes.Hole(at, int64(len(plain)))
 	}
 	_, err := p.to.WriteAt(plain, at)

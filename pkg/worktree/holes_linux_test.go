@@ -81,9 +81,9 @@ func TestHolesAreLaidOut(t *testing.T) {
 		size int64
 		data []int64 // offsets of words
 	}{
-		{"holes around", 300 << 20, []int64{100 << 20, 100<<20 + 5000}},
-		{"data at both ends", 200<<20 + 5, []int64{0, 200 << 20}},
-		{"nothing but a hole", 150<<20 + 1, nil},
+		{"holes around", 96 << 20, []int64{40 << 20, 40<<20 + 5000}},
+		{"data at both ends", 96<<20 + 5, []int64{0, 96 << 20}},
+		{"nothing but a hole", 64<<20 + 1, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dir, _ := workingCopy(t)

@@ -143,7 +143,7 @@ func TestStubLeavesNothing(t *testing.T) {
 func TestStubKills(t *testing.T) {
 	c, _ := startStub(t)
 	dir := t.TempDir()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // it runs by then
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second) // it runs by then
 	defer cancel()
 	exit, _, err := sh(ctx, t, c, dir, "sleep 600")
 	if err != nil || !exit.Killed {

@@ -122,3 +122,32 @@ func TestBatchInMemory(t *testing.T) {
 	}
 	w.Rest()
 }
+
+// TestBatchLeavesNothing: what a program leaves in the folder out of its working
+// directory while its datums are in memory is no output of another pipeline's.
+func TestBatchLeavesNothing(t *testing.T) {
+	s := &chunk.Mem{}
+	in := whole("r", build(t, s, map[string]any{"a": "text"}))
+	small := 0
+	stays := server(func(p Process, o offer) {
+		small++
+		must(t, os.WriteFile(filepath.Join(p.Dir, "out", "stray"), nil, 0o600))
+	})
+	var found string
+	once := program(t, func(dir string) { found = look(t, filepath.Join(dir, "out")) })
+	w := newMemoryWorker(t, inProcess(func(ctx context.Context, p Process) (Exit, error) {
+		if p.Lines != "" {
+			return stays(ctx, p)
+		}
+		return once.Exec(ctx, p)
+	}))
+	for i := range memoryAfter + 1 { // the last one in memory, of a process of its own
+		k := aTask(in)
+		k.Pipeline, k.Batch, k.Program = "stays", true, chunk.ID{byte(i)}
+		succeed(t, w, k, s)
+	}
+	succeed(t, w, aTask(in), s)
+	if found != "" || small != memoryAfter+1 {
+		t.Errorf("after %d datums found\n%s", small, found)
+	}
+}

@@ -200,7 +200,7 @@ func (w *Worker) prepare(ctx context.Context, t task.Task, now time.Time) (int64
 			return 0, fmt.Errorf("prepare task: %w", err)
 		}
 	}
-	w.at.bare = false
+	w.at.bare, w.home(t).bare = false, false
 	if err := w.log.begin(); err != nil {
 		return 0, fmt.Errorf("prepare task: %w", err)
 	}

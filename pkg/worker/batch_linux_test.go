@@ -71,6 +71,9 @@ func TestBatchInMemory(t *testing.T) {
 			must(t, os.Chmod(filepath.Join(o.Out, "d"), 0o500))
 		},
 	}
+	links := func(p Process, o offer) []string { // names of the inputs' folder; without links outputs are flat
+		return []string{o.In, filepath.Join(p.Dir, "in"), "../../in"}[:round%2*3]
+	}
 	w = newMemoryWorker(t, server(func(p Process, o offer) {
 		if o.N == 1 {
 			processes++
@@ -87,6 +90,9 @@ func TestBatchInMemory(t *testing.T) {
 			t.Errorf("round %d: the working directory has the inputs\n%s", round, below)
 		}
 		must(t, os.WriteFile(filepath.Join(o.Out, "x"), fmt.Append(nil, round), 0o666))
+		for i, in := range links(p, o) {
+			must(t, os.Symlink(filepath.Join(in, "r", "a"), filepath.Join(o.Out, fmt.Sprint("link", i))))
+		}
 		mischief[round%len(mischief)](p, o)
 	}))
 	const rounds = memoryAfter + 24
@@ -109,6 +115,13 @@ func TestBatchInMemory(t *testing.T) {
 		must(t, err)
 		if content(t, s, e.Content) != fmt.Sprint(round) {
 			t.Fatalf("round %d has another output", round)
+		}
+		for i := range round % 2 * 3 {
+			e, err := tree.Open(s, res.Output).Lookup(context.Background(), fmt.Sprint("link", i))
+			must(t, err)
+			if content(t, s, e.Content) != text {
+				t.Fatalf("round %d: link %d to the input is %+v", round, i, e)
+			}
 		}
 	}
 	if want := rounds - memoryAfter - large; moved != want || processes != 1 {

@@ -22,6 +22,7 @@ type collector struct {
 	ctx    context.Context //nolint:containedctx // of one call: a walker lives no longer
 	task   string          // the task's folder, as the program saw it, with slashes
 	at     string          // the output folder in it, with slashes
+	home   string          // where the program worked, with slashes: in is there too
 	out    *os.Root
 	store  chunk.Store
 	writer *chunk.Writer
@@ -37,14 +38,14 @@ type collector struct {
 // errTooMuch reports that a program wrote more than it may store.
 var errTooMuch = errors.New("it wrote too much")
 
-// collect stores the folder at in the folder dir of the task t as a tree whose entries
-// carry no attributes, and returns it with its bytes. Nothing is followed out
+// collect stores the folder at in the folder dir of the task t, whose program
+// worked in the folder home, as a tree whose entries carry no attributes, and returns it with its bytes. Nothing is followed out
 // of it, except links to inputs, which become those inputs. Stored files are
 // removed if there is nothing else; bare reports whether out is empty then, and
 // as it was before the program ran.
-func collect(ctx context.Context, dir, at string, t task.Task, s chunk.Store, w *chunk.Writer) (root tree.Root, bytes int64, bare bool, err error) {
+func collect(ctx context.Context, home, dir, at string, t task.Task, s chunk.Store, w *chunk.Writer) (root tree.Root, bytes int64, bare bool, err error) {
 	c := &collector{
-		ctx: ctx, task: filepath.ToSlash(dir), at: filepath.ToSlash(at), store: s, writer: w, inputs: t.Inputs, most: t.MaxOutput,
+		ctx: ctx, task: filepath.ToSlash(dir), at: filepath.ToSlash(at), home: filepath.ToSlash(home), store: s, writer: w, inputs: t.Inputs, most: t.MaxOutput,
 		build: tree.NewBuilder(s),
 	}
 	bare, ok, err := c.flat(filepath.Join(dir, at))
@@ -280,6 +281,9 @@ func (c *collector) pointsAt(p, target string) (string, error) {
 		return linkInside("", path.Dir(path.Join(c.at, p)), target)
 	}
 	rel, ok := strings.CutPrefix(target, c.task+"/")
+	if !ok && strings.HasPrefix(target, c.home+"/in/") { // where there is a link to the inputs
+		rel, ok = strings.CutPrefix(target, c.home+"/")
+	}
 	if !ok {
 		return "", errLeaves
 	}

@@ -179,7 +179,7 @@ func (w *Worker) run(ctx context.Context, t task.Task, res *task.Result) error {
 	if res.Outcome != task.Succeeded {
 		return w.recover(ctx, t, res)
 	}
-	res.Output, res.Stats.BytesOut, w.at.bare, err = collect(ctx, w.at.dir, w.at.out, t, w.store, w.writer)
+	res.Output, res.Stats.BytesOut, w.at.bare, err = collect(ctx, w.home(t).dir, w.at.dir, w.at.out, t, w.store, w.writer)
 	if err != nil {
 		res.Outcome = task.Crashed
 	}

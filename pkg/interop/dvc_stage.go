@@ -218,7 +218,8 @@ type dvcCmd struct {
 // script lays everything out, runs the stage, and keeps what it made.
 func (c *dvcCmd) script() string {
 	lines := []string{
-		"set -e", `cd "$TMPDIR"`, `cp -R "$DVX_CODE"/. .`, `for d in "$DVX_IN"/*/; do cp -R "$d". .; done`, "chmod -R u+w .",
+		"set -e", `cd "$TMPDIR"`, `cp -R "$DVX_CODE"/. .`, "chmod -R u+w .", // folders are read-only, and the next may have more in them
+		`for d in "$DVX_IN"/*/; do cp -R "$d". .; chmod -R u+w .; done`,
 	}
 	if c.st.Wdir != "" {
 		lines = append(lines, "mkdir -p "+word(c.st.Wdir), "cd "+word(c.st.Wdir))

@@ -3,6 +3,10 @@ package interop
 import (
 	"errors"
 	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -152,4 +156,41 @@ func FuzzDVC(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestDVCLaysOut runs the lines that lay a stage out, with inputs that have
+// files in one folder: read-only, as a program finds them.
+func TestDVCLaysOut(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("stages are shell scripts")
+	}
+	got, err := DVC(fstest.MapFS{"dvc.yaml": {Data: []byte("stages: {a: {cmd: cat d/x d/y d/z, deps: [x]}}")}}, "dvc.yaml", "data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	t.Cleanup(func() { _ = exec.Command("chmod", "-R", "u+w", dir).Run() })
+	for _, name := range []string{"in/one/d/x", "in/two/d/y", "code/d/z", "tmp/"} {
+		if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if name == "tmp/" {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(name+"\n"), 0o444); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(filepath.Join(dir, filepath.Dir(name)), 0o555); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x, err := got.Specs[0].Expand()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(x.Cmd[0], x.Cmd[1:]...)
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir+"/tmp", "DVX_IN="+dir+"/in", "DVX_CODE="+dir+"/code", "DVX_OUT="+dir)
+	if b, err := cmd.CombinedOutput(); err != nil || string(b) != "in/one/d/x\nin/two/d/y\ncode/d/z\n" {
+		t.Errorf("%v: %s", err, b)
+	}
 }

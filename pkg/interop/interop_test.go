@@ -91,7 +91,7 @@ func TestPachydermFields(t *testing.T) {
 pipeline: {name: full, project: {name: default}}
 transform:
   cmd: [sh, -c, "ls /pfs > /pfs/out/x; echo ${HOME} $PACH_JOB_ID"]
-  stdin: ["find /pfs", "cat /pfs/a/x /pfs/a/y"]
+  stdin: ["find /pfs", "cat /pfs/a/x /pfs/a/y", "ls /pfs/a/pfs/b /pfs/out/"]
   env: {N: 3, OUT: /pfs/out, ON: true}
   image: x:1
   secrets: [{name: s}]
@@ -118,7 +118,7 @@ autoscaling: false
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c := append(x.Cmd[2:], x.Stdin...); !slices.Equal(c, []string{"ls in > out/x; echo ${HOME} $PACH_JOB_ID", "find in", "cat in/a/x in/a/y"}) {
+	if c := append(x.Cmd[2:], x.Stdin...); !slices.Equal(c, []string{"ls in > out/x; echo ${HOME} $PACH_JOB_ID", "find in", "cat in/a/x in/a/y", "ls in/a/pfs/b out/"}) {
 		t.Errorf("commands %q", c)
 	}
 	in := s.Input.Cross

@@ -277,6 +277,10 @@ func (p *pachyderm) paths(list []string) []string {
 			b.WriteString(v[:m[3]] + to)
 			v = v[m[6]:] // what ends one may begin the next
 			p.pfs = true
+			if below := strings.TrimLeft(v, "/"); below != v { // a folder called pfs in it is none of theirs
+				b.WriteByte('/')
+				v = below
+			}
 		}
 		list[i] = literal(b.String() + v)
 	}

@@ -39,10 +39,11 @@ type collector struct {
 var errTooMuch = errors.New("it wrote too much")
 
 // collect stores the folder at in the folder dir of the task t, whose program
-// worked in the folder home, as a tree whose entries carry no attributes, and returns it with its bytes. Nothing is followed out
-// of it, except links to inputs, which become those inputs. Stored files are
-// removed if there is nothing else; bare reports whether out is empty then, and
-// as it was before the program ran.
+// worked in the folder home, as a tree whose entries carry no attributes, and
+// returns it with its bytes. Nothing is followed out of it, except links to
+// inputs, which become those inputs. Stored files are removed if there is
+// nothing else; bare reports whether out is empty then, and as it was before
+// the program ran.
 func collect(ctx context.Context, home, dir, at string, t task.Task, s chunk.Store, w *chunk.Writer) (root tree.Root, bytes int64, bare bool, err error) {
 	c := &collector{
 		ctx: ctx, task: filepath.ToSlash(dir), at: filepath.ToSlash(at), home: filepath.ToSlash(home), store: s, writer: w, inputs: t.Inputs, most: t.MaxOutput,

@@ -37,7 +37,7 @@ func mutants() []mutant {
 			rule: "a session that began below the floor publishes nothing",
 			cuts: []cut{
 				{"pkg/repo/apply.go", "if e.Start > 0 && e.Start < base.Floor {", "if false {"},
-				{"pkg/repo/session.go", "if p.s.start < base.root.Floor {", "if false {"},
+				{"pkg/repo/ground.go", "if p.s.start < base.root.Floor {", "if false {"},
 			},
 			packages: []string{"./test/proof"},
 			run:      "^TestCollectBesideCommit$",

@@ -13,7 +13,9 @@
 // A [Lease] is the right of one worker to report the result of one attempt.
 // Its token is never used twice, so that a worker that was given up, and its
 // lease with it, can't report over the one that followed: a report counts only
-// while its lease stands.
+// while its lease stands. A worker names its leases whenever it says that it
+// lives, and what it leaves out three times goes to another: the answer that
+// gave it was lost on the way, or the worker began anew.
 //
 // Through a lease a worker reads exactly what its task is made of, the inputs
 // and the code, and what it wrote itself; what it writes may name nothing else.

@@ -336,7 +336,8 @@ func (d *Direct) remember(r *Root, b []byte, v objstore.Version) *loaded {
 }
 
 // tellEvery is how often a Memory is told of roots that move open commits only:
-// there are a hundred a second. Of the others, and of the last, it is told at once.
+// there are a hundred a second. Of the others it is told at once, and of the
+// newest by Close: after a kill it may lack what such roots moved last.
 const tellEvery = time.Second
 
 // telling reports whether the Memory is to be told of a root now.

@@ -76,7 +76,10 @@ images@main, images@main~3, images@v1.2 or images@<commit>, and a file in it as 
   dvx cat images@main~1:/2026/a.csv`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		PersistentPreRunE: func(*cobra.Command, []string) error {
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := a.chooseStore(cmd); err != nil {
+				return err
+			}
 			if a.dir == "" {
 				return nil
 			}
@@ -88,7 +91,7 @@ images@main, images@main~3, images@v1.2 or images@<commit>, and a file in it as 
 	}
 	f := cmd.PersistentFlags()
 	f.StringVar(&a.store, "store", os.Getenv("DVX_STORE"), "folder or s3://BUCKET/PREFIX of the store (DVX_STORE; default: that of the working copy)")
-	f.StringVar(&a.server, "server", os.Getenv("DVX_SERVER"), "work through the daemon at HOST:PORT instead (DVX_SERVER)")
+	f.StringVar(&a.server, "server", os.Getenv("DVX_SERVER"), "work through the daemon at HOST:PORT instead (DVX_SERVER, which counts before DVX_STORE)")
 	f.StringVar(&a.tls.ca, "server-ca", os.Getenv("DVX_SERVER_CA"), "PEM file: trust a --server whose certificate it signed (DVX_SERVER_CA; default: only the one that the key is for)")
 	f.StringVar(&a.tls.cert, "client-cert", os.Getenv("DVX_CLIENT_CERT"), "PEM file: show this certificate to --server in place of a key (DVX_CLIENT_CERT)")
 	f.StringVar(&a.tls.key, "client-key", os.Getenv("DVX_CLIENT_KEY"), "PEM file of the certificate's private key (DVX_CLIENT_KEY)")
@@ -102,6 +105,21 @@ images@main, images@main~3, images@v1.2 or images@<commit>, and a file in it as 
 	a.addCommands(cmd)
 	a.addCompletion(cmd)
 	return cmd
+}
+
+// chooseStore lets a flag that names the store win over the variable that does
+// so in the other way.
+func (a *app) chooseStore(cmd *cobra.Command) error {
+	given := func(name, value string) bool { return value != "" && cmd.Flags().Changed(name) }
+	switch store, server := given("store", a.store), given("server", a.server); {
+	case store && server:
+		return usagef("--store and --server are two ways to reach a store: give one of them")
+	case store:
+		a.server = ""
+	case server:
+		a.store = ""
+	}
+	return nil
 }
 
 // errNoStoreNamed is the error for a command that was not told where to work.

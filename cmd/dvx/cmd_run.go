@@ -13,6 +13,7 @@ import (
 	"github.com/dvx-io/dvx/cmd/internal/daemon"
 	"github.com/dvx-io/dvx/pkg/pipeline"
 	"github.com/dvx-io/dvx/pkg/pipeline/engine"
+	"github.com/dvx-io/dvx/pkg/repo"
 )
 
 func cmdRun(a *app) *cobra.Command {
@@ -25,7 +26,8 @@ func cmdRun(a *app) *cobra.Command {
 		Short:   "Run what the pipelines miss, without a daemon",
 		Long: `Run what the pipelines miss, here and now, without a daemon, and end when all are up to date (or those that lead
 to REPO@BRANCH or depend on it). The same engine, the same memo: what a daemon has run on this machine does not run again.
-What failed before is tried again. It works on a store directly. It fails with exit code 1 if a job failed.`,
+What failed before is tried again. It works on a store directly. It fails with exit code 1 if a job failed, or the file
+of a URL input could not be had.`,
 		Example: `  dvx commit -m "new images" && dvx run`,
 		Args:    rangeArgs(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -79,7 +81,8 @@ func (a *app) runHere(ctx context.Context, args []string, slots int, o daemon.Op
 	if err != nil {
 		return err
 	}
-	if _, err := c.Fill(ctx); err != nil {
+	_, unfilled, err := c.Fill(ctx)
+	if err != nil {
 		return err
 	}
 	work, stop := context.WithCancel(ctx)
@@ -101,10 +104,33 @@ func (a *app) runHere(ctx context.Context, args []string, slots int, o daemon.Op
 		return err
 	}
 	if err := settled.Err(); err != nil {
-		return withReason(ctx, jobs, settled, err)
+		return errors.Join(withReason(ctx, jobs, settled, err), unfilledError(ctx, s, unfilled, name, branch))
+	}
+	if err := unfilledError(ctx, s, unfilled, name, branch); err != nil {
+		return err
 	}
 	return a.print(map[string]bool{"settled": true}, func(w io.Writer) error {
 		_, err := fmt.Fprintln(w, "up to date")
 		return err
 	})
+}
+
+// unfilledError says which inputs, of pipelines that lead to a branch or depend
+// on it, could not be brought up to date. It is of no kind: that a file is not
+// found elsewhere is a failure here.
+func unfilledError(ctx context.Context, s repo.Store, unfilled []pipeline.Unfilled, name, branch string) error {
+	if len(unfilled) == 0 {
+		return nil
+	}
+	snap, err := pipeline.NewObserver(s).Observe(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, u := range unfilled {
+		if snap.Related(u.Pipeline, u.Branch, name, branch) {
+			errs = append(errs, errors.New(u.Err.Error()))
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -362,9 +362,10 @@ func (c *Controller) watch(ctx context.Context) {
 }
 
 // Fill makes the commits that are due of inputs which the engine itself fills,
-// clocks and files from elsewhere, and returns when the next is due. A running
-// engine does so by itself: it must not be called beside one.
-func (c *Controller) Fill(ctx context.Context) (next time.Time, err error) {
+// clocks and files from elsewhere, and returns when the next is due, and those
+// that could not be filled. A running engine does so by itself: it must not be
+// called beside one.
+func (c *Controller) Fill(ctx context.Context) (next time.Time, failed []Unfilled, err error) {
 	return c.sources.Look(auth.With(ctx, auth.Principal{Name: c.o.By}))
 }
 
@@ -372,7 +373,10 @@ func (c *Controller) Fill(ctx context.Context) (next time.Time, err error) {
 func (c *Controller) fillInputs(ctx context.Context) {
 	failures := 0
 	for ctx.Err() == nil {
-		next, err := c.sources.Look(ctx)
+		next, failed, err := c.sources.Look(ctx)
+		for _, f := range failed {
+			c.o.Report(f.Err)
+		}
 		wait := next.Sub(c.o.Now())
 		if failures++; err == nil {
 			failures = 0

@@ -53,7 +53,6 @@ type Sources struct {
 	rights   auth.Authorizer // nil: everybody may do everything
 	fetch    Fetcher         // nil: nothing is fetched
 	now      func() time.Time
-	report   func(error)
 
 	asked  map[string]time.Time // when a file was asked for last, by repo, branch and URL
 	failed map[string]time.Time // when it could not be had, if that was the last thing that happened
@@ -62,22 +61,28 @@ type Sources struct {
 // newSources returns what fills the inputs of a store's pipelines.
 func newSources(o ControllerOptions, observer *Observer) *Sources {
 	return &Sources{
-		store: o.Store, observer: observer, rights: o.Rights, fetch: o.Fetch, now: o.Now, report: o.Report,
+		store: o.Store, observer: observer, rights: o.Rights, fetch: o.Fetch, now: o.Now,
 		asked: map[string]time.Time{}, failed: map[string]time.Time{},
 	}
 }
 
-// Look makes the commits that are due, and returns when the next will be. What
-// can't be had is reported, and tried again later.
-func (s *Sources) Look(ctx context.Context) (next time.Time, err error) {
+// Unfilled is an input that could not be brought up to date.
+type Unfilled struct {
+	Pipeline, Branch string // whose input it is
+	Err              error  // names the input and says why
+}
+
+// Look makes the commits that are due, and returns when the next will be, and
+// the inputs for which that failed: they are tried again later.
+func (s *Sources) Look(ctx context.Context) (next time.Time, failed []Unfilled, err error) {
 	next = s.now().Add(idleLook)
 	view, err := s.store.View(ctx)
 	if err != nil {
-		return next, err
+		return next, nil, err
 	}
 	snap, err := s.observer.ObserveView(ctx, view)
 	if err != nil {
-		return next, err
+		return next, nil, err
 	}
 	for _, p := range snap.Pipelines {
 		i := -1
@@ -88,14 +93,14 @@ func (s *Sources) Look(ctx context.Context) (next time.Time, err error) {
 			}
 			at, err := s.fill(ctx, view, p, in)
 			if ctx.Err() != nil {
-				return next, ctx.Err()
+				return next, failed, ctx.Err()
 			}
 			if errors.Is(err, repo.ErrConflict) { // another engine was faster
 				next = s.now()
 				continue
 			}
 			if err != nil {
-				s.report(fmt.Errorf("input %s of pipeline %s@%s: %w", in.Name, p.Name, p.Branch, err))
+				failed = append(failed, Unfilled{p.Name, p.Branch, fmt.Errorf("input %s of pipeline %s@%s: %w", in.Name, p.Name, p.Branch, err)})
 				at = s.now().Add(fetchAgain)
 			}
 			if !at.IsZero() && at.Before(next) {
@@ -103,7 +108,7 @@ func (s *Sources) Look(ctx context.Context) (next time.Time, err error) {
 			}
 		}
 	}
-	return next, nil
+	return next, failed, nil
 }
 
 // fill makes the commits that are due of one input, and returns when the next

@@ -101,8 +101,18 @@ func (w *web) Fetch(_ context.Context, url, etag string) (io.ReadCloser, string,
 	return io.NopCloser(strings.NewReader(f[1])), f[0], nil
 }
 
-// fill looks once at what is due.
+// fill looks once at what is due, all of which can be had.
 func (b *bench) fill(w *web) time.Time {
+	b.Helper()
+	next, failed := b.tryFill(w)
+	if len(failed) > 0 {
+		b.Fatal(failed[0].Err)
+	}
+	return next
+}
+
+// tryFill looks once at what is due.
+func (b *bench) tryFill(w *web) (time.Time, []pipeline.Unfilled) {
 	b.Helper()
 	c, err := pipeline.NewController(pipeline.ControllerOptions{
 		Store: b.store, Runner: b.runner, Now: b.clock.Now, Platform: "test/test", Scope: "test", Fetch: w, Report: func(err error) { b.Log(err) },
@@ -110,11 +120,11 @@ func (b *bench) fill(w *web) time.Time {
 	if err != nil {
 		b.Fatal(err)
 	}
-	next, err := c.Fill(b.ctx)
+	next, failed, err := c.Fill(b.ctx)
 	if err != nil {
 		b.Fatal(err)
 	}
-	return next
+	return next, failed
 }
 
 func (b *bench) advance(d time.Duration) {
@@ -157,7 +167,9 @@ func TestCronInput(t *testing.T) {
 		s.Input = spec.Input{Repo: "up", Name: "x", Cron: &spec.Cron{Spec: "0 * * * *"}}
 	})
 	b.advance(time.Hour)
-	b.fill(nil)
+	if _, failed := b.tryFill(nil); len(failed) != 1 || failed[0].Pipeline != "thief" {
+		t.Errorf("not filled: %v", failed)
+	}
 	if view, err := b.store.View(b.ctx); err != nil || !view.Repos["up"].Branches["main"].Commit.IsZero() {
 		t.Errorf("the output of another pipeline was written to (%v)", err)
 	}
@@ -195,8 +207,12 @@ func TestURLInput(t *testing.T) {
 	}
 	// What can't be had is tried again; what is there stays.
 	b.register("load", "", "main", urlInput("https://x.example/gone", ""))
-	if next := b.fill(w); next.Sub(b.clock.Now()) > time.Minute {
+	next, failed := b.tryFill(w)
+	if next.Sub(b.clock.Now()) > time.Minute {
 		t.Errorf("it is tried again at %v", next)
+	}
+	if len(failed) != 1 || failed[0].Pipeline != "load" || !strings.Contains(failed[0].Err.Error(), "input rates of pipeline load@main: fetch https://x.example/gone: not there") {
+		t.Errorf("what could not be had: %v", failed)
 	}
 	b.wantFiles("load_rates@main", map[string]string{"rates.csv": "two"})
 	b.register("load", "", "main", urlInput("https://x.example/b", ""))

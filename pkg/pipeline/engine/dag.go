@@ -43,6 +43,20 @@ func reaches(ps []PipelineHead, at map[ref]int, from, to int) bool {
 	return false
 }
 
+// Related reports whether a pipeline leads to a branch of a repo or depends on
+// it, through any number of others. To the empty repo all are.
+func (s Snapshot) Related(pipeline, on, repoName, branch string) bool {
+	if repoName == "" {
+		return true
+	}
+	for i, related := range relatives(s, ref{repoName, branch}) {
+		if p := s.Pipelines[i]; related && p.Name == pipeline && p.Branch == on {
+			return true
+		}
+	}
+	return false
+}
+
 // relatives returns the pipelines that lead to a branch and those that depend
 // on it, that of the branch itself included.
 func relatives(s Snapshot, start ref) map[int]bool {

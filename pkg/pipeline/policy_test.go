@@ -12,7 +12,7 @@ import (
 // job tries it again although its input did not change.
 func TestOutputDoesWithoutAFailedDatum(t *testing.T) {
 	b := newBench(t)
-	b.register("up", "src", "main", func(s *spec.Spec) { s.MaxFailed = 1 })
+	b.register("up", "src", "main", func(s *spec.Spec) { s.MaxFailed.Count = 1 })
 	stop := b.start()
 	b.wait()
 	b.runner.fail = map[string]bool{"b": true}

@@ -42,7 +42,7 @@ func lastJob(effects []Effect) history.Job {
 // one more ends it at once.
 func TestMaxFailed(t *testing.T) {
 	r := newRig(t, Options{Slots: 9})
-	s := r.begin(policed(func(s *spec.Spec) { s.MaxFailed = 1 }), 4)
+	s := r.begin(policed(func(s *spec.Spec) { s.MaxFailed.Count = 1 }), 4)
 	r.fail(s[0], task.Failed)
 	r.accept(s[1])
 	r.accept(s[2])
@@ -52,11 +52,30 @@ func TestMaxFailed(t *testing.T) {
 	}
 
 	r = newRig(t, Options{Slots: 9})
-	s = r.begin(policed(func(s *spec.Spec) { s.MaxFailed = 1 }), 4)
+	s = r.begin(policed(func(s *spec.Spec) { s.MaxFailed.Count = 1 }), 4)
 	r.fail(s[0], task.Failed)
 	effects := r.fail(s[1], task.Failed)
 	if j := lastJob(effects); j.State != history.Failed || len(only[Kill](effects)) != 2 {
 		t.Errorf("job %+v, %d attempts are stopped, want 2", j, len(only[Kill](effects)))
+	}
+}
+
+// TestMaxFailedPart: a percentage of a job's datums, rounded down.
+func TestMaxFailedPart(t *testing.T) {
+	half := policed(func(s *spec.Spec) { s.MaxFailed.Hundreds = 5000 })
+	r := newRig(t, Options{Slots: 9})
+	s := r.begin(half, 3)
+	r.fail(s[0], task.Failed)
+	r.accept(s[1])
+	if m := only[Merge](r.accept(s[2])); len(m) != 1 || m[0].Delta.Total != 2 {
+		t.Fatalf("one of three failed: merges %+v", m)
+	}
+
+	r = newRig(t, Options{Slots: 9})
+	s = r.begin(half, 3)
+	r.fail(s[0], task.Failed)
+	if j := lastJob(r.fail(s[1], task.Failed)); j.State != history.Failed {
+		t.Errorf("two of three failed: job %+v", j)
 	}
 }
 

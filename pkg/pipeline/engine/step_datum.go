@@ -40,7 +40,7 @@ func (s *State) onEnumerated(of Enumerated) {
 	ran := min(j.ran, done)
 	j.owed = j.ran - ran
 	j.record.Counts = history.Counts{Total: of.Total, Ran: ran, Failed: j.lacks, Hit: done - ran}
-	if j.left == 0 && !j.grows() && j.record.Counts.Failed <= int64(j.spec.Head.Version.Spec.MaxFailed) {
+	if j.left == 0 && !j.grows() && j.record.Counts.Failed <= j.mayLack() {
 		s.merge(j)
 	} else if s.moveJob(j, history.Running) {
 		if why := s.poolProblem(j.spec.Head.Version.Spec.Concurrency); why != "" {

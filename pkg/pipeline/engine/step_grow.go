@@ -63,7 +63,7 @@ func (j *job) grows() bool {
 // complete goes on with a job whose datums are all over.
 func (s *State) complete(j *job) {
 	switch {
-	case j.record.Counts.Failed > int64(j.spec.Head.Version.Spec.MaxFailed):
+	case j.record.Counts.Failed > j.mayLack():
 		s.failJob(j)
 	case j.grows():
 		s.grow(j)

@@ -40,12 +40,17 @@ func (s *State) lack(j *job, i int, recovered bool, why string) {
 	if j.record.Counts.Failed++; j.record.Counts.Failed == 1 {
 		j.record.Reason = fmt.Sprintf("datum %s: %s", j.items[i].identity, why)
 	}
-	if most := int64(j.spec.Head.Version.Spec.MaxFailed); most > 0 && j.record.Counts.Failed > most && j.record.State == history.Running {
+	limit := j.spec.Head.Version.Spec.MaxFailed
+	final := limit.Hundreds == 0 || j.spec.Head.Version.Spec.Growth == nil // of datums that are still to come it is a part too
+	if !limit.IsZero() && final && j.record.Counts.Failed > j.mayLack() && j.record.State == history.Running {
 		s.failJob(j)
 		return
 	}
 	s.countDown(j)
 }
+
+// mayLack returns how many failed datums a job can do without.
+func (j *job) mayLack() int64 { return j.spec.Head.Version.Spec.MaxFailed.Of(j.record.Counts.Total) }
 
 // failJob ends a job for its failed datums.
 func (s *State) failJob(j *job) {

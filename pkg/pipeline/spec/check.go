@@ -112,7 +112,7 @@ func (c *checker) duration(field, v string) {
 		return
 	}
 	if d, err := time.ParseDuration(v); err != nil || d <= 0 {
-		c.fail(field, "want a time like 90s, 10m or 1h30m, found %.40q", v)
+		c.fail(field, "want a time with its unit, as in 90s, 10m or 1h30m, found %.40q", v)
 	}
 }
 
@@ -189,8 +189,8 @@ func (s Spec) problems() []*Error {
 	c.duration("datum.backoff", s.Datum.Backoff)
 	c.duration("job_timeout", s.JobTimeout)
 	c.duration("partial_results", s.PartialResults)
-	if s.MaxFailed < 0 {
-		c.fail("max_failed", "%d is less than 0", s.MaxFailed)
+	if n := s.MaxFailed.Count; n < 0 {
+		c.fail("max_failed", "%d is less than 0", n)
 	}
 	if p := s.Scheduling.Priority; p < -PriorityMax || p > PriorityMax {
 		c.fail("scheduling.priority", "%d is not from %d to %d", p, -PriorityMax, PriorityMax)

@@ -22,7 +22,9 @@ const (
 	shapeObject         // fields of its own
 	shapeText           // one text
 	shapeQuantity       // one text, or a number as typed
+	shapeTime           // one duration
 	shapeNumber         // one whole number
+	shapeShare          // one whole number, or a percentage
 	shapeFlag           // true or false
 	shapeTexts          // a list of texts; numbers and booleans stand for themselves as typed
 	shapeNumbers        // a list of whole numbers
@@ -81,7 +83,7 @@ var fieldRows = []fieldRow{
 	{"input.cron.overwrite", shapeFlag, keyContent, "the times that it made count, as files"},
 	{"input.cron.missed", shapeText, keyContent, "the times that it made count, as files"},
 	{"input.url", shapeText, keyContent, "what was fetched counts, wherever it comes from"},
-	{"input.every", shapeText, keyContent, "what was fetched counts, whenever that was"},
+	{"input.every", shapeTime, keyContent, "what was fetched counts, whenever that was"},
 	{"input.cross", shapeInputs, keyContent, "the items of the datum count"},
 	{"input.union", shapeInputs, keyContent, "the items of the datum count"},
 	{"input.join", shapeInputs, keyContent, "the items of the datum count"},
@@ -95,19 +97,19 @@ var fieldRows = []fieldRow{
 	{"parallelism.max", shapeNumber, keyNo, "how fast, not what"},
 	{"datum", shapeObject, keyBelow, ""},
 	{"datum.tries", shapeNumber, keyNo, "only results that succeeded are recorded"},
-	{"datum.backoff", shapeText, keyNo, "only results that succeeded are recorded"},
+	{"datum.backoff", shapeTime, keyNo, "only results that succeeded are recorded"},
 	{"datum.retry_on", shapeTexts, keyNo, "only results that succeeded are recorded"},
 	{"datum.crash_tries", shapeNumber, keyNo, "only results that succeeded are recorded"},
-	{"datum.max_output", shapeText, keyNo, "only results that succeeded are recorded"},
-	{"datum.timeout", shapeText, keyNo, "only results that succeeded are recorded"},
+	{"datum.max_output", shapeQuantity, keyNo, "only results that succeeded are recorded"},
+	{"datum.timeout", shapeTime, keyNo, "only results that succeeded are recorded"},
 	{"datum.set_size", shapeNumber, keyNo, "how fast, not what"},
 	{"datum.order", unbuilt, keyNo, "in which order, not what"},
 	{"datum.batch", shapeFlag, keyYes, "the program is called in another way"},
 	{"growth", shapeObject, keyBelow, ""},
 	{"growth.depth", shapeNumber, keyNo, "how many datums a job may have, not what one gives"},
 	{"growth.max", shapeNumber, keyNo, "how many datums a job may have, not what one gives"},
-	{"job_timeout", shapeText, keyNo, "only results that succeeded are recorded"},
-	{"max_failed", shapeNumber, keyNo, "what a job makes of its failures, not what a datum gives"},
+	{"job_timeout", shapeTime, keyNo, "only results that succeeded are recorded"},
+	{"max_failed", shapeShare, keyNo, "what a job makes of its failures, not what a datum gives"},
 	{"resource_requests", shapeObject, keyBelow, ""},
 	{"resource_requests.cpu", shapeQuantity, keyNo, "how fast, not what"},
 	{"resource_requests.memory", shapeQuantity, keyNo, "how fast, not what"},
@@ -141,7 +143,7 @@ var fieldRows = []fieldRow{
 	{"deadline.time_zone", unbuilt, keyNo, "when, not what"},
 	{"deadline.notify", unbuilt, keyNo, "whom to tell"},
 	{"notify", unbuilt, keyNo, "whom to tell"},
-	{"partial_results", shapeText, keyNo, "when results can be seen, not what they are"},
+	{"partial_results", shapeTime, keyNo, "when results can be seen, not what they are"},
 	{"hooks", shapeObject, keyBelow, ""},
 	{"hooks.on_success", shapeTexts, keyNo, "they run beside the work"},
 	{"hooks.on_failure", shapeTexts, keyNo, "they run beside the work"},

@@ -25,7 +25,8 @@ const (
 //     [a-z]    one character of a class; [^a-z] or [!a-z]: one that is not
 //     {a,b/c}  alternatives, which may be nested and hold "/"
 //     !(a|b)   any number of characters that match none of these
-//     (a)      a capture group
+//     (a|b)    one of several, as a capture group; after * or ? it means the same
+//     @( +(    refused, also ?(a|b): elsewhere they mean other things
 //     **       as a whole component: any number of components, also none
 //     \x       the character x itself
 //

@@ -111,6 +111,9 @@ func (g *groups) next() error {
 		}
 		g.take(1, "[^/]*")
 	case '?':
+		if group, _, _ := strings.Cut(rest, ")"); strings.HasPrefix(group, "?(") && strings.Contains(group, "|") {
+			return fmt.Errorf("?( is one character and then a group here: write {a,b,} for at most one of several, (?)( if one character is meant: %w", fs.ErrInvalid)
+		}
 		g.take(1, "[^/]")
 	case '/':
 		g.slash()
@@ -120,6 +123,9 @@ func (g *groups) next() error {
 	case '(', ')', '{', '}', ',', '|':
 		return g.bracket(rest[0])
 	default:
+		if c := rest[:1]; strings.HasPrefix(rest, "@(") || strings.HasPrefix(rest, "+(") {
+			return fmt.Errorf("%s( is not supported: write (a|b) for one of several, \\%s( for the character %s: %w", c, c, c, fs.ErrInvalid)
+		}
 		r, n := utf8.DecodeRuneInString(rest)
 		g.take(n, regexp.QuoteMeta(string(r)))
 	}

@@ -87,6 +87,8 @@ func TestGlobCaptures(t *testing.T) {
 		{"/(a|b,c).x", "b,c.x", []string{"b,c"}},
 		{"/(!(a|b)).([!x-z])", "c.y.a", []string{"c.y", "a"}},
 		{`/(\(.\*).x`, "(.*.x", []string{"(.*"}},
+		{`/\@(a|b)\+(c)`, "@b+c", []string{"b", "c"}},
+		{"/?(?)*(x|y)", "abcx", []string{"b", "x"}},
 	}
 	for _, test := range tests {
 		g, err := CompileGlob(test.glob)
@@ -190,6 +192,9 @@ func TestGlobRefuses(t *testing.T) {
 		{"/!(a/b)", "unclosed !("},
 		{"/!(a)!(b)", "more than one !("},
 		{"/(a|b/c)", "different depth"},
+		{"/@(a|b).png", "@( is not supported: write (a|b)"},
+		{"/x+(a)", "+( is not supported"},
+		{"/x?(a|b)", "?( is one character and then a group"},
 		{strings.Repeat("(*)x", GlobGroupsMax+1), "capture groups"},
 		{"/" + strings.Repeat("{a,b}", 9), "more than 256"},
 		{strings.Repeat("a", GlobSizeMax+1), "exceed the limit"},

@@ -247,13 +247,15 @@ func (r *reader) value(n *yaml.Node, f fieldRow, at string) any {
 		return r.inputs(n, at)
 	case shapeText:
 		return r.text(n, at)
-	case shapeQuantity:
+	case shapeQuantity, shapeTime: // that a time needs a unit is said where it is checked
 		if n.Tag == "!!int" || n.Tag == "!!float" {
 			return r.literal(n, at)
 		}
 		return r.text(n, at)
 	case shapeNumber:
 		return r.number(n, at)
+	case shapeShare:
+		return r.share(n, at)
 	case shapeFlag:
 		if n.Kind != yaml.ScalarNode || n.Tag != "!!bool" {
 			r.fail(n, at, "%s: want true or false, found %s", at, describeNode(n))
@@ -401,6 +403,18 @@ func (r *reader) number(n *yaml.Node, at string) any {
 		return nil
 	}
 	return v
+}
+
+// share reads a number or a percentage.
+func (r *reader) share(n *yaml.Node, at string) any {
+	if n.Tag == "!!int" {
+		return r.number(n, at)
+	}
+	if _, err := parsePercent(n.Value); err != nil || n.Tag != "!!str" {
+		r.fail(n, at, "%s: want a number like 3, or a percentage like 5%%, found %s", at, describeNode(n))
+		return nil
+	}
+	return n.Value
 }
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }

@@ -16,7 +16,7 @@ func Schema() ([]byte, error) {
 	root := schemaObject("", inputs)
 	fields, _ := root["properties"].(map[string]any)
 	input := fields["input"]
-	fields["input"] = map[string]any{"$ref": "#/$defs/input"}
+	fields["input"] = map[string]any{"$ref": "#/$defs/input", "description": fieldTexts["input"]}
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	root["$id"] = SchemaID
 	root["title"] = "dvx pipeline"
@@ -35,8 +35,9 @@ func schemaObject(at string, inputs map[string]any) map[string]any {
 			continue
 		}
 		s := schemaOf(f, inputs)
+		s["description"] = fieldTexts[f.path]
 		if f.why != "" {
-			s["description"] = "in the memo key: " + string(f.key) + "; " + f.why
+			s["$comment"] = "in the memo key: " + string(f.key) + "; " + f.why
 		}
 		fields[name] = s
 	}
@@ -51,12 +52,14 @@ func schemaOf(f fieldRow, inputs map[string]any) map[string]any {
 		return schemaObject(f.path+".", inputs)
 	case shapeInputs:
 		return map[string]any{"type": inputs["type"], "minItems": inputs["minItems"], "items": inputs["items"]}
-	case shapeText:
+	case shapeText, shapeTime:
 		return map[string]any{"type": "string"}
 	case shapeQuantity:
 		return map[string]any{"type": []string{"string", "number"}}
 	case shapeNumber:
 		return map[string]any{"type": "integer"}
+	case shapeShare:
+		return map[string]any{"type": []string{"integer", "string"}}
 	case shapeFlag:
 		return map[string]any{"type": "boolean"}
 	case shapeTexts:

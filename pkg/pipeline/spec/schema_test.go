@@ -43,5 +43,8 @@ func TestSchemaAgreesWithParser(t *testing.T) {
 		if there != (f.shape != unbuilt) {
 			t.Errorf("%s: in the schema %v, built %v", f.path, there, f.shape != unbuilt)
 		}
+		if text := fieldTexts[f.path]; there && (text == "" || at["description"] != text) || !there && text != "" {
+			t.Errorf("%s: built %v, said to be %q, in the schema %v", f.path, there, text, at["description"])
+		}
 	}
 }

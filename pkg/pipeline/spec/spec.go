@@ -15,7 +15,7 @@ type Spec struct {
 	Datum          DatumPolicy         `json:"datum,omitzero"`
 	Growth         *Growth             `json:"growth,omitempty"`           // datums may emit further datums; nil: they may not
 	JobTimeout     string              `json:"job_timeout,omitempty"`      // Go duration; none by default
-	MaxFailed      int                 `json:"max_failed,omitempty"`       // datums without a result that the output may lack
+	MaxFailed      Share               `json:"max_failed,omitzero"`        // datums without a result that the output may lack
 	Requests       Resources           `json:"resource_requests,omitzero"` // of a worker Pod: what it may count on
 	Limits         Resources           `json:"resource_limits,omitzero"`   // of a worker Pod: beyond them it is slowed down or ended
 	Scheduling     Scheduling          `json:"scheduling,omitzero"`

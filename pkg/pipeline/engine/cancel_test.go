@@ -59,6 +59,40 @@ func TestCancelOfADatum(t *testing.T) {
 	}
 }
 
+// TestCancelOfASharedDatum: a datum that two jobs want is cancelled for the one
+// that started it. It runs on for the other, whose attempt it is from then on:
+// on record the first has it as cancelled, and nothing else.
+func TestCancelOfASharedDatum(t *testing.T) {
+	for _, whole := range []bool{false, true} {
+		r := newRig(t, Options{Slots: 9})
+		a, b := testHead("a", "main", "src"), testHead("a", "staging", "src")
+		a.Inputs[0].Head, b.Inputs[0].Head = headAt("src", 1), headAt("src", 1)
+		started := r.begin(a, 1)
+		first, second := started[0].Job, Ledger{}.Current(b).ID
+		r.list(only[Enumerate](r.observe(a, b))[0], 1)
+		wish := Cancel{Job: first, By: "somebody", Reason: "too big"}
+		if !whole {
+			wish.Datums = []string{started[0].Identity}
+		}
+		effects := r.feed(wish)
+		if k := only[Kill](effects); len(k) != 0 {
+			t.Fatalf("whole job %v: it is stopped for the other job too: %+v", whole, k)
+		}
+		if !whole {
+			wantCancelled(t, effects, started[0].Identity)
+		}
+		for _, x := range only[Record](effects) {
+			if a := x.Record.Attempt; a != nil && a.Job != first {
+				t.Errorf("whole job %v: recorded for job %v, was cancelled for %v", whole, a.Job, first)
+			}
+		}
+		p := only[Persist](r.finish(started[0], task.Succeeded, ""))
+		if len(p) != 1 || p[0].Attempt.Job != second {
+			t.Fatalf("whole job %v: the attempt that runs on is recorded as %+v, want job %v", whole, p, second)
+		}
+	}
+}
+
 // wantCancelled wants an attempt on record that somebody cancelled.
 func wantCancelled(t *testing.T, effects []Effect, identity string) {
 	t.Helper()

@@ -107,8 +107,13 @@ func (s *State) release(j *job) {
 	j.items, j.ready, j.removed, j.left, j.lacks, j.growth = nil, nil, nil, 0, 0, growth{}
 }
 
-// disown does what follows when somebody has given up a datum.
+// disown does what follows when somebody has given up a datum. An attempt that
+// runs on is from now on that of somebody who still waits for it.
 func (s *State) disown(w *work) {
+	if len(w.owners) > 0 && !slices.ContainsFunc(w.owners, func(o owner) bool { return o.job == w.job }) {
+		o := w.owners[0]
+		w.job, w.identity = o.job, s.jobs[o.job].items[o.item].identity
+	}
 	switch {
 	case w.state == DatumPlanned && len(w.owners) > 0:
 		s.requeue(w)

@@ -65,6 +65,7 @@ func ParsePool(text string) (name string, p Pool, err error) {
 type pool struct {
 	Pool
 	used   int
+	taken  int         // units that all attempts so far held
 	starts []time.Time // of the newest attempts, at most Rate, oldest first
 }
 
@@ -85,6 +86,7 @@ func (p *pool) free(n int, now time.Time) (at time.Time, ok bool) {
 // take lets an attempt start.
 func (p *pool) take(n int, now time.Time) {
 	p.used += n
+	p.taken += n
 	if p.Rate > 0 {
 		p.starts = append(p.starts, now)
 		p.starts = p.starts[max(0, len(p.starts)-p.Rate):]
@@ -97,21 +99,6 @@ func newPools(all map[string]Pool) map[string]*pool {
 		pools[name] = &pool{Pool: p}
 	}
 	return pools
-}
-
-// fits reports whether every pool that a pipeline needs has room for one more
-// attempt, and notes when one could have, if a rate is all that is in the way.
-func (s *State) fits(needs map[string]int) bool {
-	for name, n := range needs {
-		at, ok := s.pools[name].free(n, s.now)
-		if !ok {
-			if !at.IsZero() && (s.pooled.IsZero() || at.Before(s.pooled)) {
-				s.pooled = at
-			}
-			return false
-		}
-	}
-	return true
 }
 
 // attempt is what an attempt under way holds: a slot, a place in its pipeline,

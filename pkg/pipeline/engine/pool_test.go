@@ -100,6 +100,52 @@ func TestPoolIsSharedByPipelines(t *testing.T) {
 	})
 }
 
+// TestPoolIsFair: a pipeline that needs all of a pool is overtaken by one that
+// needs little at a time, but not for ever; by one of a higher priority it is.
+func TestPoolIsFair(t *testing.T) {
+	const limit = 3
+	for _, priority := range []int{0, 1, -1} {
+		r := newRig(t, Options{Slots: 9, Pools: map[string]Pool{"gpu": {Limit: limit}}})
+		small, big := needing("a", map[string]int{"gpu": 1}), needing("b", map[string]int{"gpu": limit})
+		small.Version.Spec.Scheduling.Priority = priority
+		var running []Start
+		overtaken, most, bigs := 0, 0, 0
+		note := func(effects []Effect) {
+			for _, s := range only[Start](effects) {
+				running = append(running, s)
+				if s.Identity[:1] == "a" {
+					overtaken++
+					continue
+				}
+				most, overtaken = max(most, overtaken), 0
+				bigs++
+			}
+		}
+		for i, e := range only[Enumerate](r.observe(small, big)) {
+			answer := Enumerated{Job: e.Job.ID, Epoch: e.Epoch, Total: 20}
+			for k := range 20 {
+				answer.Items = append(answer.Items, Item{Identity: fmt.Sprint(e.Job.Head.Name, k), Key: testKey(100*i + k)})
+			}
+			note(r.feed(answer))
+		}
+		for len(running) > 0 {
+			s := running[0]
+			running = running[1:]
+			note(r.accept(s))
+		}
+		switch {
+		case bigs != 20:
+			t.Fatalf("priority %d: %d of 20 have started", priority, bigs)
+		case priority == 0 && most > 3*limit:
+			t.Errorf("%d have overtaken one, of a pool of %d", most, limit)
+		case priority > 0 && most != 20:
+			t.Errorf("those of a higher priority come first: %d of 20 did", most)
+		case priority < 0 && most > limit:
+			t.Errorf("%d of a lower priority have overtaken one", most)
+		}
+	}
+}
+
 // TestPoolRate: no span as long as the rate's has more starts than it allows,
 // and time alone lets the next ones start.
 func TestPoolRate(t *testing.T) {

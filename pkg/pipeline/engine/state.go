@@ -123,6 +123,7 @@ type job struct {
 	ran     int64      // datums that were run for it before it was listed again
 	owed    int64      // of these, datums that others are to emit again
 	ready   []memo.Key // planned datums that this job has queued
+	short   shortage   // what it waits for to start one of them
 	fails   int        // of the infrastructure, in the present state
 	lacks   int64      // datums that failed, or were recovered: the output is to do without them
 	limit   time.Time  // when it fails for its time limit; zero: never

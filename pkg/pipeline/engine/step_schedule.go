@@ -48,7 +48,7 @@ func (j *job) priority() int { return j.spec.Head.Version.Spec.Scheduling.Priori
 // nextReady takes the next planned datum from a job's queue.
 func (s *State) nextReady(j *job) *work {
 	limit := j.spec.Head.Version.Spec.Parallelism.Max
-	if limit > 0 && s.busy[j.output()] >= limit || !s.fits(j.spec.Head.Version.Spec.Concurrency) {
+	if limit > 0 && s.busy[j.output()] >= limit || !s.fits(j) {
 		return nil
 	}
 	for len(j.ready) > 0 {
@@ -63,6 +63,7 @@ func (s *State) nextReady(j *job) *work {
 
 // start starts an attempt for a job.
 func (s *State) start(j *job, w *work) {
+	j.short = shortage{}
 	w.job, w.pipeline = j.spec.ID, j.output()
 	for _, o := range w.owners {
 		if o.job == w.job {

@@ -222,14 +222,16 @@ func (c *Controller) loop(ctx context.Context) {
 	defer timer.Stop()
 	c.step(ctx, timer, delivery{of: engine.Tick{}})
 	for {
+		d := delivery{of: engine.Tick{}}
 		select {
 		case <-ctx.Done():
-			return
-		case d := <-c.events:
-			c.step(ctx, timer, d)
+		case d = <-c.events:
 		case <-timer.C:
-			c.step(ctx, timer, delivery{of: engine.Tick{}})
 		}
+		if ctx.Err() != nil { // what came with the end is not to start anything
+			return
+		}
+		c.step(ctx, timer, d)
 	}
 }
 

@@ -253,24 +253,36 @@ func (b *bench) waitFor(most time.Duration) engine.Settlement {
 	jobs := pipeline.OpenJobs(b.store, "test")
 	ctx, cancel := context.WithTimeout(b.ctx, most)
 	defer cancel()
-	for ctx.Err() == nil {
-		snap, err := pipeline.Observe(b.ctx, b.store)
-		if err != nil {
-			b.Fatal(err)
-		}
-		l, err := jobs.Ledger(b.ctx)
-		if err != nil {
-			b.Fatal(err)
-		}
-		if s := engine.Settle(snap, l, "", ""); s.Settled() {
+	for {
+		s, settled := b.next(ctx, jobs)
+		if settled {
 			return s
 		}
-		if _, err := b.store.Watch(ctx, snap.Gen); err != nil && ctx.Err() == nil {
-			b.Fatal(err)
+		if ctx.Err() != nil {
+			b.Fatal("the pipelines do not settle")
 		}
 	}
-	b.Fatal("the pipelines do not settle")
-	return engine.Settlement{}
+}
+
+// next returns at once if nothing is to be done, and else after the next move
+// of the root.
+func (b *bench) next(ctx context.Context, jobs *pipeline.Jobs) (s engine.Settlement, settled bool) {
+	b.Helper()
+	snap, err := pipeline.Observe(b.ctx, b.store)
+	if err != nil {
+		b.Fatal(err)
+	}
+	l, err := jobs.Ledger(b.ctx)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if s = engine.Settle(snap, l, "", ""); s.Settled() {
+		return s, true
+	}
+	if _, err := b.store.Watch(ctx, snap.Gen); err != nil && ctx.Err() == nil {
+		b.Fatal(err)
+	}
+	return s, false
 }
 
 // files returns the content of a branch.

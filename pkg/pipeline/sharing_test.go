@@ -121,9 +121,7 @@ func TestDiamond(t *testing.T) {
 	for i := range 12 {
 		b.commit("more", map[string]string{"a": fmt.Sprint("version ", i), "b": "two"})
 		for range r.IntN(4) {
-			if _, err := b.store.Watch(b.ctx, b.head("src@main").Gen); err != nil {
-				t.Fatal(err)
-			}
+			b.next(b.ctx, pipeline.OpenJobs(b.store, "test"))
 		}
 	}
 	if s := b.wait(); s.Err() != nil {

@@ -144,7 +144,7 @@ func TestRunFollowsTheDeclaredPath(t *testing.T) {
 func TestDigestFollowsTheProgram(t *testing.T) {
 	s := &chunk.Mem{}
 	dir := bin(t, map[string]string{"a*": "version 1", "b*": "version 1"})
-	for _, later := range []time.Duration{0, time.Hour} { // with and without remembered hashes
+	for _, later := range []time.Duration{-time.Hour, time.Hour} { // without and with remembered hashes
 		now := func() time.Time { return time.Now().Add(later) }
 		r, err := New(Options{Dir: t.TempDir(), Params: chunk.DefaultParams(), Now: now})
 		if err != nil {

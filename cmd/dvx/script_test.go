@@ -109,15 +109,18 @@ func scriptExits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// hung is how long something may take: what takes longer never comes.
+const hung = 5 * time.Minute
+
 // scriptEventually repeats a command until it succeeds: what another process
 // changed is seen after a moment.
 func scriptEventually(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: eventually COMMAND ARGS...")
 	}
-	for deadline := time.Now().Add(time.Minute); ts.Exec(args[0], args[1:]...) != nil; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(hung); ts.Exec(args[0], args[1:]...) != nil; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			ts.Fatalf("still fails after a minute")
+			ts.Fatalf("still fails after %v", hung)
 		}
 	}
 }
@@ -127,13 +130,13 @@ func scriptRefused(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 1 {
 		ts.Fatalf("usage: refused COMMAND ARGS...")
 	}
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(hung); ; time.Sleep(20 * time.Millisecond) {
 		var exit *exec.ExitError
 		if errors.As(ts.Exec(args[0], args[1:]...), &exit) && exit.ExitCode() == exitDenied {
 			return
 		}
 		if time.Now().After(deadline) {
-			ts.Fatalf("still allowed after a minute")
+			ts.Fatalf("still allowed after %v", hung)
 		}
 	}
 }
@@ -156,7 +159,7 @@ func scriptServe(ts *testscript.TestScript, neg bool, args []string) {
 		_ = cmd.Process.Signal(os.Interrupt)
 		_ = cmd.Wait()
 	})
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(hung); ; time.Sleep(5 * time.Millisecond) {
 		b, err := os.ReadFile(ready)
 		if err == nil {
 			ts.Setenv("DVX_SERVER", between(string(b), `"grpc":"`, `"`))

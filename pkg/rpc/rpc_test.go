@@ -413,7 +413,13 @@ func TestUnreachable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := lis.Addr().String()
+	// The port of a client: nobody listens on it, nor can as long as it is held.
+	conn, err := net.Dial("tcp", lis.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	addr := conn.LocalAddr().String()
 	if err := lis.Close(); err != nil {
 		t.Fatal(err)
 	}

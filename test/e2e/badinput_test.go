@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
 	"io"
 	"net"
@@ -10,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestBadInput gives dvx what is wrong: each is a clear error with an exit code
@@ -131,7 +131,7 @@ func badPlaces(t *testing.T) {
 	d.kill()
 	c := u.with("DVX_SERVER", d.GRPC)
 	r := c.refused(codeUnreachable, []string{d.GRPC}, "repo", "list")
-	if r.took.Seconds() > 30 {
+	if r.took > waitMax {
 		t.Errorf("it took %v to find that no daemon answers", r.took)
 	}
 	if r := u.try("", binary(t, "dvxd"), "serve", "--store", u.path("nothing")); r.code != codeNoStore {
@@ -211,10 +211,16 @@ func waiting(t *testing.T) {
 	u.dvx("pipeline", "apply", "-f", "p/p.yaml")
 	u.refused(codeFailed, []string{"300ms", "dvx serve"}, "wait", "r", "--timeout", "300ms")
 	cmd := u.command(binary(t, "dvx"), "wait", "r")
+	says, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(500 * time.Millisecond) // it is waiting by then
+	if line, err := bufio.NewReader(says).ReadString('\n'); err != nil || !strings.Contains(line, "waiting for p@main") {
+		t.Errorf("dvx wait says %q, %v", line, err)
+	}
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}

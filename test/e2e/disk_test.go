@@ -23,7 +23,7 @@ echo "said=$(cat err)"
 echo "small=$("$DVX" cat r@main:/small)"
 echo "versions=$("$DVX" log --oneline r@main | wc -l)"
 "$DVXD" serve --listen 127.0.0.1:0 --s3-listen '' --ready-file ready --no-pipelines >/dev/null 2>log & daemon=$!
-for i in $(seq 500); do [ -e ready ] && break; sleep 0.02; done
+for i in $(seq 18000); do [ -e ready ] && break; sleep 0.02; done
 server=$(sed 's/.*"grpc":"\([^"]*\)".*/\1/' ready)
 "$DVX" --server "$server" put big r@main:/big 2>err; echo "fullserver=$?"
 echo "smallserver=$("$DVX" --server "$server" cat r@main:/small)"

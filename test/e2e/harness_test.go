@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"os/exec"
@@ -34,8 +35,9 @@ const (
 	codeInterrupted = 130
 )
 
-// waitMax is how long a daemon may take to be up, or pipelines to settle.
-const waitMax = 3 * time.Minute
+// waitMax is how long a daemon may take to be up, or pipelines to settle: what
+// takes longer hangs.
+const waitMax = 6 * time.Minute
 
 // binary returns the path of a binary under test.
 func binary(t testing.TB, name string) string {
@@ -294,6 +296,7 @@ type daemon struct {
 	log   string        // file with its standard error
 	ended chan struct{} // closed when err is set
 	err   error
+	gone  chan struct{} // closed when what it started has ended too
 	info
 }
 
@@ -310,17 +313,31 @@ func (u *user) launch(store string, flags ...string) *daemon {
 	}
 	defer log.Close()
 	args := []string{"serve", "--store", store, "--listen", "127.0.0.1:0", "--s3-listen", "127.0.0.1:0", "--ready-file", filepath.Join(dir, "ready")}
-	d := &daemon{t: u.t, cmd: u.command(binary(u.t, "dvxd"), append(args, flags...)...), log: log.Name(), ended: make(chan struct{})}
-	d.cmd.Stderr = log
-	if err := d.cmd.Start(); err != nil {
+	d := &daemon{t: u.t, cmd: u.command(binary(u.t, "dvxd"), append(args, flags...)...), log: log.Name(), ended: make(chan struct{}), gone: make(chan struct{})}
+	// Its slots, which end after all that they started, inherit the other end.
+	alive, held, err := os.Pipe()
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	d.cmd.Stderr, d.cmd.ExtraFiles = log, []*os.File{held}
+	err = d.cmd.Start()
+	held.Close()
+	if err != nil {
+		alive.Close()
 		u.t.Fatal(err)
 	}
 	go func() {
 		d.err = d.cmd.Wait()
 		close(d.ended)
 	}()
+	go func() {
+		_, _ = io.Copy(io.Discard, alive)
+		alive.Close()
+		close(d.gone)
+	}()
 	u.t.Cleanup(func() {
 		d.kill()
+		d.left()
 		if u.t.Failed() {
 			b, _ := os.ReadFile(d.log)
 			u.t.Logf("log of the daemon on %s:\n%s", store, b[max(0, len(b)-4000):])
@@ -359,6 +376,16 @@ func (u *user) serve(store string, flags ...string) *daemon {
 func (d *daemon) kill() {
 	_ = d.cmd.Process.Kill()
 	<-d.ended
+}
+
+// left waits until nothing of a daemon that has ended writes anywhere any more.
+func (d *daemon) left() {
+	d.t.Helper()
+	select {
+	case <-d.gone:
+	case <-time.After(waitMax):
+		d.t.Errorf("what the daemon started has not ended within %v after it", waitMax)
+	}
 }
 
 // stop asks the daemon to end, and fails if it does not end well.
@@ -485,7 +512,11 @@ func (u *user) history(ref string) []version {
 func (u *user) aws(d *daemon) (*user, func(args ...string) string) {
 	u.t.Helper()
 	env := decode[map[string]string](u.t, u.dvx("auth", "env", "--json"))
-	config := filepath.Join(u.env["HOME"], "aws-config")
+	dir, err := os.MkdirTemp(u.env["TMPDIR"], "aws-") // of its own: others read theirs
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	config := filepath.Join(dir, "config")
 	writeFile(u.t, config, "[default]\ns3 =\n  addressing_style = path\n  max_concurrent_requests = 16\n")
 	c := u.with("AWS_CONFIG_FILE", config, "AWS_EC2_METADATA_DISABLED", "true", "AWS_PAGER", "", "AWS_CLI_AUTO_PROMPT", "off")
 	for name, value := range env {

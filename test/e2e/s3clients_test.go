@@ -84,7 +84,7 @@ func awsReads(t *testing.T, u *user, d *daemon, wc *user) {
 
 func presigned(t *testing.T, u *user, d *daemon) {
 	_, aws := u.aws(d)
-	url := strings.TrimSpace(aws("s3", "presign", "s3://images/v1/d/b.txt", "--expires-in", "60"))
+	url := strings.TrimSpace(aws("s3", "presign", "s3://images/v1/d/b.txt", "--expires-in", "3600"))
 	get := func(url, span string) (int, string) {
 		t.Helper()
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)

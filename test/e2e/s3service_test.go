@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -30,19 +31,29 @@ type s3Service struct {
 // newS3Service starts a server.
 func newS3Service(t testing.TB) *s3Service {
 	t.Helper()
-	s := &s3Service{t: t, dir: t.TempDir()}
+	s := &s3Service{t: t, dir: t.TempDir(), port: freePort(t)}
 	if err := os.MkdirAll(filepath.Join(s.dir, "data", "bucket"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	lis, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, s.port, _ = net.SplitHostPort(lis.Addr().String())
-	lis.Close()
 	s.start()
 	t.Cleanup(s.kill)
 	return s
+}
+
+// freePort returns a port that nobody listens on. It is below those that the
+// system gives out by itself, so that no connection has it while the server is
+// down.
+func freePort(t testing.TB) string {
+	t.Helper()
+	for range 1000 {
+		port := strconv.Itoa(10_000 + rand.IntN(20_000))
+		if lis, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			lis.Close()
+			return port
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
 }
 
 func (s *s3Service) url() string { return "http://127.0.0.1:" + s.port }

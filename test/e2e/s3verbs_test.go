@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -161,8 +162,17 @@ func npmClients(t *testing.T) string {
 		t.Fatalf("%v: make e2e installs the clients from npm", err)
 	}
 	for _, name := range []string{"awsjs.mjs", "polars.mjs"} {
-		b := readFile(t, filepath.Join(moduleRoot(t), "test", "clients", name))
-		writeFile(t, filepath.Join(dir, name), b)
+		f, err := os.CreateTemp(dir, name+".*")
+		if err == nil {
+			_, err = f.WriteString(readFile(t, filepath.Join(moduleRoot(t), "test", "clients", name)))
+			err = errors.Join(err, f.Close())
+		}
+		if err == nil { // whole at any time: others read it
+			err = os.Rename(f.Name(), filepath.Join(dir, name))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	return dir
 }

@@ -155,11 +155,11 @@ func (w *teller) normal(s string) string {
 		{`"key":"[0-9a-f]{64}"`, `KEY`},
 		{`\b[0-9a-f]{32,64}\b`, "ID"},
 		{`\b[0-9a-f]{12}\b`, "SHORT"},
-		{`"queue":\d+`, `"queue":N`},
 		{`\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z`, "TIME"},
-		{`\b\d+\.\d\ds\b`, "TOOK"},
-		{`\b\d+[smh]\b`, "AGE"},
-		{`"(fetch|run|store|cpu|rssMax)":\d+,?`, ""},
+		{`\b(\d+\.\d\ds|(\d+[hms])+)\b`, "TOOK"},
+		{`"(queue|fetch|run|store|cpu|rssMax)":\d+,?`, ""},
+		{`(?m)^hint: waiting for .*\n`, ""}, // what says that something takes long
+		{`(?m)^[\w ]+: [\d,]+ files, .*\n`, ""},
 		{` +`, " "},
 		{`[-─]{3,}`, "---"},
 	} {

@@ -117,7 +117,7 @@ func (a *at) engine(r *runner) (stop func()) {
 // settle waits until no job is to be done.
 func (a *at) settle() {
 	a.Helper()
-	ctx, cancel := context.WithTimeout(a.ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(a.ctx, 5*time.Minute)
 	defer cancel()
 	for {
 		snap, err := pipeline.Observe(ctx, a.store)

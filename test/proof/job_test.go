@@ -136,7 +136,7 @@ func notCrashed(err error) error {
 // upToDate waits until nothing is to be done.
 func upToDate(ctx context.Context, d *repo.Direct, objects objstore.Store) error {
 	jobs := pipeline.OpenJobs(d, "test")
-	for start := time.Now(); time.Since(start) < time.Minute; {
+	for start := time.Now(); time.Since(start) < 5*time.Minute; {
 		if f, ok := objects.(*fault.Store); ok && f.Crashed() {
 			return fault.ErrCrashed
 		}

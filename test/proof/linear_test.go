@@ -97,7 +97,7 @@ func TestLinearizable(t *testing.T) {
 			}
 		}
 		total.Add(int64(len(history)))
-		if res := porcupine.CheckOperationsTimeout(branches(), history, time.Minute); res != porcupine.Ok {
+		if res := porcupine.CheckOperationsTimeout(branches(), history, 5*time.Minute); res != porcupine.Ok {
 			return fmt.Errorf("DVX_SEED=%d: history of %d operations is %s", seed, len(history), res)
 		}
 		return nil

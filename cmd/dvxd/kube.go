@@ -1,9 +1,14 @@
 package main
 
 import (
+	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"log/slog"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,7 +20,7 @@ import (
 // kubeFlags lets serve run the pipelines with an image in Pods.
 func kubeFlags(cmd *cobra.Command, o *daemon.Options) {
 	var on bool
-	var config string
+	var config, leaseName, leaseIn string
 	var ko kube.Options
 	f := cmd.Flags()
 	f.BoolVar(&on, "kube", false, "run pipelines with an image in Pods of a Kubernetes cluster")
@@ -32,6 +37,8 @@ func kubeFlags(cmd *cobra.Command, o *daemon.Options) {
 	f.StringSliceVar(&ko.Pod.PullSecrets, "kube-pull-secret", nil, "secrets in the workers' namespace by which images are pulled")
 	f.IntVar(&ko.Pods, "kube-pods", 4, "worker Pods at once for each pipeline")
 	f.DurationVar(&ko.Idle, "kube-idle", time.Minute, "after so long without work worker Pods go")
+	f.StringVar(&leaseName, "kube-lease", "", "lease, in this Pod's namespace, that makes one of several daemons lead: the others wait")
+	f.StringVar(&leaseIn, "kube-lease-namespace", "", "namespace of that lease (default: this Pod's)")
 	pre := cmd.PreRunE
 	cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
 		if pre != nil {
@@ -45,6 +52,12 @@ func kubeFlags(cmd *cobra.Command, o *daemon.Options) {
 		if ko.Pod.AgentImage == "" || ko.Pod.Server == "" {
 			return fmt.Errorf("--kube needs --kube-agent-image and --kube-server: %w", fs.ErrInvalid)
 		}
+		if leaseName != "" {
+			var err error
+			if o.Lead, err = leading(config, leaseIn, leaseName, func() *slog.Logger { return o.Log }); err != nil {
+				return err
+			}
+		}
 		o.Remote = func(s daemon.Site) (daemon.Remote, error) {
 			api, err := kube.Connect(config, ko.Pod.Namespace)
 			if err != nil {
@@ -56,4 +69,35 @@ func kubeFlags(cmd *cobra.Command, o *daemon.Options) {
 		}
 		return nil
 	}
+}
+
+// namespaceFile is where a Pod finds the name of its namespace.
+const namespaceFile = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+// leading takes part in the election by a lease.
+func leading(config, namespace, name string, log func() *slog.Logger) (*daemon.Leading, error) {
+	if namespace == "" {
+		b, err := os.ReadFile(namespaceFile)
+		if err != nil {
+			return nil, fmt.Errorf("the namespace of the lease: %w; say it as --kube-lease-namespace", err)
+		}
+		namespace = strings.TrimSpace(string(b))
+	}
+	api, err := kube.Connect(config, namespace)
+	if err != nil {
+		return nil, err
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, err
+	}
+	var unlike [4]byte
+	if _, err := rand.Read(unlike[:]); err != nil {
+		return nil, err
+	}
+	self := host + "_" + hex.EncodeToString(unlike[:])
+	return &daemon.Leading{Name: self, Wait: func(ctx context.Context, do func(context.Context) error) error {
+		e := kube.Election{API: api, Namespace: namespace, Name: name, Identity: self, Now: time.Now, Log: log()}
+		return e.Lead(ctx, do)
+	}}, nil
 }

@@ -97,7 +97,7 @@ func LoadKey(path string) (Key, error) {
 	if err != nil {
 		return Key{}, fmt.Errorf("key file: %w", err)
 	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 && !mounted(info, os.Getuid()) {
 		return Key{}, fmt.Errorf("key file %s may be read by others (mode %04o); run chmod 600 on it, or delete it for a new key: %w",
 			path, info.Mode().Perm(), fs.ErrPermission)
 	}

@@ -45,6 +45,11 @@ type ControllerOptions struct {
 	// makes run again at most.
 	FlushEvery time.Duration
 
+	// Term is that of the daemon that leads the store, whose engine this is: once
+	// another leads, it publishes nothing any more, and Run fails with
+	// repo.ErrDeposed. 0: there is one daemon.
+	Term uint64
+
 	// Again: evaluations that failed before the start are tried again.
 	Again bool
 

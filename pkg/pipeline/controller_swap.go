@@ -42,11 +42,11 @@ func (c *Controller) merge(ctx context.Context, e engine.Merge) engine.Merged {
 }
 
 // probe ends the engine's life if an error came from its session, which can't
-// be used any more then: the next life has a new one.
+// be used any more then, where the next life has a new one; or if another leads.
 func (c *Controller) probe(ctx context.Context, err error) {
 	c.swapping.Lock()
 	defer c.swapping.Unlock()
-	if ferr := c.session.Flush(ctx); errors.Is(err, repo.ErrDoomed) || ferr != nil && ctx.Err() == nil {
+	if ferr := c.session.Flush(ctx); errors.Is(err, repo.ErrDoomed) || errors.Is(err, repo.ErrDeposed) || ferr != nil && ctx.Err() == nil {
 		c.fail(errors.Join(err, ferr))
 	}
 }
@@ -123,6 +123,7 @@ func (c *Controller) replaceRoot(ctx context.Context, t repo.Txn, a repo.Attachm
 			return res, err
 		}
 	}
+	a.Term = c.o.Term
 	res, err = c.o.Store.PublishWith(ctx, c.session, t, a)
 	if err == nil && res.Replay && !moves(res, t) {
 		return res, fmt.Errorf("operation %v was used for something else: %w", t.Op, repo.ErrConflict)
@@ -258,6 +259,7 @@ func (c *Controller) compact(ctx context.Context, root *repo.Root) error {
 	if err != nil {
 		return err
 	}
+	a.Term = c.o.Term
 	if _, err := c.o.Store.PublishWith(ctx, nil, repo.Txn{Op: op}, a); err != nil {
 		return err
 	}

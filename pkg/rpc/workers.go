@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/dvx-io/dvx/pkg/auth"
 	"github.com/dvx-io/dvx/pkg/chunk"
@@ -32,7 +34,8 @@ const leasesMax = 256
 
 // Workers knows who may take tasks.
 type Workers interface {
-	// Prove returns whom a proof shows. It fails with auth.ErrUnauthenticated.
+	// Prove returns whom a proof shows. It fails with auth.ErrUnauthenticated if
+	// it shows nobody; any other error says that nobody could tell now.
 	Prove(ctx context.Context, proof string) (lease.Worker, error)
 }
 
@@ -75,8 +78,11 @@ func (w *workerService) Attach(ctx context.Context, req *dvxv1.AttachRequest) (*
 		return nil, fmt.Errorf("the worker speaks version %d, this daemon %d; both must be of one release: %w", v, workerVersion, fs.ErrInvalid)
 	}
 	who, err := w.who.Prove(ctx, req.GetProof())
-	if err != nil {
+	switch {
+	case errors.Is(err, auth.ErrUnauthenticated):
 		return nil, err
+	case err != nil: // who could say it does not answer: the worker asks again
+		return nil, status.Error(codes.Unavailable, err.Error())
 	}
 	key, err := w.board.Admit(who)
 	if err != nil {

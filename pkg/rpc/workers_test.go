@@ -27,6 +27,9 @@ import (
 type onePod struct{}
 
 func (onePod) Prove(_ context.Context, proof string) (lease.Worker, error) {
+	if proof == "a token at a bad time" {
+		return lease.Worker{}, fmt.Errorf("review the token: connection refused")
+	}
 	if proof != "the pod's token" {
 		return lease.Worker{}, fmt.Errorf("token of no pod: %w", auth.ErrUnauthenticated)
 	}
@@ -201,6 +204,9 @@ func TestWorkersAreRefused(t *testing.T) {
 	y := newYard(t)
 	if _, err := y.worker(t, "made up").Attach(t.Context()); !errors.Is(err, auth.ErrUnauthenticated) {
 		t.Errorf("a proof of nothing: %v", err)
+	}
+	if _, err := y.worker(t, "a token at a bad time").Attach(t.Context()); !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("nobody can say whose proof it is: %v", err)
 	}
 	lost := y.worker(t, "")
 	lost.o.Proof = func() (string, error) { return "", fs.ErrNotExist }

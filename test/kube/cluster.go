@@ -200,12 +200,23 @@ func (c *cluster) stop(name string) {
 		return
 	}
 	_ = syscall.Kill(pid, syscall.SIGKILL)
-	for range 200 {
-		if _, ok := c.pid(name); !ok {
+	for range 1000 {
+		if gone(pid) {
 			return
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+}
+
+// gone reports whether a process has ended and freed what it had: its files are
+// closed only after its memory.
+func gone(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return true
+	}
+	_, state, _ := strings.Cut(string(b), ") ")
+	return strings.HasPrefix(state, "Z") || strings.HasPrefix(state, "X")
 }
 
 // await asks until the answer is no error.

@@ -125,6 +125,8 @@ type world struct {
 	info      struct{ GRPC, KeyFile string }
 	env       []string
 	log       *bytes.Buffer
+	address   string // of its daemon, the same when it starts again
+	daemon    *os.Process
 }
 
 // newWorld makes a namespace that admits what is restricted, and a store.
@@ -134,7 +136,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{T: t, dir: dir, namespace: fmt.Sprintf("dvx-test-%d", time.Now().UnixNano()%1e9), env: append(os.Environ(),
 		"HOME="+dir, "DVX_HOME="+filepath.Join(dir, "home"), "XDG_CONFIG_HOME="+filepath.Join(dir, "config"),
 		"XDG_CACHE_HOME="+filepath.Join(dir, "cache"), "DVX_AUTHOR=tester@kube")}
-	t.Cleanup(func() { w.kubectl("delete", "namespace", w.namespace, "--wait=false") })
+	t.Cleanup(func() { _, _ = w.kubectl("delete", "namespace", w.namespace, "--wait=false") })
 	w.must(w.kubectl("create", "namespace", w.namespace))
 	w.must(w.kubectl("label", "namespace", w.namespace, "pod-security.kubernetes.io/enforce=restricted"))
 	w.dvx("", "init", "--bare", w.path("store"))
@@ -179,16 +181,18 @@ func (w *world) serve(flags ...string) (stop func()) {
 	w.Helper()
 	ready := w.path("ready.json")
 	_ = os.Remove(ready)
-	free, err := net.Listen("tcp", shared.host+":0")
-	if err != nil {
-		w.Fatal(err)
+	if w.address == "" {
+		free, err := net.Listen("tcp", shared.host+":0")
+		if err != nil {
+			w.Fatal(err)
+		}
+		w.address = free.Addr().String()
+		_ = free.Close()
 	}
-	address := free.Addr().String()
-	_ = free.Close()
 	cmd := exec.Command(shared.dvxd, append([]string{
-		"serve", "--store", w.path("store"), "--listen", address, "--s3-listen", "127.0.0.1:0", "--ready-file", ready,
+		"serve", "--store", w.path("store"), "--listen", w.address, "--s3-listen", "127.0.0.1:0", "--ready-file", ready,
 		"--kube", "--kubeconfig", shared.kubeconfig, "--kube-namespace", w.namespace, "--kube-agent-image", shared.agent,
-		"--kube-server", address,
+		"--kube-server", w.address,
 	}, flags...)...)
 	cmd.Env = w.env
 	w.log = &bytes.Buffer{}
@@ -196,6 +200,7 @@ func (w *world) serve(flags ...string) (stop func()) {
 	if err := cmd.Start(); err != nil {
 		w.Fatal(err)
 	}
+	w.daemon = cmd.Process
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
 	var once bool
@@ -205,7 +210,7 @@ func (w *world) serve(flags ...string) (stop func()) {
 		}
 		once = true
 		_ = cmd.Process.Signal(os.Interrupt)
-		<-done
+		_ = <-done
 	}
 	w.Cleanup(func() {
 		stop()

@@ -49,6 +49,11 @@ type Options struct {
 	// Remote makes what runs pipelines with an image; nil: nothing does.
 	Remote func(Site) (Remote, error)
 
+	// Lead makes this one of several daemons, of which one runs the pipelines; nil:
+	// there is only this one. It opens and serves nothing before it leads.
+	Lead *Leading
+
+	term   uint64          // of the store, if one of several daemons leads
 	rights auth.Authorizer // of the owners of pipelines; nil: all, as who works on the store directly has
 }
 
@@ -68,6 +73,13 @@ const stopTime = 5 * time.Second
 // Run serves until ctx ends, and calls ready once both edges listen. It returns
 // nil after a stop that ctx asked for.
 func Run(ctx context.Context, o Options, ready func(Info) error) error {
+	if o.Lead == nil {
+		return serve(ctx, o, ready)
+	}
+	return o.Lead.Wait(ctx, func(ctx context.Context) error { return serve(ctx, o, ready) })
+}
+
+func serve(ctx context.Context, o Options, ready func(Info) error) error {
 	SpendMemory()
 	ctx = chunk.WithOutside(auth.With(ctx, auth.Owner), place.NewOutside(&o.Place))
 	if err := checkListen(o.S3Listen, o.Plaintext || o.S3Cert != ""); err != nil {

@@ -40,12 +40,17 @@ type runningEngine struct {
 }
 
 // newEngine makes the engine of a daemon.
-func newEngine(_ context.Context, store *repo.Direct, key auth.Key, o Options) (*runningEngine, error) {
+func newEngine(ctx context.Context, store *repo.Direct, key auth.Key, o Options) (*runningEngine, error) {
 	e := &runningEngine{store: store, log: o.Log, rights: o.rights}
 	if o.NoPipelines {
 		return e, nil
 	}
 	var err error
+	if o.Lead != nil {
+		if o.term, err = takeLead(ctx, store, o.Lead.Name); err != nil {
+			return nil, err
+		}
+	}
 	if e.board, e.remote, err = openRemote(store.Config().Store, key, o); err != nil {
 		return nil, err
 	}
@@ -80,7 +85,7 @@ func NewController(store *repo.Direct, r task.Runner, j pipeline.Journal, o Opti
 	}
 	return pipeline.NewController(pipeline.ControllerOptions{
 		Store: store, Runner: r, Journal: j, Now: time.Now,
-		Platform: runtime.GOOS + "/" + runtime.GOARCH, Scope: local.Scope(),
+		Platform: runtime.GOOS + "/" + runtime.GOARCH, Scope: local.Scope(), Term: o.term,
 		Engine: engine.Options{CheckpointEvery: o.CheckpointEvery, Pools: o.Pools}, Rights: o.rights, Again: o.Again, Hook: hook, Fetch: &fetcher{place: o.Place},
 		Report: func(err error) { o.Log.Warn("the engine goes on after a failure", "error", err) },
 	})
@@ -111,6 +116,9 @@ func (e *runningEngine) control(ctx context.Context) error {
 	for {
 		err := e.controller.Run(ctx)
 		if ctx.Err() != nil {
+			return err
+		}
+		if errors.Is(err, repo.ErrDeposed) {
 			return err
 		}
 		if errors.Is(err, journal.ErrFailed) {

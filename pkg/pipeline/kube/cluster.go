@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	authnv1 "k8s.io/api/authentication/v1"
+	coordv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -33,12 +34,15 @@ type API interface {
 // Cluster is the API of a real cluster, by the few types that are needed of it:
 // a whole clientset would be most of the binary.
 type Cluster struct {
-	core, authn rest.Interface
-	params      runtime.ParameterCodec
-	namespace   string
+	core, authn, coord rest.Interface
+	params             runtime.ParameterCodec
+	namespace          string
 }
 
-var _ API = (*Cluster)(nil)
+var (
+	_ API    = (*Cluster)(nil)
+	_ Leases = (*Cluster)(nil)
+)
 
 // requestsPerSecond bounds what a daemon asks of an API server.
 const requestsPerSecond = 50
@@ -55,7 +59,7 @@ func Connect(file, namespace string) (*Cluster, error) {
 	}
 	config.QPS, config.Burst = requestsPerSecond, 2*requestsPerSecond
 	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, authnv1.AddToScheme} {
+	for _, add := range []func(*runtime.Scheme) error{corev1.AddToScheme, authnv1.AddToScheme, coordv1.AddToScheme} {
 		if err := add(scheme); err != nil {
 			return nil, fmt.Errorf("connect to the cluster: %w", err)
 		}
@@ -67,11 +71,18 @@ func Connect(file, namespace string) (*Cluster, error) {
 		of.GroupVersion, of.APIPath, of.NegotiatedSerializer = &gv, path, codecs
 		return rest.RESTClientFor(of)
 	}
-	if c.core, err = client(corev1.SchemeGroupVersion, "/api"); err != nil {
-		return nil, fmt.Errorf("connect to the cluster: %w", err)
-	}
-	if c.authn, err = client(authnv1.SchemeGroupVersion, "/apis"); err != nil {
-		return nil, fmt.Errorf("connect to the cluster: %w", err)
+	for _, of := range []struct {
+		client *rest.Interface
+		gv     schema.GroupVersion
+		path   string
+	}{
+		{&c.core, corev1.SchemeGroupVersion, "/api"},
+		{&c.authn, authnv1.SchemeGroupVersion, "/apis"},
+		{&c.coord, coordv1.SchemeGroupVersion, "/apis"},
+	} {
+		if *of.client, err = client(of.gv, of.path); err != nil {
+			return nil, fmt.Errorf("connect to the cluster: %w", err)
+		}
 	}
 	return c, nil
 }
@@ -108,4 +119,25 @@ func (c *Cluster) ReviewToken(ctx context.Context, token, audience string) (auth
 	var got authnv1.TokenReview
 	err := c.authn.Post().Resource("tokenreviews").Body(review).Do(ctx).Into(&got)
 	return got.Status, err
+}
+
+// GetLease implements [Leases].
+func (c *Cluster) GetLease(ctx context.Context, namespace, name string) (*coordv1.Lease, error) {
+	var l coordv1.Lease
+	err := c.coord.Get().Namespace(namespace).Resource("leases").Name(name).Do(ctx).Into(&l)
+	return &l, err
+}
+
+// CreateLease implements [Leases].
+func (c *Cluster) CreateLease(ctx context.Context, l *coordv1.Lease) (*coordv1.Lease, error) {
+	var got coordv1.Lease
+	err := c.coord.Post().Namespace(l.Namespace).Resource("leases").Body(l).Do(ctx).Into(&got)
+	return &got, err
+}
+
+// UpdateLease implements [Leases].
+func (c *Cluster) UpdateLease(ctx context.Context, l *coordv1.Lease) (*coordv1.Lease, error) {
+	var got coordv1.Lease
+	err := c.coord.Put().Namespace(l.Namespace).Resource("leases").Name(l.Name).Body(l).Do(ctx).Into(&got)
+	return &got, err
 }

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
 	"github.com/dvx-io/dvx/pkg/auth"
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/memo"
@@ -144,7 +146,7 @@ const (
 
 // Prove returns the worker whose Pod a token is bound to: a Pod that is there
 // now, under that UID, and works for this daemon. Else it fails with
-// auth.ErrUnauthenticated.
+// auth.ErrUnauthenticated, or if the cluster can't be asked with its error.
 func (r *Runner) Prove(ctx context.Context, proof string) (lease.Worker, error) {
 	status, err := r.o.API.ReviewToken(ctx, proof, Audience)
 	if err != nil {
@@ -155,8 +157,11 @@ func (r *Runner) Prove(ctx context.Context, proof string) (lease.Worker, error) 
 		return lease.Worker{}, fmt.Errorf("the token is no worker's: %w", auth.ErrUnauthenticated)
 	}
 	pod, err := r.o.API.GetPod(ctx, names[0])
+	if apierrors.IsNotFound(err) {
+		return lease.Worker{}, fmt.Errorf("the Pod %s of a worker is gone: %w", names[0], auth.ErrUnauthenticated)
+	}
 	if err != nil {
-		return lease.Worker{}, fmt.Errorf("look at Pod %s of a worker: %w: %w", names[0], auth.ErrUnauthenticated, err)
+		return lease.Worker{}, fmt.Errorf("look at Pod %s of a worker: %w", names[0], err)
 	}
 	if string(pod.UID) != uids[0] || pod.Labels[LabelDaemon] != r.o.Pod.Daemon || pod.DeletionTimestamp != nil {
 		return lease.Worker{}, fmt.Errorf("the Pod %s is no worker of this daemon: %w", names[0], auth.ErrUnauthenticated)

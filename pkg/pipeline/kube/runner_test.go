@@ -45,6 +45,7 @@ type fakeAPI struct {
 	pods    map[string]*corev1.Pod
 	made    int
 	refuse  error
+	away    error                                 // answer to whoever looks at a Pod
 	tokens  map[string]string                     // token → name of a Pod
 	started func(p *corev1.Pod) func(*corev1.Pod) // what a new Pod becomes at once
 }
@@ -68,6 +69,9 @@ func (f *fakeAPI) CreatePod(_ context.Context, p *corev1.Pod) error {
 func (f *fakeAPI) GetPod(_ context.Context, name string) (*corev1.Pod, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.away != nil {
+		return nil, f.away
+	}
 	if p := f.pods[name]; p != nil {
 		return p.DeepCopy(), nil
 	}
@@ -415,6 +419,10 @@ func TestProve(t *testing.T) {
 		if w, err := r.Prove(t.Context(), token); !errors.Is(err, auth.ErrUnauthenticated) {
 			t.Errorf("token %q: %+v, %v", token, w, err)
 		}
+	}
+	r.api.away = errors.New("the API server starts again")
+	if _, err := r.Prove(t.Context(), "ours/uid-ours"); !errors.Is(err, r.api.away) || errors.Is(err, auth.ErrUnauthenticated) {
+		t.Errorf("a cluster that does not answer shows nobody false: %v", err)
 	}
 }
 

@@ -1,0 +1,6 @@
+package auth
+
+import "io/fs"
+
+// mounted is of no use here: modes say nothing.
+func mounted(fs.FileInfo, int) bool { return false }

@@ -68,14 +68,19 @@ type told struct {
 }
 
 // TestKilled kills a process that appends, again and again: whatever it was told
-// is durable is there.
+// is durable is there. Every other process lives until it was told something, for
+// however long the disk takes.
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	rng := rand.New(rand.NewPCG(*seed, 2))
 	heard := told{acked: map[Seq]string{}}
 	for round := range *rounds {
-		heard.child(t, dir, time.Duration(rng.IntN(60))*time.Millisecond)
+		first := "open"
+		if round%2 == 0 {
+			first = "ack"
+		}
+		heard.child(t, dir, first, time.Duration(rng.IntN(60))*time.Millisecond)
 		if t.Failed() {
 			t.Fatalf("round %d", round)
 		}
@@ -105,9 +110,9 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// child runs one child for a while after it opened the journal, kills it, and
-// takes in what it said.
-func (h *told) child(t *testing.T, dir string, after time.Duration) {
+// child runs one child until a while after it has said first, kills it, and takes
+// in what it said.
+func (h *told) child(t *testing.T, dir, first string, after time.Duration) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), appendVariable+"="+dir)
@@ -119,12 +124,16 @@ func (h *told) child(t *testing.T, dir string, after time.Duration) {
 		t.Fatal(err)
 	}
 	lines := bufio.NewScanner(out)
+	doomed := false
 	for lines.Scan() {
 		var seq Seq
 		var data string
-		switch line := lines.Text(); {
-		case line == "open":
+		line := lines.Text()
+		if !doomed && strings.HasPrefix(line, first) {
+			doomed = true
 			time.AfterFunc(after, func() { _ = cmd.Process.Kill() })
+		}
+		switch {
 		case strings.HasPrefix(line, "fail"):
 			t.Error(line)
 			_ = cmd.Process.Kill()

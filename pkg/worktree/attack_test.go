@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -46,13 +47,15 @@ func (a *arena) check(t *testing.T) {
 }
 
 // attack swaps directories and files below the place for links to the canary,
-// and back, while fn runs again and again.
-func (a *arena) attack(t *testing.T, d time.Duration, fn func()) (runs, swaps int) {
+// and back, while fn runs again and again: for d, and on a slow machine until
+// something was swapped.
+func (a *arena) attack(t *testing.T, d time.Duration, fn func()) (runs int, swaps int64) {
 	place, err := os.OpenRoot(a.place) // the attacker must not hit the canary himself
 	must(t, err)
 	defer place.Close()
 	var wg sync.WaitGroup
 	stop := make(chan struct{})
+	var swapped atomic.Int64
 	wg.Go(func() {
 		rng := rand.New(rand.NewPCG(9, 10))
 		for {
@@ -62,16 +65,16 @@ func (a *arena) attack(t *testing.T, d time.Duration, fn func()) (runs, swaps in
 			default:
 			}
 			if a.swap(place, rng) {
-				swaps++
+				swapped.Add(1)
 			}
 		}
 	})
-	for end := time.Now().Add(d); time.Now().Before(end); runs++ {
+	for end := time.Now().Add(d); runs == 0 || swapped.Load() == 0 || time.Now().Before(end); runs++ {
 		fn()
 	}
 	close(stop)
 	wg.Wait()
-	return runs, swaps
+	return runs, swapped.Load()
 }
 
 // swap replaces one random thing for a moment.
@@ -127,9 +130,6 @@ func TestAttackCheckout(t *testing.T) {
 	})
 	a.check(t)
 	t.Logf("%d checkouts, %d succeeded, %d swaps", runs, ok, swaps)
-	if runs == 0 || swaps == 0 {
-		t.Error("nothing was attacked")
-	}
 }
 
 func TestAttackUpdate(t *testing.T) {
@@ -147,9 +147,6 @@ func TestAttackUpdate(t *testing.T) {
 	})
 	a.check(t)
 	t.Logf("%d updates, %d succeeded, %d swaps", runs, ok, swaps)
-	if runs == 0 || swaps == 0 {
-		t.Error("nothing was attacked")
-	}
 }
 
 func TestAttackScan(t *testing.T) {
@@ -173,9 +170,6 @@ func TestAttackScan(t *testing.T) {
 	})
 	a.check(t)
 	t.Logf("%d scans, %d succeeded, %d swaps", runs, ok, swaps)
-	if runs == 0 || swaps == 0 {
-		t.Error("nothing was attacked")
-	}
 }
 
 // TestLinkedParents puts links where directories were before an update.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"strings"
@@ -101,9 +102,12 @@ func TestOpenSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// answer makes the fake answer every request with one failure.
+// answer makes the fake answer every request with one failure. It reads the body
+// first: a client that is still sending when the connection is closed may find
+// it broken, and not the answer.
 func answer(status int, code string) func(http.ResponseWriter, *http.Request) bool {
-	return func(w http.ResponseWriter, _ *http.Request) bool {
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		_, _ = io.Copy(io.Discard, r.Body)
 		if code == "" {
 			w.WriteHeader(status)
 			return true

@@ -22,7 +22,7 @@ import (
 // replica opens a store with the machine's clock, as a daemon does.
 func replica(t testing.TB, objects objstore.Store) *Direct {
 	t.Helper()
-	o := Options{Now: time.Now, Rand: rand.Reader, RetryFor: time.Minute}
+	o := Options{Now: time.Now, Rand: rand.Reader, RetryFor: time.Hour}
 	d, err := OpenDirect(ownerCtx(t), objects, o)
 	if errors.Is(err, ErrNoStore) {
 		d, err = Init(ownerCtx(t), objects, InitOptions{Options: o})

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -228,8 +229,11 @@ func (h *story) gc() {
 		clear(at) // it would also give up if others were faster
 		patience = 1
 	}
+	var one sync.Mutex // a collection uploads packs side by side
 	f := fault.New(h.objects, fault.Options{Plan: plan, Delay: func(_ context.Context, c fault.Call) error {
 		if at[c.N] && c.Kind != fault.Get {
+			one.Lock()
+			defer one.Unlock()
 			h.note("at its call %d, %s %s:", c.N, c.Kind, c.Key)
 			h.step()
 		}

@@ -76,7 +76,8 @@ func TestBodyOfAReadIsBounded(t *testing.T) {
 }
 
 func TestStalledSenderIsCutOff(t *testing.T) {
-	ts := newServer(t, newHandler(t, newMem(t), s3proxy.Options{Stall: 50 * time.Millisecond}))
+	// Long enough for the answer to be written in time, also on a busy machine.
+	ts := newServer(t, newHandler(t, newMem(t), s3proxy.Options{Stall: time.Second}))
 	addr := ts.Listener.Addr().String()
 	r := attempt{host: addr, target: helloTarget, payload: "UNSIGNED-PAYLOAD"}.byHeader(t)
 	var head strings.Builder

@@ -38,18 +38,19 @@ func (m model) history(t *testing.T, s chunk.Store, rng *rand.Rand) Root {
 	// Empty directories are made at the end, since a directory that loses its
 	// last entry goes.
 	var edits, made []Edit
-	for path, e := range m {
+	for _, path := range m.paths() {
+		e := m[path]
 		if e.Kind == Dir {
 			made = append(made, Edit{Op: MakeDir, Path: path})
 		} else {
 			edits = append(edits, Edit{Op: Put, Path: path, Entry: e, SetAttrs: rng.IntN(2) == 0})
 		}
 	}
-	for path, e := range start {
+	for _, path := range start.paths() {
 		if _, keep := m[path]; keep {
 			continue
 		}
-		if e.Kind == Dir {
+		if start[path].Kind == Dir {
 			below := slices.ContainsFunc(m.paths(), func(p string) bool { return strings.HasPrefix(p, path) })
 			if !below {
 				edits = append(edits, Edit{Op: DeleteDir, Path: path})
@@ -77,9 +78,9 @@ func TestDiffThenApply(t *testing.T) {
 		ma, mb := randomModel(rng, rng.IntN(200)), randomModel(rng, rng.IntN(200))
 		if seed%2 == 0 { // a few changes only
 			mb = model{}
-			for path, e := range ma {
+			for _, path := range ma.paths() {
 				if rng.IntN(20) > 0 {
-					mb[path] = e
+					mb[path] = ma[path]
 				}
 			}
 		}

@@ -61,9 +61,11 @@ type listing struct {
 	job    engine.JobSpec
 	r      *nodeCounter
 	keys   *keying
-	block  []listed      // found, and not looked up yet
-	blocks chan []listed // to those who look up
 	answer *Listing
+
+	block    []listed     // found, and not looked up yet
+	pass     func() error // hands it over to those who look up
+	resolved []*resolved  // what was handed over, in order
 }
 
 func (l *listing) run(ctx context.Context) error {
@@ -201,7 +203,7 @@ func (l *listing) all(ctx context.Context) error {
 func (l *listing) again(ctx context.Context, d datum.Datum) error {
 	prov := l.job.Head.Output.Commit.Prov
 	if prov == nil || prov.Datums == nil || !l.references() {
-		return l.add(ctx, d)
+		return l.add(d)
 	}
 	row, err := output.Lookup(ctx, l.r, *prov.Datums, d.Identity)
 	if err != nil {
@@ -212,9 +214,9 @@ func (l *listing) again(ctx context.Context, d datum.Datum) error {
 		return err
 	}
 	if !ok {
-		return l.add(ctx, d)
+		return l.add(d)
 	}
-	return l.queue(ctx, listed{item: engine.Item{Identity: d.Identity, Key: row.Key, Hit: true, Output: row.Output}})
+	return l.queue(listed{item: engine.Item{Identity: d.Identity, Key: row.Key, Hit: true, Output: row.Output}})
 }
 
 // now returns what the job reads.
@@ -242,7 +244,7 @@ func (l *listing) changes(ctx context.Context, old datum.Version) error {
 			l.answer.Total++
 		case tree.Modified:
 		}
-		if err := l.add(ctx, x.Datum); err != nil {
+		if err := l.add(x.Datum); err != nil {
 			return err
 		}
 	}

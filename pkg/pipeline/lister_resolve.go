@@ -12,8 +12,12 @@ import (
 )
 
 // blockDatums is how many datums are looked up in the memo together: enough
-// that its segments are read in large pieces.
-const blockDatums = 8192
+// that its segments, over which their keys are spread, are read through few
+// times.
+const blockDatums = 32 << 10
+
+// resolvers is how many blocks are looked up beside each other.
+const resolvers = 2
 
 // listed is a datum of a listing: with its item, or with what it takes to
 // make that.
@@ -22,56 +26,73 @@ type listed struct {
 	datum datum.Datum // if the item has no key yet
 }
 
+// resolved is a block with its results.
+type resolved struct {
+	items   []engine.Item
+	missing []missing
+}
+
+// missing is a datum that has no result.
+type missing struct {
+	key   memo.Key
+	datum datum.Datum
+}
+
 // resolving runs find, which queues datums, and beside it looks up their
 // results.
 func (l *listing) resolving(ctx context.Context, find func(context.Context) error) error {
-	l.blocks = make(chan []listed, 1)
 	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(1 + resolvers)
+	l.pass = func() error {
+		block, to := l.block, &resolved{}
+		l.block, l.resolved = nil, append(l.resolved, to)
+		g.Go(func() error { return l.resolve(ctx, block, to) }) // waits for one to be done if there are enough
+		return ctx.Err()
+	}
 	g.Go(func() error {
-		for block := range l.blocks {
-			if err := l.resolve(ctx, block); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	g.Go(func() error {
-		defer close(l.blocks)
 		if err := find(ctx); err != nil {
 			return err
 		}
-		return l.pass(ctx)
+		return l.pass()
 	})
-	return g.Wait()
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	l.collect()
+	return nil
+}
+
+// collect puts together what the blocks gave, in the order of the listing.
+func (l *listing) collect() {
+	n := 0
+	for _, r := range l.resolved {
+		n += len(r.items)
+	}
+	l.answer.Items = make([]engine.Item, 0, n)
+	for _, r := range l.resolved {
+		l.answer.Items = append(l.answer.Items, r.items...)
+		for _, m := range r.missing {
+			l.answer.Missing[m.key] = m.datum
+		}
+	}
 }
 
 // add lists a datum, with its result if there is one.
-func (l *listing) add(ctx context.Context, d datum.Datum) error {
+func (l *listing) add(d datum.Datum) error {
 	d.Inputs = slices.Clone(d.Inputs)
-	return l.queue(ctx, listed{datum: d})
+	return l.queue(listed{datum: d})
 }
 
-func (l *listing) queue(ctx context.Context, c listed) error {
+func (l *listing) queue(c listed) error {
 	l.block = append(l.block, c)
 	if len(l.block) < blockDatums {
 		return nil
 	}
-	return l.pass(ctx)
-}
-
-// pass hands over what is queued.
-func (l *listing) pass(ctx context.Context) error {
-	select {
-	case l.blocks <- l.block:
-		l.block = nil
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return l.pass()
 }
 
 // resolve makes the items of a block.
-func (l *listing) resolve(ctx context.Context, block []listed) error {
+func (l *listing) resolve(ctx context.Context, block []listed, to *resolved) error {
 	keys := make([]memo.Key, len(block))
 	for i := range block {
 		c := &block[i]
@@ -87,15 +108,17 @@ func (l *listing) resolve(ctx context.Context, block []listed) error {
 			return err
 		}
 	}
-	for i, c := range block {
+	to.items = make([]engine.Item, len(block))
+	for i := range block {
+		c := &block[i]
 		switch {
 		case c.item.Hit:
 		case results != nil && l.keys.counts(results[i]):
 			c.item.Hit, c.item.Output = true, results[i].Output
 		default:
-			l.answer.Missing[c.item.Key] = c.datum
+			to.missing = append(to.missing, missing{c.item.Key, c.datum})
 		}
-		l.answer.Items = append(l.answer.Items, c.item)
+		to.items[i] = c.item
 	}
 	return nil
 }

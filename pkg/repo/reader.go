@@ -82,9 +82,15 @@ func (r *reader) GetMany(ctx context.Context, kind chunk.Kind, ids []chunk.ID, f
 	r.mu.Lock()
 	snap := r.snap
 	r.mu.Unlock()
+	return getMany(ctx, snap, r, kind, ids, fn)
+}
+
+// getMany is GetMany of known, and Get of newest for what known does not have:
+// that may be in a newer root.
+func getMany(ctx context.Context, known chunk.BatchReader, newest chunk.Reader, kind chunk.Kind, ids []chunk.ID, fn func(i int, plain []byte) error) error {
 	given := make([]bool, len(ids))
 	var own error // of fn, whatever it is about
-	err := snap.GetMany(ctx, kind, ids, func(i int, plain []byte) error {
+	err := known.GetMany(ctx, kind, ids, func(i int, plain []byte) error {
 		given[i] = true
 		own = fn(i, plain)
 		return own
@@ -95,11 +101,11 @@ func (r *reader) GetMany(ctx context.Context, kind chunk.Kind, ids []chunk.ID, f
 	if err == nil || !errors.Is(err, chunk.ErrNotFound) && !errors.Is(err, pack.ErrMissing) {
 		return err
 	}
-	for i, id := range ids { // the others may be in a newer root
+	for i, id := range ids {
 		if given[i] {
 			continue
 		}
-		plain, err := r.Get(ctx, kind, id)
+		plain, err := newest.Get(ctx, kind, id)
 		if err != nil {
 			return err
 		}

@@ -43,3 +43,42 @@ func TestGetManyGivesOnce(t *testing.T) {
 		t.Errorf("%d calls after an error, %v", calls, err)
 	}
 }
+
+// TestSessionGetMany: a session gives, each once, what it has put and not sealed
+// yet, what is in its base, and what others published since.
+func TestSessionGetMany(t *testing.T) {
+	ctx := ownerCtx(t)
+	d := newDirect(t, mem.New(mem.Options{}), 1)
+	move(t, d, CreateRepo{Repo: "a"})
+	mustPut(t, d, "main", "a", "one")
+	s, err := d.Session(ctx, Scope{Repo: "a", Branch: "main"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustPut(t, d, "main", "b", "two")
+	if _, err := s.Put(ctx, chunk.Data, []byte("three")); err != nil {
+		t.Fatal(err)
+	}
+	var ids []chunk.ID
+	for _, text := range []string{"three", "one", "two", "three", "one"} {
+		ids = append(ids, chunk.Data.Sum([]byte(text)))
+	}
+	given := make([]int, len(ids))
+	many, ok := s.(chunk.BatchReader)
+	if !ok {
+		t.Fatal("a session gets chunks one by one")
+	}
+	err = many.GetMany(ctx, chunk.Data, ids, func(i int, plain []byte) error {
+		if given[i]++; chunk.Data.Sum(plain) != ids[i] {
+			return fmt.Errorf("%d is %q", i, plain)
+		}
+		return nil
+	})
+	if want := []int{1, 1, 1, 1, 1}; err != nil || !slices.Equal(given, want) {
+		t.Errorf("given %v, %v", given, err)
+	}
+	err = many.GetMany(ctx, chunk.Data, []chunk.ID{ids[0], {1}}, func(int, []byte) error { return nil })
+	if !errors.Is(err, chunk.ErrNotFound) {
+		t.Errorf("what nobody has: %v", err)
+	}
+}

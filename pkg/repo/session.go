@@ -150,6 +150,11 @@ func (s *session) Get(ctx context.Context, kind chunk.Kind, id chunk.ID) ([]byte
 	return b, nil
 }
 
+// GetMany implements chunk.BatchReader.
+func (s *session) GetMany(ctx context.Context, kind chunk.Kind, ids []chunk.ID, fn func(i int, plain []byte) error) error {
+	return getMany(ctx, s.Session, s, kind, ids, fn)
+}
+
 func (s *session) behind(now *loaded) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -31,6 +31,37 @@ func load(ctx context.Context, r chunk.Reader, id ID) (*node, error) {
 	return n, nil
 }
 
+// Preload reads the root nodes of directories into the cache of r, together,
+// for whoever goes through the directories next. It does nothing if r has no
+// cache (see [CacheOf]), and a node that leaves the cache too soon is read again.
+// It fails as reading a directory does.
+func Preload(ctx context.Context, r chunk.Reader, roots []Root) error {
+	nodes := CacheOf(r)
+	if nodes == nil {
+		return nil
+	}
+	ids := make([]chunk.ID, 0, len(roots))
+	asked := make(map[ID]bool, len(roots))
+	for _, root := range roots {
+		if !root.ID.IsZero() && !asked[root.ID] && nodes.get(root.ID) == nil {
+			asked[root.ID] = true
+			ids = append(ids, chunk.ID(root.ID))
+		}
+	}
+	err := chunk.GetMany(ctx, r, chunk.Node, ids, func(i int, plain []byte) error {
+		n, err := decodeNode(plain)
+		if err != nil {
+			return fmt.Errorf("%v: %w", ids[i].Short(), err)
+		}
+		nodes.add(ID(ids[i]), n, len(plain))
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read %d directories: %w", len(ids), err)
+	}
+	return nil
+}
+
 // loadRoot reads a directory's root node and holds its totals against root.
 func loadRoot(ctx context.Context, r chunk.Reader, root Root) (*node, error) {
 	n, err := load(ctx, r, root.ID)

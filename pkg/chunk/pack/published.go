@@ -46,6 +46,46 @@ func (s *Session) Get(ctx context.Context, kind chunk.Kind, id chunk.ID) ([]byte
 	return b, nil
 }
 
+// GetMany implements chunk.BatchReader, on what the base and the session's
+// segments name; what is in none of them yet is got one by one.
+func (s *Session) GetMany(ctx context.Context, kind chunk.Kind, ids []chunk.ID, fn func(i int, plain []byte) error) error {
+	s.mu.Lock()
+	if err := s.check(); err != nil {
+		s.mu.Unlock()
+		return err
+	}
+	all := s.all()
+	var indexed, pending []int
+	for i, id := range ids {
+		if _, ok := s.pending[chunkKey{kind, id}]; ok {
+			pending = append(pending, i)
+		} else {
+			indexed = append(indexed, i)
+		}
+	}
+	s.mu.Unlock()
+	if len(pending) == 0 {
+		return all.GetMany(ctx, kind, ids, fn)
+	}
+	some := make([]chunk.ID, len(indexed))
+	for j, i := range indexed {
+		some[j] = ids[i]
+	}
+	if err := all.GetMany(ctx, kind, some, func(j int, plain []byte) error { return fn(indexed[j], plain) }); err != nil {
+		return err
+	}
+	for _, i := range pending {
+		plain, err := s.Get(ctx, kind, ids[i])
+		if err == nil {
+			err = fn(i, plain)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // all returns what the base and the session's segments name. Called with the
 // lock held.
 func (s *Session) all() *Snapshot {

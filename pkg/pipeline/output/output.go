@@ -10,8 +10,6 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
@@ -92,44 +90,6 @@ type merger struct {
 	withdrawn     map[string]bool   // files that some datum no longer writes
 	added         map[string]string // files that some datum writes newly: its table name
 	dirs          map[string]string // directories above them: the table name of one such datum
-}
-
-// first merges datums when there is no table yet: it is made beside, and not
-// read again for what datums write.
-func (m *merger) first(ctx context.Context, d Delta) (Merging, error) {
-	rows := tableRows(d.Changed)
-	g, both := errgroup.WithContext(ctx)
-	g.Go(func() (err error) {
-		m.table, err = buildTable(both, m.s, rows)
-		return err
-	})
-	g.Go(func() error { return m.gather(both, rows) })
-	if err := g.Wait(); err != nil {
-		return Merging{}, err
-	}
-	return m.anew(ctx)
-}
-
-// gather reads which files datums write, and finds those that clash.
-func (m *merger) gather(ctx context.Context, rows []tableRow) error {
-	m.reset()
-	m.identify = func(_ context.Context, name string) (string, error) {
-		i, _ := slices.BinarySearchFunc(rows, name+"/", func(r tableRow, key string) int { return strings.Compare(r.key, key) })
-		return rows[i].Identity, nil
-	}
-	defer func() { m.identify = nil }()
-	for _, r := range rows {
-		for f, err := range tree.Open(m.s, r.Tree).Walk(ctx, tree.WalkOptions{}) {
-			if err != nil {
-				return fmt.Errorf("read what datum %s wrote: %w", r.Identity, err)
-			}
-			if err := m.add(ctx, strings.TrimSuffix(r.key, "/"), f.Path); err != nil {
-				return err
-			}
-			m.put(f.Path, f.Entry)
-		}
-	}
-	return nil
 }
 
 // reset forgets what was read.

@@ -261,7 +261,12 @@ func TestTableBuiltIsTheOneApplied(t *testing.T) {
 			all = append(all, delta(t, s, nil, drawOutputs(t, nil), true).Changed...)
 		}
 		all = rapid.Permutation(all).Draw(t, "order")
-		built, err := buildTable(ctx, s, tableRows(all))
+		blocks := make(chan []tableRow, len(all))
+		for block := range slices.Chunk(tableRows(all), 2) {
+			blocks <- block
+		}
+		close(blocks)
+		built, err := buildTable(ctx, s, blocks)
 		if err != nil {
 			t.Fatal(err)
 		}

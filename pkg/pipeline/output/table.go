@@ -101,23 +101,6 @@ func tableRows(datums []Datum) []tableRow {
 	return rows[:n]
 }
 
-// buildTable returns the table with these rows, without holding what is made of
-// them.
-func buildTable(ctx context.Context, s chunk.Store, rows []tableRow) (tree.Root, error) {
-	b := tree.NewBuilder(s)
-	for _, r := range rows {
-		e := tableEdit(*r.Datum)
-		if err := b.Add(ctx, e.Path, e.Entry); err != nil {
-			return tree.Root{}, fmt.Errorf("make datum table: %w", err)
-		}
-	}
-	root, err := b.Finish(ctx)
-	if err != nil {
-		return root, fmt.Errorf("make datum table: %w", err)
-	}
-	return root, nil
-}
-
 // decodeRow reads a row.
 func decodeRow(e tree.Entry) (Row, error) {
 	t := Row{Identity: e.Attrs.Meta[tableIdentity], Output: e.Dir}

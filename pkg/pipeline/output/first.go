@@ -16,10 +16,11 @@ import (
 // to is read in large pieces, and few enough for the store's cache of nodes.
 const blockRows = 1024
 
-// first merges datums when there is no table yet: it is made beside, and not
-// read again for what datums write. What datums wrote is read ahead of both.
+// first merges datums when there is no table yet. The table is made beside, and
+// not read again for what datums write; what they wrote is read ahead of both.
 func (m *merger) first(ctx context.Context, d Delta) (Merging, error) {
 	rows := tableRows(d.Changed)
+	var root tree.Root
 	g, both := errgroup.WithContext(ctx)
 	forTable, forFiles := make(chan []tableRow, 1), make(chan []tableRow, 1)
 	g.Go(func() error {
@@ -31,11 +32,14 @@ func (m *merger) first(ctx context.Context, d Delta) (Merging, error) {
 		m.table, err = buildTable(both, m.s, forTable)
 		return err
 	})
-	g.Go(func() error { return m.gather(both, rows, forFiles) })
+	g.Go(func() (err error) {
+		root, err = m.gather(both, rows, forFiles)
+		return err
+	})
 	if err := g.Wait(); err != nil {
 		return Merging{}, err
 	}
-	return m.anew(ctx)
+	return m.adopt(ctx, root)
 }
 
 // readAhead reads what rows point to, and hands the rows on, a block at a time.
@@ -79,27 +83,42 @@ func buildTable(ctx context.Context, s chunk.Store, blocks <-chan []tableRow) (t
 	return root, nil
 }
 
-// gather reads which files datums write, and finds those that clash. All of
-// them are rows; they come in blocks.
-func (m *merger) gather(ctx context.Context, rows []tableRow, blocks <-chan []tableRow) error {
-	m.reset()
+// gather returns the tree of the files that datums write, unless some clash. All
+// datums are rows; they come in blocks.
+func (m *merger) gather(ctx context.Context, rows []tableRow, blocks <-chan []tableRow) (tree.Root, error) {
+	m.reset(len(rows))
 	m.identify = func(_ context.Context, name string) (string, error) {
 		i, _ := slices.BinarySearchFunc(rows, name+"/", func(r tableRow, key string) int { return strings.Compare(r.key, key) })
 		return rows[i].Identity, nil
 	}
 	defer func() { m.identify = nil }()
+	b, last := tree.NewBuilder(m.s), ""
 	for block := range blocks {
 		for _, r := range block {
 			for f, err := range tree.Open(m.s, r.Tree).Walk(ctx, tree.WalkOptions{}) {
 				if err != nil {
-					return fmt.Errorf("read what datum %s wrote: %w", r.Identity, err)
+					return tree.Root{}, fmt.Errorf("read what datum %s wrote: %w", r.Identity, err)
 				}
 				if err := m.add(ctx, strings.TrimSuffix(r.key, "/"), f.Path); err != nil {
-					return err
+					return tree.Root{}, err
 				}
-				m.put(f.Path, f.Entry)
+				if len(m.puts) > 0 || f.Path <= last { // from here on, all at once at the end
+					m.put(f.Path, f.Entry)
+					continue
+				}
+				f.Attrs, last = m.stamp, f.Path
+				if err := b.Add(ctx, f.Path, f.Entry); err != nil {
+					return tree.Root{}, fmt.Errorf("merge output: %w", err)
+				}
 			}
 		}
 	}
-	return nil
+	root, err := b.Finish(ctx)
+	if err == nil && len(m.puts) > 0 {
+		root, err = tree.Apply(ctx, m.s, root, m.puts)
+	}
+	if err != nil {
+		return tree.Root{}, fmt.Errorf("merge output: %w", err)
+	}
+	return root, nil
 }

@@ -92,10 +92,10 @@ type merger struct {
 	dirs          map[string]string // directories above them: the table name of one such datum
 }
 
-// reset forgets what was read.
-func (m *merger) reset() {
+// reset forgets what was read; about so many files are added next.
+func (m *merger) reset(files int) {
 	m.deletes, m.puts = nil, nil
-	m.withdrawn, m.added, m.dirs = map[string]bool{}, map[string]string{}, map[string]string{}
+	m.withdrawn, m.added, m.dirs = map[string]bool{}, make(map[string]string, files), map[string]string{}
 }
 
 // put notes a file of the output.
@@ -104,21 +104,29 @@ func (m *merger) put(p string, e tree.Entry) {
 	m.puts = append(m.puts, tree.Edit{Op: tree.Put, Path: p, Entry: e})
 }
 
-// anew merges all that was collected, and takes over the attributes of the
-// previous tree.
+// anew merges all that was collected.
 func (m *merger) anew(ctx context.Context) (Merging, error) {
 	empty, err := tree.Empty(ctx, m.s)
 	if err != nil {
 		return Merging{}, fmt.Errorf("merge output: %w", err)
 	}
 	root, err := tree.Apply(ctx, m.s, empty, m.puts)
-	if err == nil && m.base.Tree.Content != root.Content && !m.base.Tree.ID.IsZero() {
-		root, err = tree.Adopt(ctx, m.s, m.base.Tree, root, &m.stamp)
-	} else if err == nil && m.base.Tree.Content == root.Content {
-		root = m.base.Tree
-	}
 	if err != nil {
 		return Merging{}, fmt.Errorf("merge output: %w", err)
+	}
+	return m.adopt(ctx, root)
+}
+
+// adopt takes over the attributes of the previous tree, if there is one.
+func (m *merger) adopt(ctx context.Context, root tree.Root) (Merging, error) {
+	switch {
+	case m.base.Tree.Content == root.Content:
+		root = m.base.Tree
+	case !m.base.Tree.ID.IsZero():
+		var err error
+		if root, err = tree.Adopt(ctx, m.s, m.base.Tree, root, &m.stamp); err != nil {
+			return Merging{}, fmt.Errorf("merge output: %w", err)
+		}
 	}
 	return Merging{Tree: root, Table: m.table}, nil
 }
@@ -126,7 +134,7 @@ func (m *merger) anew(ctx context.Context) (Merging, error) {
 // collect reads which files datums write and no longer write, compared with a
 // table, and finds those that clash among themselves.
 func (m *merger) collect(ctx context.Context, from tree.Root) error {
-	m.reset()
+	m.reset(0)
 	for c, err := range tree.Diff(ctx, m.s, from, m.s, m.table, tree.DiffOptions{Expand: true}) {
 		if err != nil {
 			return fmt.Errorf("compare datum tables: %w", err)

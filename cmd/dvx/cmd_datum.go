@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,20 +20,46 @@ import (
 
 func cmdDatum(a *app) *cobra.Command {
 	cmd := &cobra.Command{Use: "datum", Short: "List, inspect, cancel and retry the datums of a job, or those that an input would have", Args: cobra.NoArgs, RunE: showHelp}
-	cmd.AddCommand(&cobra.Command{
-		Use:     "list JOB|PIPELINE",
-		Aliases: []string{"ls"},
-		Short:   "List the datums of a job with their states",
-		Long:    "List the datums of a job with their states: skipped ones had a result already. Of a pipeline it is the newest job. With --json, one JSON object a line.",
-		Example: "  dvx datum list 3f9a01\n  dvx datum list wordcount",
-		Args:    exactArgs(1),
-		RunE:    func(cmd *cobra.Command, args []string) error { return a.datumList(cmd.Context(), args[0]) },
-	})
-	cmd.AddCommand(cmdDatumInspect(a), cmdDatumPreview(a), cmdDatumRetry(a), cmdDatumCancel(a))
+	cmd.AddCommand(cmdDatumList(a), cmdDatumInspect(a), cmdDatumPreview(a), cmdDatumRetry(a), cmdDatumCancel(a))
 	return cmd
 }
 
-func (a *app) datumList(ctx context.Context, id string) error {
+// datumStates are the states that dvx datum list shows, in the order in which a
+// datum may come to them.
+func datumStates() []string {
+	return []string{
+		"skipped", "planned", "running", "reported", "accepted", "retry-wait",
+		"succeeded", "failed", "timed-out", "crashed", "cancelled", "recovered",
+	}
+}
+
+func cmdDatumList(a *app) *cobra.Command {
+	var states []string
+	var limit uint
+	cmd := &cobra.Command{
+		Use:     "list JOB|PIPELINE",
+		Aliases: []string{"ls"},
+		Short:   "List the datums of a job with their states",
+		Long: `List the datums of a job with their states: skipped ones had a result already. Of a pipeline it is the newest job. With
+--state only those in one of some states: ` + strings.Join(datumStates(), ", ") + `.
+With --json, one JSON object a line.`,
+		Example: "  dvx datum list 3f9a01\n  dvx datum list wordcount --state failed,timed-out",
+		Args:    exactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, s := range states {
+				if !slices.Contains(datumStates(), s) {
+					return usagef("--state %.40q: want one of %s", s, strings.Join(datumStates(), ", "))
+				}
+			}
+			return a.datumList(cmd.Context(), args[0], states, limit)
+		},
+	}
+	cmd.Flags().StringSliceVar(&states, "state", nil, "only datums in one of these states, with commas between them; repeatable")
+	cmd.Flags().UintVarP(&limit, "max-count", "n", 0, "stop after this many (0: list all)")
+	return cmd
+}
+
+func (a *app) datumList(ctx context.Context, id string, states []string, limit uint) error {
 	jobs, ctx, err := a.jobs(ctx)
 	if err != nil {
 		return err
@@ -45,9 +72,16 @@ func (a *app) datumList(ctx context.Context, id string) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	var rows [][]string
+	n := uint(0)
 	for d, err := range jobs.Datums(ctx, j.ID) {
 		if err != nil {
 			return err
+		}
+		if len(states) > 0 && !slices.Contains(states, d.State) {
+			continue
+		}
+		if n++; limit > 0 && n > limit {
+			break
 		}
 		if a.json {
 			if err := enc.Encode(d); err != nil {

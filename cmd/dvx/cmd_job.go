@@ -97,13 +97,13 @@ func (a *app) jobList(ctx context.Context, args []string, asOf string, limit uin
 	if a.json {
 		return nil
 	}
-	return printTable(a.out, []string{"job", "pipeline", "branch", "state", "datums", "ran", "skipped", "failed", "age", "took"}, rows)
+	return printTable(a.out, []string{"job", "pipeline", "branch", "state", "datums", "ran", "skipped", "failed", "recovered", "age", "took"}, rows)
 }
 
 func jobRow(j history.Job, now time.Time) []string {
 	return []string{
 		j.ID.Short(), j.Pipeline, j.Branch, string(j.State), count(j.Counts.Total), count(j.Counts.Ran), count(j.Counts.Hit),
-		count(j.Counts.Failed), age(j.Created, now), took(j.Created, j.Ended, now),
+		count(j.Counts.Failed), count(j.Counts.Recovered), age(j.Created, now), took(j.Created, j.Ended, now),
 	}
 }
 
@@ -132,7 +132,8 @@ func (a *app) jobInspect(ctx context.Context, id string) error {
 		for _, in := range j.Inputs {
 			fmt.Fprintf(&b, "input     %s = %s@%s at %s\n", in.Name, in.Repo, in.Branch, in.Commit.Short())
 		}
-		fmt.Fprintf(&b, "datums    %s: %s ran, %s skipped, %s failed\n", count(j.Counts.Total), count(j.Counts.Ran), count(j.Counts.Hit), count(j.Counts.Failed))
+		fmt.Fprintf(&b, "datums    %s: %s ran, %s skipped, %s failed, %s recovered\n",
+			count(j.Counts.Total), count(j.Counts.Ran), count(j.Counts.Hit), count(j.Counts.Failed), count(j.Counts.Recovered))
 		fmt.Fprintf(&b, "created   %s\ntook      %s\n", when(j.Created), took(j.Created, j.Ended, time.Now()))
 		if !j.Output.IsZero() {
 			fmt.Fprintf(&b, "output    %s@%s\n", j.Pipeline, j.Output.Short())

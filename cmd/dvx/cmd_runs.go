@@ -99,14 +99,14 @@ func (a *app) runList(ctx context.Context, limit uint) error {
 	if a.json {
 		return nil
 	}
-	return printTable(a.out, []string{"run", "origin", "state", "stages", "datums", "ran", "skipped", "failed", "age", "took"}, rows)
+	return printTable(a.out, []string{"run", "origin", "state", "stages", "datums", "ran", "skipped", "failed", "recovered", "age", "took"}, rows)
 }
 
 func runRow(r explain.Run) []string {
 	now := time.Now()
 	return []string{
 		fmt.Sprintf("%.12s", r.ID), originText(r), r.State, count(int64(len(r.Stages))), count(r.Counts.Total), count(r.Counts.Ran),
-		count(r.Counts.Hit), count(r.Counts.Failed), age(r.Created, now), took(r.Created, r.Ended, now),
+		count(r.Counts.Hit), count(r.Counts.Failed), count(r.Counts.Recovered), age(r.Created, now), took(r.Created, r.Ended, now),
 	}
 }
 
@@ -150,11 +150,11 @@ func printRun(w io.Writer, r explain.Run) error {
 			out = s.Output.Short()
 		}
 		rows = append(rows, []string{
-			s.Pipeline + "@" + s.Branch, shortJob(s.Job), s.State, count(s.Counts.Total), count(s.Counts.Ran), count(s.Counts.Hit), count(s.Counts.Failed),
+			s.Pipeline + "@" + s.Branch, shortJob(s.Job), s.State, count(s.Counts.Total), count(s.Counts.Ran), count(s.Counts.Hit), count(s.Counts.Failed), count(s.Counts.Recovered),
 			took(s.Created, s.Ended, now), out, s.Reason,
 		})
 	}
-	return printTable(w, []string{"stage", "job", "state", "datums", "ran", "skipped", "failed", "took", "output", "reason"}, rows)
+	return printTable(w, []string{"stage", "job", "state", "datums", "ran", "skipped", "failed", "recovered", "took", "output", "reason"}, rows)
 }
 
 // waitRun follows a run until it is over, and fails if a stage of it has.

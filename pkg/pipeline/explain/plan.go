@@ -180,6 +180,25 @@ func (p *planner) after(h engine.PipelineHead) []string {
 	return names
 }
 
+// waitsFor says what a pipeline waits for that is not ready.
+func waitsFor(h engine.PipelineHead) string {
+	for _, in := range h.Inputs {
+		if h.Waits == "" && in.Head.ID.IsZero() {
+			return fmt.Sprintf("input %s: %s@%s has no version yet", in.Name, in.Repo, in.Branch)
+		}
+	}
+	return h.Waits
+}
+
+// ending says how a job ended that has no output, and what tries it again.
+func (p *planner) ending(ctx context.Context, id engine.JobID) string {
+	text := "ended without an output"
+	if j, err := p.x.o.Jobs.Get(ctx, id.String()); err == nil && j.Reason != "" {
+		text = string(j.State) + ": " + j.Reason
+	}
+	return fmt.Sprintf("job %s %s; dvx job retry %s, or dvx run, tries it again", id.Short(), text, id.Short())
+}
+
 func (p *planner) forecast(ctx context.Context, i int, h engine.PipelineHead) (Forecast, error) {
 	f := Forecast{Pipeline: h.Name, Branch: h.Branch, Problem: h.Problem, After: p.after(h)}
 	job, wanted := p.wanted[i]
@@ -188,14 +207,14 @@ func (p *planner) forecast(ctx context.Context, i int, h engine.PipelineHead) (F
 		f.State = CannotRun
 		return f, nil
 	case !h.Ready():
-		f.State, f.Problem = Waiting, h.Waits
+		f.State, f.Problem = Waiting, waitsFor(h)
 		return f, nil
 	case !wanted:
 		f.State = UpToDate
 		if len(f.After) > 0 {
 			f.State = MayRun
-		} else if h.Output.Job() != p.ledger.Current(h).ID {
-			f.State = NotAgain
+		} else if last := p.ledger.Current(h).ID; h.Output.Job() != last {
+			f.State, f.Job, f.Problem = NotAgain, last, p.ending(ctx, last)
 		}
 		f.Total, _ = engine.CountOf(h.Output.Commit)
 		f.Unchanged = f.Total

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
 	"strings"
 	"sync"
@@ -160,16 +161,23 @@ func (w *Writer) Upload(ctx context.Context) (*Upload, error) {
 	return &Upload{w: w, s: s}, nil
 }
 
-// Content stores the bytes of r up to io.EOF, within bounded memory.
+// Content stores the bytes of r up to io.EOF, within bounded memory. After Close
+// it fails with fs.ErrClosed.
 func (u *Upload) Content(ctx context.Context, r io.Reader) (chunk.Content, error) {
+	if u.s == nil {
+		return chunk.Content{}, errUploadClosed
+	}
 	return chunk.WriteContent(ctx, u.s.session, u.w.d.config.Chunker, r)
 }
 
 // Store returns where the upload's chunks go, for content that is cut
-// elsewhere.
+// elsewhere. It must not be called after Close.
 func (u *Upload) Store() chunk.Store { return u.s.session }
 
-// Close ends the upload.
+// errUploadClosed is the error of an Upload that was closed.
+var errUploadClosed = fmt.Errorf("upload: %w", fs.ErrClosed)
+
+// Close ends the upload; a second time it does nothing.
 func (u *Upload) Close() error {
 	s := u.s
 	u.s = nil
@@ -180,14 +188,20 @@ func (u *Upload) Close() error {
 // visible already. When it returns nil they are durable and visible. Errors are
 // those of a Check, fs.ErrInvalid for a path or entry that is not valid,
 // ErrRefNotFound, ErrProtected, objstore.ErrThrottled if the content must be
-// uploaded once more or too many branches are open, and ErrUnknown: they may be visible or
+// uploaded once more or too many branches are open, fs.ErrClosed after Close and
+// ErrWriterClosed after the Writer's, and ErrUnknown: they may be visible or
 // become so; repeat the write.
 func (u *Upload) Write(ctx context.Context, t OpenWrite) (Written, error) {
+	if u.s == nil {
+		return Written{}, fmt.Errorf("write to %s@%s: %w", t.Repo, t.Branch, errUploadClosed)
+	}
 	p, err := u.w.prepare(ctx, u.s, t)
+	if err == nil {
+		err = u.w.enqueue(ctx, p)
+	}
 	if err != nil {
 		return Written{}, fmt.Errorf("write to %s@%s: %w", t.Repo, t.Branch, err)
 	}
-	u.w.enqueue(ctx, p)
 	select {
 	case <-p.done:
 	case <-ctx.Done():

@@ -531,3 +531,44 @@ func BenchmarkOpenPut(b *testing.B) {
 	b.ReportMetric(float64(b.N)/float64(r.Gen), "puts/swap")
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "puts/s")
 }
+
+// TestUploadAfterClose refuses to write through what was closed, and takes
+// writes that it accepted to their end.
+func TestUploadAfterClose(t *testing.T) {
+	ctx := ownerCtx(t)
+	d := replica(t, mem.New(mem.Options{}))
+	move(t, d, CreateRepo{Repo: "a"})
+	w := NewWriter(ctx, d, WriterOptions{Manual: true})
+	closed, err := w.Upload(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open, err := w.Upload(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := closed.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	remove := OpenWrite{Repo: "a", Branch: "main", Edits: []OpenEdit{{Path: "gone"}}}
+	if _, err := closed.Write(ctx, remove); !errors.Is(err, fs.ErrClosed) {
+		t.Errorf("write through a closed upload: %v", err)
+	}
+	if _, err := closed.Content(ctx, strings.NewReader("x")); !errors.Is(err, fs.ErrClosed) {
+		t.Errorf("content through a closed upload: %v", err)
+	}
+	if _, err := open.Write(ctx, remove); err != nil {
+		t.Errorf("write: %v", err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open.Write(ctx, remove); !errors.Is(err, ErrWriterClosed) {
+		t.Errorf("write after the writer was closed: %v", err)
+	}
+	if err := open.Close(); err != nil {
+		t.Error(err)
+	}
+}

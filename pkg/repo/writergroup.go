@@ -120,10 +120,14 @@ func (w *Writer) current() (*sharedSession, error) {
 }
 
 // enqueue hands a write to the goroutine that commits groups, which it starts
-// if there is none.
-func (w *Writer) enqueue(ctx context.Context, p *pendingWrite) {
+// if there is none. It fails with ErrWriterClosed once the Writer is closed:
+// Close waits for the writes of before and for no others.
+func (w *Writer) enqueue(ctx context.Context, p *pendingWrite) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.closed {
+		return ErrWriterClosed
+	}
 	p.session.use() // until it is done
 	w.queue = append(w.queue, p)
 	select {
@@ -135,6 +139,7 @@ func (w *Writer) enqueue(ctx context.Context, p *pendingWrite) {
 		ctx := auth.With(context.WithoutCancel(ctx), auth.Owner)
 		w.groups.Go(func() { w.run(ctx) })
 	}
+	return nil
 }
 
 // run commits groups until no write waits.

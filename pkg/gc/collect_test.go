@@ -205,3 +205,28 @@ func TestCollectRepacks(t *testing.T) {
 		t.Errorf("a second run finds more: %+v", again)
 	}
 }
+
+// TestSlowCollectionLeavesItsGrave has a collection take longer than its grace:
+// a session that began before still learns of it.
+func TestSlowCollectionLeavesItsGrave(t *testing.T) {
+	w := newWorld(t)
+	d := w.open(nil)
+	w.move(d, repo.CreateRepo{Repo: "a"})
+	w.write(d, "a", "main", map[string]string{"f": text(1, 500)})
+	before, err := d.Root(w.ctx())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.collect(w.open(nil), Options{Progress: func(p Progress) {
+		if p.Phase == "list" {
+			w.clock.advance(48 * time.Hour)
+		}
+	}})
+	after, err := w.open(nil).Root(w.ctx())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(after.Graveyard); n != 1 || after.Graveyard[0].Gen <= before.Gen {
+		t.Errorf("graves %+v after generation %d", after.Graveyard, before.Gen)
+	}
+}

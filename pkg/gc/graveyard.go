@@ -80,6 +80,10 @@ func (c *collector) emptyGrave(ctx context.Context, x index, g repo.Grave) (over
 	var keys []string
 	sizes := map[string]int64{}
 	over = true
+	// However long this run has taken, its own grave stays: sessions that began
+	// before know by it that there was a collection. One that waits for nobody
+	// shows by the floor.
+	stays := g.List == c.buried.key && !c.o.Immediate
 	for _, name := range []string{g.List, orphansOf(g.List)} {
 		l, err := loadList(ctx, c.d.Objects(), name)
 		if isAbsent(err) {
@@ -88,7 +92,7 @@ func (c *collector) emptyGrave(ctx context.Context, x index, g repo.Grave) (over
 		if err != nil {
 			return false, err
 		}
-		ripe := !c.now().Before(l.time.Add(c.o.Grace))
+		ripe := !stays && !c.now().Before(l.time.Add(c.o.Grace))
 		over = over && ripe
 		for _, o := range l.objects {
 			if !ripe {

@@ -41,8 +41,13 @@ type HealReport struct {
 // Heal stores chunks again that are absent or damaged, by their content: what
 // it takes from files or from another store has the ID of what was lost, or is
 // not taken. It adds packs and an index segment and deletes nothing; a
-// collection later drops the damaged copies.
+// collection later drops the damaged copies. It begins anew when a collection
+// comes between.
 func Heal(ctx context.Context, objects objstore.Store, ro repo.Options, o HealOptions) (HealReport, error) {
+	return unlessOvertaken(func() (HealReport, error) { return healOnce(ctx, objects, ro, o) })
+}
+
+func healOnce(ctx context.Context, objects objstore.Store, ro repo.Options, o HealOptions) (HealReport, error) {
 	h := &healer{o: o, rep: HealReport{DryRun: o.DryRun}}
 	err := h.run(ctx, objects, ro)
 	if err != nil {
@@ -94,7 +99,7 @@ func (h *healer) run(ctx context.Context, objects objstore.Store, ro repo.Option
 // take looks for what is lost and publishes what it finds.
 func (h *healer) take(ctx context.Context, d *repo.Direct) (err error) {
 	h.healed = map[chunk.Ref]bool{}
-	h.c = &collector{d: d}
+	h.c = &collector{d: d, base: h.ck.root}
 	if !h.o.DryRun {
 		if h.c.session, err = d.Collector(ctx); err != nil {
 			return err

@@ -2,6 +2,7 @@ package gc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -34,8 +35,13 @@ type RebuildReport struct {
 // RebuildIndex makes the index again that damaged or lost segments held, from
 // the footers of the packs. Of the packs that no sound segment names it takes
 // those that hold something live; of metadata only what is live, so that all
-// that is indexed is whole. Nothing is deleted.
+// that is indexed is whole. Nothing is deleted. It begins anew when a
+// collection, or a merge of what it replaces, comes between.
 func RebuildIndex(ctx context.Context, d *repo.Direct, o RebuildOptions) (RebuildReport, error) {
+	return unlessOvertaken(func() (RebuildReport, error) { return rebuildOnce(ctx, d, o) })
+}
+
+func rebuildOnce(ctx context.Context, d *repo.Direct, o RebuildOptions) (RebuildReport, error) {
 	b := &rebuild{o: o, rep: RebuildReport{DryRun: o.DryRun, Replaced: []string{}}}
 	co := Options{Now: o.Now, DryRun: true, Workers: o.Workers}
 	if err := co.applyDefaults(); err != nil {
@@ -272,13 +278,35 @@ func (b *rebuild) publish(ctx context.Context, keep, copies []string) error {
 	return err
 }
 
-// replaceIndex puts index segments in the place of others.
+// replaceIndex puts index segments in the place of others. It fails with
+// errOvertaken if a collection came after the root that c is based on, or one of
+// the segments is gone: what goes into the index was chosen by that root, and a
+// collection may be about to delete it.
 func (c *collector) replaceIndex(ctx context.Context, drop []string, add []repo.Segment) (*repo.Root, error) {
 	op, err := c.d.NewOp()
 	if err != nil {
 		return nil, err
 	}
-	return c.d.Collect(ctx, op, func(context.Context, *repo.Root) (repo.Collection, error) {
+	return c.d.Collect(ctx, op, func(_ context.Context, base *repo.Root) (repo.Collection, error) {
+		if base.Floor != c.base.Floor || !slices.Equal(base.Graveyard, c.base.Graveyard) {
+			return repo.Collection{}, errOvertaken
+		}
+		for _, key := range drop {
+			if !slices.Contains(segmentKeys(base), key) {
+				return repo.Collection{}, errOvertaken
+			}
+		}
 		return repo.Collection{Start: c.session.Start, Drop: drop, Add: add}, nil
 	})
+}
+
+// unlessOvertaken repairs, and begins anew when a collection comes between.
+func unlessOvertaken[Report any](repair func() (Report, error)) (Report, error) {
+	for try := 1; ; try++ {
+		rep, err := repair()
+		if try < overtakenMax && (errors.Is(err, errOvertaken) || errors.Is(err, repo.ErrDoomed)) {
+			continue
+		}
+		return rep, err
+	}
 }

@@ -1,15 +1,18 @@
 package gc
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/dvx-io/dvx/pkg/chunk/pack"
 	"github.com/dvx-io/dvx/pkg/objstore"
+	"github.com/dvx-io/dvx/pkg/objstore/fault"
 	"github.com/dvx-io/dvx/pkg/objstore/mem"
 	"github.com/dvx-io/dvx/pkg/repo"
 )
@@ -271,5 +274,36 @@ func TestRecover(t *testing.T) {
 		}
 		w.whole()
 		_ = old
+	}
+}
+
+// TestRebuildBesideCollection has a collection bury a pack that the new index is
+// about to name, since a chunk that is live is in it too: it must not be named.
+func TestRebuildBesideCollection(t *testing.T) {
+	w := newWorld(t)
+	d := w.open(nil)
+	w.move(d, repo.CreateRepo{Repo: "a"})
+	same := text(1, 500) // one chunk, however it is cut
+	stray := w.session(w.open(nil), same)
+	stray.Close()
+	w.write(d, "a", "main", map[string]string{"f": same})
+	w.write(d, "a", "main", map[string]string{"g": text(2, 500)})
+	collected := false
+	f := fault.New(w.objects, fault.Options{Delay: func(_ context.Context, c fault.Call) error {
+		if c.Kind == fault.Put && strings.HasPrefix(c.Key, pack.SegmentPrefix) && !collected {
+			collected = true
+			w.collect(w.open(nil), Options{Force: true})
+		}
+		return nil
+	}})
+	if _, err := RebuildIndex(w.ctx(), w.open(f), RebuildOptions{Now: w.clock.Now}); err != nil || !collected {
+		t.Fatalf("collected %v: %v", collected, err)
+	}
+	w.clock.advance(48 * time.Hour)
+	if r := w.collect(w.open(nil), Options{Force: true}); r.Deleted == 0 {
+		t.Errorf("nothing was deleted: %+v", r)
+	}
+	if found := w.damage(); len(found) > 0 || w.read(d, "a:/f") != same {
+		t.Errorf("damage %+v", found)
 	}
 }

@@ -261,8 +261,8 @@ func (c *change) allowed(repo, name string, b Branch) error {
 }
 
 func allowed(repo, name string, b Branch, who auth.Principal) error {
-	if len(b.Protect) == 0 || slices.Contains(b.Protect, who.Name) {
-		return nil
+	if err := b.CheckMover(who); err != nil {
+		return fmt.Errorf("%s@%s: %w", repo, name, err)
 	}
-	return fmt.Errorf("%s@%s: %v is not among its principals: %w", repo, name, who, ErrProtected)
+	return nil
 }

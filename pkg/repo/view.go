@@ -1,8 +1,11 @@
 package repo
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
+	"github.com/dvx-io/dvx/pkg/auth"
 	"github.com/dvx-io/dvx/pkg/commit"
 )
 
@@ -36,6 +39,14 @@ type Branch struct {
 	Seal    *Sealing  `json:"seal,omitempty"`    // when its writes become a version; nil: as the writers say
 
 	Keep *Retention `json:"keep,omitempty"` // which versions keep their files; nil: all
+}
+
+// CheckMover fails with ErrProtected for a principal who may not move the branch.
+func (b Branch) CheckMover(who auth.Principal) error {
+	if len(b.Protect) == 0 || slices.Contains(b.Protect, who.Name) {
+		return nil
+	}
+	return fmt.Errorf("%v is not among its principals: %w", who, ErrProtected)
 }
 
 // Tag is a name that does not move.

@@ -18,6 +18,8 @@ var (
 	ErrNoSuchKey = fmt.Errorf("no such key: %w", fs.ErrNotExist)
 	// ErrNoSuchVersion says that the key has no such version.
 	ErrNoSuchVersion = fmt.Errorf("no such version: %w", fs.ErrNotExist)
+	// ErrInvalidVersion says that no version can have such an ID.
+	ErrInvalidVersion = fmt.Errorf("invalid version id: %w", fs.ErrInvalid)
 	// ErrNoSuchUpload says that the multipart upload does not exist, or no longer.
 	ErrNoSuchUpload = fmt.Errorf("no such upload: %w", fs.ErrNotExist)
 	// ErrInvalidPart says that a part of an upload is not the one asked for.
@@ -208,6 +210,7 @@ var kinds = []struct {
 	{ErrNoSuchBucket, codeNoSuchBucket, ""},
 	{ErrNoSuchKey, codeNoSuchKey, ""},
 	{ErrNoSuchVersion, codeNoSuchVersion, ""},
+	{ErrInvalidVersion, codeInvalidArgument, "Invalid version id specified"},
 	{ErrNoSuchUpload, codeNoSuchUpload, ""},
 	{ErrInvalidPart, codeInvalidPart, ""},
 	{ErrBucketNotEmpty, codeBucketNotEmpty, ""},

@@ -64,6 +64,7 @@ func PaginateVersions(q VersionQuery, walk iter.Seq2[Version, error]) (VersionPa
 		case v.Key < q.KeyMarker, !strings.HasPrefix(v.Key, q.Prefix):
 		case v.Key == q.KeyMarker && (q.VersionMarker == "" || !marked):
 			marked = marked || v.VersionID == q.VersionMarker
+		case v.Hidden:
 		case common != "" && (common == last || common <= q.KeyMarker):
 		case len(page.Versions)+len(page.CommonPrefixes) == q.MaxKeys:
 			page.Truncated = true

@@ -181,6 +181,9 @@ type Version struct {
 	// DeleteMarker tells whether it only says that the object was deleted; of
 	// its ObjectInfo then Key, VersionID and LastModified count.
 	DeleteMarker bool
+	// Hidden tells that it is not listed: it was removed, and may still be what a
+	// marker of the listing names.
+	Hidden bool
 }
 
 // VersionPage is a page of versions.

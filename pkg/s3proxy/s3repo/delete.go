@@ -1,7 +1,6 @@
 package s3repo
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,83 +8,74 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/s3proxy"
-	"github.com/dvx-io/dvx/pkg/tree"
 )
 
-// Delete implements s3proxy.Writer. What is removed stays in the versions that
-// have it: no version can be removed for good. Naming the current version
-// removes the object like naming none.
+// Delete implements s3proxy.Writer. What is removed stays in the commits that
+// have it, whether the key is removed or a version of it.
 func (w *Writing) Delete(ctx context.Context, bucket string, what []s3proxy.Deletion) ([]s3proxy.Deleted, error) {
 	ctx, _ = enter(ctx)
 	if _, err := w.bucket(ctx, bucket); err != nil {
 		return nil, err
 	}
 	out := make([]s3proxy.Deleted, len(what))
-	group := map[string][]int{} // by branch: what can be removed together
+	group := map[string][]int{}    // by branch: what can be removed together
+	versions := map[string][]int{} // by key
 	places := make([]place, len(what))
 	for i, d := range what {
 		var err error
+		out[i].VersionID = d.VersionID
 		places[i], err = w.place(ctx, s3proxy.ObjectName{Bucket: bucket, Key: d.Key})
 		switch {
 		case errors.Is(err, fs.ErrInvalid): // no object can have that key
-			err = cmp.Or(d.If.Check(nil), noKey(d.Key))
-		case err == nil:
-			err = w.checkDeletion(ctx, bucket, d)
-		}
-		switch {
-		case errors.Is(err, s3proxy.ErrNoSuchKey), errors.Is(err, s3proxy.ErrNoSuchVersion):
-			out[i] = s3proxy.Deleted{VersionID: d.VersionID}
+			out[i].Err = d.If.Check(nil)
 		case err != nil:
 			out[i].Err = err
+		case d.VersionID != "":
+			versions[d.Key] = append(versions[d.Key], i)
 		default:
-			out[i] = s3proxy.Deleted{VersionID: d.VersionID}
-			if d.VersionID == "" {
-				out[i] = s3proxy.Deleted{Marker: true, VersionID: markerPrefix + openState}
+			if out[i] = w.checkDeletion(ctx, bucket, d); out[i].Marker {
+				key := repo.OpenKey(places[i].repo, places[i].branch)
+				group[key] = append(group[key], i)
 			}
-			key := repo.OpenKey(places[i].repo, places[i].branch)
-			group[key] = append(group[key], i)
 		}
 	}
 	for _, members := range group {
 		w.deleteGroup(ctx, what, places, members, out)
 	}
+	for key, members := range versions {
+		w.deleteVersions(ctx, s3proxy.ObjectName{Bucket: bucket, Key: key}, what, members, out)
+	}
 	return out, nil
 }
 
-// checkDeletion fails with s3proxy.ErrNoSuchKey or ErrNoSuchVersion if there is
-// nothing to remove, and with ErrReadOnly for a version that is not current.
-func (w *Writing) checkDeletion(ctx context.Context, bucket string, d s3proxy.Deletion) error {
+// checkDeletion says what the removal of a key would make: a marker, an error, or
+// nothing, if there is nothing to remove.
+func (w *Writing) checkDeletion(ctx context.Context, bucket string, d s3proxy.Deletion) s3proxy.Deleted {
 	o, err := w.Open(ctx, s3proxy.ObjectName{Bucket: bucket, Key: d.Key})
-	if errors.Is(err, s3proxy.ErrNoSuchKey) && d.If.IsZero() {
-		return err
-	}
 	if errors.Is(err, s3proxy.ErrNoSuchKey) {
-		return d.If.Check(nil)
+		return s3proxy.Deleted{Err: d.If.Check(nil)}
 	}
 	if err != nil {
-		return err
+		return s3proxy.Deleted{Err: err}
 	}
-	if d.VersionID != "" && d.VersionID != o.Info().VersionID {
-		return notCurrent(d)
-	}
-	return nil
+	return s3proxy.Deleted{Marker: true, VersionID: o.(*object).markerID()}
 }
 
 // deleteGroup removes keys of one branch: together, but for those that have a
-// condition of their own or name a version.
+// condition of their own.
 func (w *Writing) deleteGroup(ctx context.Context, what []s3proxy.Deletion, places []place, members []int, out []s3proxy.Deleted) {
 	var together repo.OpenWrite
 	var of []int
 	for _, i := range members {
 		t := repo.OpenWrite{Repo: places[i].repo, Branch: places[i].branch, Edits: []repo.OpenEdit{{Path: places[i].path, Keep: true}}}
-		if what[i].If.IsZero() && what[i].VersionID == "" {
+		if what[i].If.IsZero() {
 			together.Repo, together.Branch = t.Repo, t.Branch
 			together.Edits, of = append(together.Edits, t.Edits...), append(of, i)
 			continue
 		}
-		t.Edits[0].Check = removable(what[i])
-		if _, err := w.writer.Write(ctx, t); !errors.Is(err, s3proxy.ErrNoSuchVersion) { // nothing is left to remove
-			out[i].Err = sealWrite(err)
+		t.Edits[0].Check = precondition(what[i].If)
+		if _, err := w.writer.Write(ctx, t); err != nil {
+			out[i] = s3proxy.Deleted{Err: sealWrite(err)}
 		}
 	}
 	if len(of) == 0 {
@@ -93,33 +83,25 @@ func (w *Writing) deleteGroup(ctx context.Context, what []s3proxy.Deletion, plac
 	}
 	if _, err := w.writer.Write(ctx, together); err != nil {
 		for _, i := range of {
-			out[i].Err = sealWrite(err)
+			out[i] = s3proxy.Deleted{Err: sealWrite(err)}
 		}
 	}
 }
 
-// removable returns the check of a removal: what is there is the version that it
-// names, if any, and as its condition wants it.
-func removable(d s3proxy.Deletion) func(*tree.Entry) error {
-	cond := precondition(d.If)
-	return func(there *tree.Entry) error {
-		if d.VersionID != "" {
-			if there == nil {
-				return s3proxy.ErrNoSuchVersion
-			}
-			if versionID(stored(there).attrs.Op) != d.VersionID {
-				return notCurrent(d)
-			}
-		}
-		if cond == nil {
-			return nil
-		}
-		return cond(there)
+// deleteVersions removes versions of one key.
+func (w *Writing) deleteVersions(ctx context.Context, name s3proxy.ObjectName, what []s3proxy.Deletion, members []int, out []s3proxy.Deleted) {
+	var wanted []s3proxy.Deletion
+	for _, i := range members {
+		wanted = append(wanted, what[i])
 	}
-}
-
-func notCurrent(d s3proxy.Deletion) error {
-	return fmt.Errorf("remove version %.100q of %.300q: versions are kept: %w", d.VersionID, d.Key, s3proxy.ErrReadOnly)
+	done, err := w.removeVersions(ctx, name, wanted)
+	for n, i := range members {
+		if err != nil {
+			out[i].Err = err
+			continue
+		}
+		out[i] = done[n]
+	}
 }
 
 // CreateBucket implements s3proxy.Writer: a repo with the branch main, or, for

@@ -37,8 +37,13 @@
 // the branch is sealed. A write that would take away something that is not
 // sealed yet seals first, so that every acknowledged content stays a version;
 // a change of metadata alone does not. Tags, commits and expressions are not
-// written. No version can be removed for good: removing the current one by its
-// ID hides the object, other versions stay.
+// written.
+//
+// A version that is removed by its ID is not shown on its branch any more, and
+// what it had replaced comes back: an older version, with its ID and its time, or
+// nothing. So does what a delete marker hides, when that is removed. The commits
+// keep what they have, and show it to whoever names them: a record in the repo
+// dvx-s3 says what is not shown.
 //
 // An upload in parts has a branch of its own in the repo dvx-s3, which is no
 // bucket: it survives restarts and is the same for all replicas. Its parts are
@@ -48,10 +53,10 @@
 // other at most 64 KiB: what finds no turn goes to a file first.
 //
 // The version ID of an object is the operation ID of the write, which its
-// directory has; a commit's ID works too. A removal has an ID once it is sealed;
-// until then it goes by "deleted-open". Listing versions follows the
-// writes below the prefix, by the index that commits have of their changes
-// (commit.Index), and of the directories reads what differs.
+// directory has; a commit's ID works too. A delete marker is named by the version
+// that it hides. Listing versions follows the writes below the prefix, by the
+// index that commits have of their changes (commit.Index), and of the directories
+// reads what differs.
 //
 // # Errors
 //

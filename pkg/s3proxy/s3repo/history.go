@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -24,10 +23,6 @@ type change struct {
 	op            string    // in hex digits; openState for what is not sealed
 	time          time.Time // of the commit
 }
-
-// markerPrefix begins the IDs of delete markers, which are named by the
-// operation of the commit that no longer has the key.
-const markerPrefix = "deleted-"
 
 // openState stands for the operation that will seal the open writes.
 const openState = "open"
@@ -89,88 +84,6 @@ func (v *version) at(c change) *version {
 	return &version{chunks: v.chunks, tree: tree.Open(v.chunks, c.after), time: c.time, room: v.room}
 }
 
-// openVersion opens a version of a path by its ID: that of the write, which is
-// in its attributes, or that of a commit which has it. Commits count only if
-// they are of the history that the key names.
-func (k *bucket) openVersion(ctx context.Context, m *mount, path string, name s3proxy.ObjectName) (s3proxy.Object, error) {
-	none := fmt.Errorf("version %.100q of %.300q: %w", name.VersionID, name.Key, s3proxy.ErrNoSuchVersion)
-	v, err := k.version(ctx, m)
-	if isAbsent(err) {
-		return nil, none
-	}
-	if err != nil {
-		return nil, seal(err)
-	}
-	if e, err := v.lookup(ctx, path); err != nil {
-		return nil, seal(err)
-	} else if e != nil && versionID(stored(e).attrs.Op) == name.VersionID {
-		return v.newObject(name.Key, e), nil
-	}
-	v.expires = k.view.Expires
-	at, err := v.find(ctx, path, name.VersionID)
-	if err != nil {
-		return nil, seal(err)
-	}
-	if at == nil {
-		return nil, none
-	}
-	e, err := at.lookup(ctx, path)
-	if errors.Is(err, repo.ErrExpired) {
-		return nil, none
-	}
-	if err != nil {
-		return nil, seal(err)
-	}
-	if e == nil && strings.HasPrefix(name.VersionID, markerPrefix) {
-		return nil, &s3proxy.DeletedError{VersionID: name.VersionID, Asked: true}
-	}
-	if e == nil || strings.HasPrefix(name.VersionID, markerPrefix) {
-		return nil, none
-	}
-	return at.newObject(name.Key, e), nil
-}
-
-// find finds the state of a history that a version ID names for a path, nil if
-// there is none. It reads the path's own history; only for the ID of a commit,
-// or its beginning, the branch's.
-func (v *version) find(ctx context.Context, path, id string) (*version, error) {
-	wanted := strings.TrimPrefix(id, markerPrefix)
-	if tree.CheckPath(path) != nil {
-		return nil, nil
-	}
-	for c, err := range v.changes(ctx, commit.StepsOptions{Prefix: path, Exact: true}) {
-		if err != nil {
-			return nil, err
-		}
-		at := v.at(c)
-		if c.op == wanted {
-			return at, nil
-		}
-		e, err := at.lookup(ctx, path)
-		if err != nil {
-			return nil, err
-		}
-		if e != nil && versionID(stored(e).attrs.Op) == id {
-			return at, nil
-		}
-	}
-	if !isCommit(id) || len(id) == opDigits {
-		return nil, nil
-	}
-	for e, err := range commit.Log(ctx, v.chunks, v.head, commit.LogOptions{FirstParent: true}) {
-		if err != nil {
-			return nil, err
-		}
-		if strings.HasPrefix(e.ID.String(), id) {
-			return v.at(change{after: e.Commit.Tree, time: e.Commit.Time}), nil
-		}
-	}
-	return nil, nil
-}
-
-// opDigits is the length of an operation's ID, which no commit is looked up by.
-const opDigits = 32
-
 // history is where below a prefix the paths of a branch were written.
 type history struct {
 	v       *version
@@ -229,7 +142,6 @@ func (h *history) window(ctx context.Context, after string, limit int) (*window,
 	w.shrink()
 	for _, all := range w.versions {
 		slices.Reverse(all)
-		all[0].Latest = true
 	}
 	return w, nil
 }
@@ -255,7 +167,7 @@ func (h *history) compare(ctx context.Context, c change, after string, w *window
 			found.ObjectInfo = v.summary(d.Path, &d.New)
 			found.VersionID = cmp.Or(found.VersionID, c.op)
 		case was:
-			found.ObjectInfo = s3proxy.ObjectInfo{Key: d.Path, VersionID: markerPrefix + c.op, LastModified: c.time}
+			found.ObjectInfo = s3proxy.ObjectInfo{Key: d.Path, VersionID: markerID(&d.Old), LastModified: c.time}
 			found.DeleteMarker = true
 		default:
 			continue
@@ -377,6 +289,10 @@ func (k *bucket) mountVersions(ctx context.Context, m *mount, q s3proxy.VersionQ
 	if err != nil {
 		return false, err
 	}
+	gone, err := k.removals(ctx, m)
+	if err != nil {
+		return false, err
+	}
 	after := q.KeyMarker
 	if q.VersionMarker != "" {
 		after = before(after) // more versions of this key may come
@@ -387,7 +303,11 @@ func (k *bucket) mountVersions(ctx context.Context, m *mount, q s3proxy.VersionQ
 			return false, err
 		}
 		for _, path := range w.paths {
-			for _, v := range w.versions[path] {
+			hidden, err := gone.of(ctx, path)
+			if err != nil {
+				return false, err
+			}
+			for _, v := range settle(w.versions[path], hidden) {
 				v.Key = m.prefix + path
 				if !yield(v, nil) {
 					return false, nil

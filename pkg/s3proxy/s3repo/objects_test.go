@@ -200,9 +200,14 @@ func TestRangeRefuses(t *testing.T) {
 			t.Errorf("%d bytes at %d: got %v, want %v", r[1], r[0], err, fs.ErrInvalid)
 		}
 	}
-	_, err = newBackend(s).Open(t.Context(), s3proxy.ObjectName{Bucket: "r", Key: "main/f", VersionID: "1"})
-	if !errors.Is(err, s3proxy.ErrNoSuchVersion) {
-		t.Errorf("a version: got %v, want %v", err, s3proxy.ErrNoSuchVersion)
+	for id, want := range map[string]error{
+		"1": s3proxy.ErrInvalidVersion, "deleted-open": s3proxy.ErrInvalidVersion, strings.Repeat("a", 65): s3proxy.ErrInvalidVersion,
+		"null": s3proxy.ErrNoSuchVersion, strings.Repeat("a", 32): s3proxy.ErrNoSuchVersion, "deleted-" + strings.Repeat("a", 32): s3proxy.ErrNoSuchVersion,
+	} {
+		_, err = newBackend(s).Open(t.Context(), s3proxy.ObjectName{Bucket: "r", Key: "main/f", VersionID: id})
+		if !errors.Is(err, want) {
+			t.Errorf("version %s: got %v, want %v", id, err, want)
+		}
 	}
 }
 

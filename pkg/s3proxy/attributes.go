@@ -42,15 +42,23 @@ func readAttributes(h http.Header) (Attributes, error) {
 }
 
 // withoutChunked returns a Content-Encoding without aws-chunked, which is how a
-// body was sent and not what it holds.
+// body was sent and not what it holds. One that does not have it stays as it is.
 func withoutChunked(values []string) string {
+	given := strings.Join(values, ", ")
+	chunked := false
 	var kept []string
-	for v := range strings.SplitSeq(strings.Join(values, ","), ",") {
-		if v = strings.TrimSpace(v); v != "" && !strings.EqualFold(v, "aws-chunked") {
+	for v := range strings.SplitSeq(given, ",") {
+		v = strings.TrimSpace(v)
+		if strings.EqualFold(v, "aws-chunked") {
+			chunked = true
+		} else if v != "" {
 			kept = append(kept, v)
 		}
 	}
-	return strings.Join(kept, ",")
+	if !chunked {
+		return given
+	}
+	return strings.Join(kept, ", ")
 }
 
 // readMeta returns the user's metadata. As in S3, values in the encoding of

@@ -61,6 +61,12 @@ func TestPutKeepsWhatItWasGiven(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", name, got, want)
 		}
 	}
+	for given, kept := range map[string]string{"deflate, gzip": "deflate, gzip", "deflate,gzip": "deflate,gzip", "gzip, aws-chunked": "gzip", "aws-chunked, deflate,gzip": "deflate, gzip"} {
+		r.ok("PUT", "/bkt/plain", "x", "Content-Encoding: "+given)
+		if w := r.ok("HEAD", "/bkt/plain", ""); header(w, "Content-Encoding") != kept {
+			t.Errorf("Content-Encoding %q is kept as %q", given, w.Header()["Content-Encoding"])
+		}
+	}
 	r.ok("PUT", "/bkt/plain", "x", "Content-Encoding: aws-chunked")
 	if w := r.ok("HEAD", "/bkt/plain", ""); w.Header()["Content-Encoding"] != nil {
 		t.Errorf("aws-chunked is left: %q", w.Header()["Content-Encoding"])
@@ -112,6 +118,7 @@ func TestPutChecksItsBody(t *testing.T) {
 		{"eleven tags", "BadRequest", 400, []string{"X-Amz-Tagging: a=1&b=1&c=1&d=1&e=1&f=1&g=1&h=1&i=1&j=1&k=1"}},
 		{"tag twice", "InvalidArgument", 400, []string{"X-Amz-Tagging: a=1&a=2"}},
 		{"endless tag", "InvalidTag", 400, []string{"X-Amz-Tagging: a=" + strings.Repeat("x", 257)}},
+		{"tag of the system", "InvalidTag", 400, []string{"X-Amz-Tagging: aws%3Aa=1"}},
 		{"tags not escaped", "InvalidArgument", 400, []string{"X-Amz-Tagging: a=%"}},
 	}
 	for _, a := range algorithmNames {

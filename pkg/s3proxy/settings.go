@@ -154,6 +154,41 @@ func (x *exchange) nothingToDelete() error {
 	return nil
 }
 
+// putWhatIs returns the operation that accepts a setting of every bucket which
+// cannot be another: a document whose one element says value, or, if element is
+// "", that has none. Any other setting is refused.
+func putWhatIs(root, element, value string) func(*exchange) error {
+	return func(x *exchange) error {
+		doc, err := x.document()
+		if err != nil {
+			return err
+		}
+		if err := x.statBucket(); err != nil {
+			return err
+		}
+		var c struct {
+			XMLName xml.Name
+			Inner   []struct {
+				XMLName xml.Name
+				Text    string `xml:",chardata"`
+			} `xml:",any"`
+		}
+		if err := decodeXML(doc, &c); err != nil {
+			return err
+		}
+		switch {
+		case c.XMLName.Local != root:
+			return fail(codeMalformedXML)
+		case element == "" && len(c.Inner) == 0:
+		case len(c.Inner) == 1 && c.Inner[0].XMLName.Local == element && c.Inner[0].Text == value:
+		default:
+			return fail(codeNotImplemented)
+		}
+		x.w.WriteHeader(http.StatusOK)
+		return nil
+	}
+}
+
 // refuseSetting answers a setting that is not served, for a bucket that is
 // there.
 func (x *exchange) refuseSetting() error {

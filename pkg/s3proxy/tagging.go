@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -53,6 +54,8 @@ func checkTags(tags map[string]string, limit int) error {
 	}
 	for name, value := range tags {
 		switch {
+		case strings.HasPrefix(name, "aws:"):
+			return failf(codeInvalidTag, "System tags cannot be added/updated by requester")
 		case name == "" || !utf8.ValidString(name) || utf8.RuneCountInString(name) > maxTagNameChars:
 			return failf(codeInvalidTag, "The TagKey you have provided is invalid")
 		case !utf8.ValidString(value) || utf8.RuneCountInString(value) > maxTagValueChars:

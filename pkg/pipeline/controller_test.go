@@ -485,24 +485,8 @@ func (b *bench) newestCounts(name string) history.Counts {
 // moment: the objects so far, and the journal, or a new one if it is lost.
 func (b *bench) clone(wiped bool) *bench {
 	b.Helper()
-	objects := mem.New(mem.Options{})
+	objects := b.objects()
 	var err error
-	for i, lerr := range b.store.Objects().List(b.ctx, "", "") {
-		err = lerr
-		var data []byte
-		if err == nil {
-			data, _, err = objstore.ReadAll(b.ctx, b.store.Objects(), i.Key, objstore.Range{}, 1<<30)
-		}
-		if err == nil {
-			_, err = objects.Put(b.ctx, i.Key, objstore.Bytes(data), objstore.Condition{IfAbsent: true})
-		}
-		if err != nil {
-			break
-		}
-	}
-	if err != nil {
-		b.Fatal(err)
-	}
 	c := &bench{T: b.T, ctx: b.ctx, runner: &upper{}, journal: &pipeline.MemoryJournal{}, clock: b.clock}
 	c.store, err = repo.OpenDirect(b.ctx, objects, repo.Options{Now: b.clock.Now, Rand: rand.NewChaCha8([32]byte{2}), WatchEvery: 2 * time.Millisecond})
 	if err != nil {
@@ -517,6 +501,40 @@ func (b *bench) clone(wiped bool) *bench {
 		b.Fatal(err)
 	}
 	return c
+}
+
+// objects copies the objects of a moment: the root has not moved meanwhile.
+func (b *bench) objects() *mem.Store {
+	b.Helper()
+	for {
+		before := b.gen()
+		objects := mem.New(mem.Options{})
+		for i, err := range b.store.Objects().List(b.ctx, "", "") {
+			var data []byte
+			if err == nil {
+				data, _, err = objstore.ReadAll(b.ctx, b.store.Objects(), i.Key, objstore.Range{}, 1<<30)
+			}
+			if err == nil {
+				_, err = objects.Put(b.ctx, i.Key, objstore.Bytes(data), objstore.Condition{IfAbsent: true})
+			}
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
+		if b.gen() == before {
+			return objects
+		}
+	}
+}
+
+// gen returns the generation of the root.
+func (b *bench) gen() uint64 {
+	b.Helper()
+	root, err := b.store.Root(b.ctx)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return root.Gen
 }
 
 // hollow makes the journal name outputs that are not stored, as if collection
@@ -581,8 +599,16 @@ func TestCrash(t *testing.T) {
 		if p == "c" {
 			close(hung)
 			<-resume
+			return nil
 		}
-		return nil
+		jobs := pipeline.OpenJobs(b.store, "test")
+		for { // or the results would be published with the record of the job
+			list, err := jobs.List(ctx, "up")
+			if err != nil || len(list) > 0 {
+				return err
+			}
+			time.Sleep(time.Millisecond)
+		}
 	}
 	b.register("up", "src", "main", nil)
 	b.start()

@@ -50,7 +50,7 @@ func TestPartialResults(t *testing.T) {
 		at := b.partials("up")
 		return len(at) == 1 && maps.Equal(b.files("up@"+at[0]), want)
 	}
-	for !seen(b) {
+	for !seen(b) || !b.recorded("up") {
 		time.Sleep(time.Millisecond)
 	}
 	if j := b.newest("up"); j.State != history.Running || b.partials("up")[0] != engine.PartialBranch(j.ID) {

@@ -82,7 +82,7 @@ e2e: build $(BIN)/versitygw $(BIN)/mc ## run the binaries end to end; installs w
 
 # Needs root on Debian 12, for a cluster of one node that it starts and ends, or
 # KUBECONFIG, DVX_KUBE_HOST and DVX_KUBE_REGISTRY (test/kube).
-kube: build ## run pipelines in Pods of a real Kubernetes, which it builds and starts
+kube: build $(BIN)/versitygw ## run pipelines in Pods of a real Kubernetes, which it builds and starts
 	DVX_BIN=$(BIN) $(GO) test -tags kube -count=1 -timeout 20m -v ./test/kube
 
 # BENCH holds flags of test/bench, such as "-only big -runs 3".

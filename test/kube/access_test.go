@@ -47,7 +47,7 @@ func TestWhatAProgramReaches(t *testing.T) {
 	for i := range n {
 		w.write(fmt.Sprintf("data/d%02d", i), fmt.Sprintf("the input of datum %d\n", i))
 	}
-	w.dvx("data", "init", "--store", w.path("store"))
+	w.dvx("data", "init", "--store", w.store)
 	w.dvx("data", "commit", "-m", "inputs")
 	w.serve("--kube-pods", "1")
 	api := strings.TrimSpace(w.must(w.kubectl("config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}")))

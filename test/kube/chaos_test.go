@@ -35,7 +35,7 @@ func TestChaos(t *testing.T) {
 	}
 	w := newWorld(t)
 	w.write("data/README", "files are what counts\n")
-	w.dvx("data", "init", "--store", w.path("store"))
+	w.dvx("data", "init", "--store", w.store)
 	w.dvx("data", "commit", "-m", "nothing")
 	flags := []string{"--kube-pods", "2", "--kube-idle", "2s"}
 	stop := w.serve(flags...)

@@ -25,7 +25,7 @@ func TestDemoInPods(t *testing.T) {
 	}
 	w.write("monthly/monthly.sh", demoScript)
 	w.write("monthly/monthly.yaml", "pipeline: monthly\ntransform:\n  image: "+image("busybox:1")+"\n  cmd: [sh, code/monthly.sh]\ninput:\n  repo: weather\n  glob: \"/*\"\n")
-	w.dvx("weather", "init", "--store", w.path("store"))
+	w.dvx("weather", "init", "--store", w.store)
 	w.dvx("weather", "commit", "-m", "a year")
 	w.serve("--kube-idle", "3s")
 	w.dvx("monthly", "pipeline", "create", "-f", "monthly.yaml")

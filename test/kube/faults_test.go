@@ -18,7 +18,7 @@ func (w *world) inputs(n int) {
 	for i := range n {
 		w.write(fmt.Sprintf("data/d%03d", i), fmt.Sprintln(i))
 	}
-	w.dvx("data", "init", "--store", w.path("store"))
+	w.dvx("data", "init", "--store", w.store)
 	w.dvx("data", "commit", "-m", "inputs")
 }
 

@@ -59,7 +59,7 @@ func (w *world) commitFiles(n, size int, mark string) time.Time {
 func TestSpeed(t *testing.T) {
 	w := newWorld(t)
 	w.write("data/README", "files are what counts\n")
-	w.dvx("data", "init", "--store", w.path("store"))
+	w.dvx("data", "init", "--store", w.store)
 	w.dvx("data", "commit", "-m", "nothing")
 	w.serve("--kube-pods", "2", "--kube-idle", "60s")
 	w.write("copy/spec.yaml", fmt.Sprintf("pipeline: copy\ntransform:\n  image: %s\n  cmd: [cp, -r, in/data/files, out/]\ninput:\n  repo: data\n  glob: \"/files/*\"\n", image("busybox:1")))
@@ -89,7 +89,7 @@ func TestSpeed(t *testing.T) {
 func TestOverhead(t *testing.T) {
 	w := newWorld(t)
 	w.write("data/README", "files are what counts\n")
-	w.dvx("data", "init", "--store", w.path("store"))
+	w.dvx("data", "init", "--store", w.store)
 	w.dvx("data", "commit", "-m", "nothing")
 	w.serve("--kube-pods", "1", "--kube-idle", "60s", "--pool", "one=1")
 	w.write("copy/spec.yaml", fmt.Sprintf("pipeline: copy\nconcurrency: {one: 1}\ntransform:\n  image: %s\n  cmd: [cp, -r, in/data/files, out/]\ninput:\n  repo: data\n  glob: \"/files/*\"\n", image("busybox:1")))

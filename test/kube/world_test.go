@@ -127,19 +127,28 @@ type world struct {
 	log       *bytes.Buffer
 	address   string // of its daemon, the same when it starts again
 	daemon    *os.Process
+	store     string // its location
 }
 
 // newWorld makes a namespace that admits what is restricted, and a store.
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	return newWorldIn(t, filepath.Join(t.TempDir(), "store"))
+}
+
+// newWorldIn makes the store in a place of its own, with more in the
+// environment of whoever works with it.
+func newWorldIn(t *testing.T, store string, env ...string) *world {
+	t.Helper()
 	dir := t.TempDir()
 	w := &world{T: t, dir: dir, namespace: fmt.Sprintf("dvx-test-%d", time.Now().UnixNano()%1e9), env: append(os.Environ(),
 		"HOME="+dir, "DVX_HOME="+filepath.Join(dir, "home"), "XDG_CONFIG_HOME="+filepath.Join(dir, "config"),
-		"XDG_CACHE_HOME="+filepath.Join(dir, "cache"), "DVX_AUTHOR=tester@kube")}
+		"XDG_CACHE_HOME="+filepath.Join(dir, "cache"), "DVX_AUTHOR=tester@kube"), store: store}
+	w.env = append(w.env, env...)
 	t.Cleanup(func() { _, _ = w.kubectl("delete", "namespace", w.namespace, "--wait=false") })
 	w.must(w.kubectl("create", "namespace", w.namespace))
 	w.must(w.kubectl("label", "namespace", w.namespace, "pod-security.kubernetes.io/enforce=restricted"))
-	w.dvx("", "init", "--bare", w.path("store"))
+	w.dvx("", "init", "--bare", w.store)
 	return w
 }
 
@@ -190,7 +199,7 @@ func (w *world) serve(flags ...string) (stop func()) {
 		_ = free.Close()
 	}
 	cmd := exec.Command(shared.dvxd, append([]string{
-		"serve", "--store", w.path("store"), "--listen", w.address, "--s3-listen", "127.0.0.1:0", "--ready-file", ready,
+		"serve", "--store", w.store, "--listen", w.address, "--s3-listen", "127.0.0.1:0", "--ready-file", ready,
 		"--kube", "--kubeconfig", shared.kubeconfig, "--kube-namespace", w.namespace, "--kube-agent-image", shared.agent,
 		"--kube-server", w.address,
 	}, flags...)...)

@@ -28,6 +28,12 @@
 // [Diagnose] says in words what keeps a Pod from running, or ended it. What
 // can't be mended by waiting ends the tasks that wait.
 //
+// # Election
+//
+// Of several daemons of a store one runs its pipelines: an [Election] by a Lease
+// decides which, for liveness. That only one publishes is the store's to see to,
+// by its term.
+//
 // # Caveats
 //
 // The daemon finds its Pods by their labels and asks for them rather than watch

@@ -2,14 +2,20 @@ package repo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/dvx-io/dvx/pkg/auth"
 )
 
+// errOvertaken says that a root is older than the one that the session builds on
+// since: it can't be swapped any more, and tells nothing of the session's work.
+var errOvertaken = errors.New("the session builds on a newer root")
+
 // ground makes sure that the session's work can stand on base. It looks again
-// only at what may have changed since the last time.
+// only at what may have changed since the last time. It fails with errOvertaken
+// if a read has moved the session on, past base.
 func (p *publication) ground(ctx context.Context, base *loaded) error {
 	if p.s.start < base.root.Floor {
 		return fmt.Errorf("session started at root generation %d, the floor is %d: %w", p.s.start, base.root.Floor, ErrDoomed)

@@ -135,7 +135,7 @@ func (s *session) Get(ctx context.Context, kind chunk.Kind, id chunk.ID) ([]byte
 			lerr = s.rebase(ctx, now, snap)
 		}
 	}
-	if lerr != nil {
+	if lerr != nil && !errors.Is(lerr, errOvertaken) {
 		return nil, errors.Join(err, lerr)
 	}
 	s.mu.Lock()
@@ -198,7 +198,7 @@ func (s *session) publishOnce(ctx context.Context, t Txn, a Attachments) (Result
 		return Result{}, err
 	}
 	if _, ok := base.root.FindOp(t.Op); !ok {
-		if err := p.ground(ctx, base); err != nil {
+		if err := p.ground(ctx, base); err != nil && !errors.Is(err, errOvertaken) {
 			return Result{}, err
 		}
 	}
@@ -276,10 +276,15 @@ func (s *session) wrote(id commit.ID) bool {
 	return s.commits[id]
 }
 
-// rebase moves the session to a newer root, if what it relies on is there.
+// rebase moves the session to a newer root, if what it relies on is there. It
+// fails with errOvertaken if the session builds on a newer one already: what it
+// relies on may be only there.
 func (s *session) rebase(ctx context.Context, base *loaded, snap *pack.Snapshot) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.base.root.Gen > base.root.Gen {
+		return errOvertaken
+	}
 	lacks, err := s.Lacks(ctx, snap)
 	if err != nil {
 		return err
@@ -287,7 +292,7 @@ func (s *session) rebase(ctx context.Context, base *loaded, snap *pack.Snapshot)
 	if lacks != "" {
 		return fmt.Errorf("pack %s, which the session relies on, was collected: %w", lacks, ErrDoomed)
 	}
-	if s.base.root.Gen >= base.root.Gen {
+	if s.base.root.Gen == base.root.Gen {
 		return nil
 	}
 	if err := s.Rebase(ctx, snap, nil); err != nil {

@@ -44,6 +44,9 @@ func (d *Direct) swap(ctx context.Context, t Txn, prepare func(context.Context, 
 			return Result{}, nil, err
 		}
 		env, err := prepare(ctx, base)
+		if errors.Is(err, errOvertaken) {
+			continue
+		}
 		if err != nil {
 			return Result{}, nil, err
 		}

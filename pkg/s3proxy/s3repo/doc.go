@@ -43,7 +43,10 @@
 // what it had replaced comes back: an older version, with its ID and its time, or
 // nothing. So does what a delete marker hides, when that is removed. The commits
 // keep what they have, and show it to whoever names them: a record in the repo
-// dvx-s3 says what is not shown.
+// dvx-s3 says what is not shown. Removals of one key may run beside each other, and
+// be repeated. What the branch holds is always shown: also a version that was
+// removed and has come back with a reset, a merge, or a branch made anew, until it
+// is written over.
 //
 // An upload in parts has a branch of its own in the repo dvx-s3, which is no
 // bucket: it survives restarts and is the same for all replicas. Its parts are

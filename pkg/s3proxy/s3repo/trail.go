@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/dvx-io/dvx/pkg/commit"
@@ -66,6 +67,12 @@ func (v *version) trail(ctx context.Context, path string) iter.Seq2[past, error]
 				without = at
 				continue
 			}
+			if same, err := v.had(ctx, c, path, e); err != nil {
+				yield(past{}, err)
+				return
+			} else if same {
+				continue
+			}
 			if without != nil && !yield(past{id: markerID(e), at: without}, nil) {
 				return
 			}
@@ -75,6 +82,19 @@ func (v *version) trail(ctx context.Context, path string) iter.Seq2[past, error]
 			}
 		}
 	}
+}
+
+// had tells whether a path had e before a change already. It looks only where
+// the ID of the version would be the change's.
+func (v *version) had(ctx context.Context, c change, path string, e *tree.Entry) (bool, error) {
+	if stored(e).attrs.Op != (tree.OpID{}) {
+		return false, nil
+	}
+	was, err := tree.Open(v.chunks, c.before).Find(ctx, path)
+	if was == nil || err != nil || !isStored(was) {
+		return false, err
+	}
+	return stored(was).attrs.Op == (tree.OpID{}) && stored(was).content == stored(e).content, nil
 }
 
 // openVersion opens a version of a path by its ID: that of the write, which is
@@ -120,15 +140,19 @@ func (k *bucket) findPast(ctx context.Context, m *mount, v *version, path, id st
 	if err != nil {
 		return nil, err
 	}
-	if gone, err := r.of(ctx, path); err != nil || gone[id] {
+	gone, err := r.of(ctx, path)
+	if err != nil {
 		return nil, err
 	}
 	for p, err := range v.trail(ctx, path) {
 		if err != nil {
 			return nil, err
 		}
-		if p.id == id {
+		if p.id == id && (!gone[id] || p.entry != nil) { // what the branch holds is there, on record or not
 			return &p, nil
+		}
+		if gone[id] {
+			return nil, nil
 		}
 		if p.entry != nil && markerID(p.entry) == id { // it was restored since
 			return nil, nil
@@ -154,14 +178,16 @@ func (k *bucket) findPast(ctx context.Context, m *mount, v *version, path, id st
 }
 
 // settle makes the list that a client sees of the versions of a path, from the
-// newest to the oldest, as the history has them: each ID once, the first one that
-// was not removed as the latest. A marker whose version was restored is left out.
+// newest to the oldest, as the history has them: each ID once, and what is gone
+// hidden. A marker whose version was restored is left out. What the branch holds now is
+// never gone: a version is the latest, and so is a marker, where a version would be
+// otherwise.
 func settle(all []s3proxy.Version, gone map[string]bool) []s3proxy.Version {
 	var out []s3proxy.Version
 	seen := map[string]bool{}
 	last := -1 // of out, that is not hidden
-	for _, v := range all {
-		v.Hidden = gone[v.VersionID]
+	for i, v := range all {
+		v.Hidden = gone[v.VersionID] && (i > 0 || v.DeleteMarker)
 		again := seen[v.VersionID]
 		undone := v.DeleteMarker && seen[strings.TrimPrefix(v.VersionID, markerPrefix)]
 		seen[v.VersionID] = true
@@ -179,11 +205,12 @@ func settle(all []s3proxy.Version, gone map[string]bool) []s3proxy.Version {
 		}
 		out = append(out, v)
 	}
-	for i := range out {
-		if !out[i].Hidden {
-			out[i].Latest = true
-			break
-		}
+	first := slices.IndexFunc(out, func(v s3proxy.Version) bool { return !v.Hidden })
+	if first > 0 && all[0].DeleteMarker && !out[first].DeleteMarker {
+		out[0].Hidden, first = false, 0
+	}
+	if first >= 0 {
+		out[first].Latest = true
 	}
 	return out
 }

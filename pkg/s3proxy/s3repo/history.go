@@ -307,7 +307,11 @@ func (k *bucket) mountVersions(ctx context.Context, m *mount, q s3proxy.VersionQ
 			if err != nil {
 				return false, err
 			}
-			for _, v := range settle(w.versions[path], hidden) {
+			all := settle(w.versions[path], hidden)
+			if m.prefix+path == q.KeyMarker {
+				all = withMarker(all, q.VersionMarker)
+			}
+			for _, v := range all {
 				v.Key = m.prefix + path
 				if !yield(v, nil) {
 					return false, nil
@@ -322,4 +326,13 @@ func (k *bucket) mountVersions(ctx context.Context, m *mount, q s3proxy.VersionQ
 		}
 	}
 	return true, nil
+}
+
+// withMarker puts the version that the last page ended with before all others,
+// hidden, if it is no more: the key is listed once more then, rather than left out.
+func withMarker(all []s3proxy.Version, id string) []s3proxy.Version {
+	if id == "" || slices.ContainsFunc(all, func(v s3proxy.Version) bool { return v.VersionID == id }) {
+		return all
+	}
+	return slices.Insert(all, 0, s3proxy.Version{ObjectInfo: s3proxy.ObjectInfo{VersionID: id}, Hidden: true})
 }

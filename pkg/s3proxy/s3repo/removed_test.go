@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/dvx-io/dvx/pkg/auth"
@@ -107,34 +108,35 @@ func below(key string) int {
 // TestRemoveWhileListing goes through a list page by page and removes what each
 // page has, as programs do that empty a bucket.
 func TestRemoveWhileListing(t *testing.T) {
+	for _, size := range []int{1, 2, 3, 4} {
+		for _, sealed := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%d sealed %v", size, sealed), func(t *testing.T) { emptyByPages(t, size, sealed) })
+		}
+	}
+}
+
+func emptyByPages(t *testing.T, size int, sealed bool) {
 	w := newWriting(t, "zoo")
 	for n := range 12 {
 		w.put("main.zoo", fmt.Sprintf("k%d", n%3), fmt.Sprint(n))
 		if n%4 == 3 {
 			w.delete("main.zoo", fmt.Sprintf("k%d", n%3), "")
 		}
+		if sealed {
+			w.seal("zoo")
+		}
 	}
-	q := s3proxy.VersionQuery{MaxKeys: 2}
+	q := s3proxy.VersionQuery{MaxKeys: size}
 	removed := 0
 	for {
 		page, err := w.ListVersions(w.ctx, "main.zoo", q)
 		if err != nil {
 			t.Fatal(err)
 		}
-		var what []s3proxy.Deletion
 		for _, v := range page.Versions {
-			what = append(what, s3proxy.Deletion{Key: v.Key, VersionID: v.VersionID})
+			w.delete("main.zoo", v.Key, v.VersionID)
 		}
-		done, err := w.Delete(w.ctx, "main.zoo", what)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, d := range done {
-			if d.Err != nil {
-				t.Error(d.Err)
-			}
-		}
-		removed += len(done)
+		removed += len(page.Versions)
 		if !page.Truncated {
 			break
 		}
@@ -145,6 +147,25 @@ func TestRemoveWhileListing(t *testing.T) {
 	}
 	if left := versions(t, w, s3proxy.VersionQuery{MaxKeys: 10}); len(left) > 0 {
 		t.Errorf("left: %q", left)
+	}
+}
+
+// TestListAfterWhatIsNoMore goes on with a list behind a version that the branch's
+// history has no more.
+func TestListAfterWhatIsNoMore(t *testing.T) {
+	w := newWriting(t, "zoo")
+	w.put("main.zoo", "a", "x")
+	k := w.put("main.zoo", "k", "xx").VersionID
+	l := w.put("main.zoo", "l", "xxx").VersionID
+	for marker, want := range map[string]string{
+		"":                      fmt.Sprintf("[l %s false true 3]", l),
+		k:                       fmt.Sprintf("[l %s false true 3]", l),
+		"deleted-" + l:          fmt.Sprintf("[k %s false true 2 l %s false true 3]", k, l),
+		strings.Repeat("0", 32): fmt.Sprintf("[k %s false true 2 l %s false true 3]", k, l),
+	} {
+		if got := fmt.Sprint(versions(t, w, s3proxy.VersionQuery{KeyMarker: "k", VersionMarker: marker, MaxKeys: 10})); got != want {
+			t.Errorf("after %q: got %s, want %s", marker, got, want)
+		}
 	}
 }
 

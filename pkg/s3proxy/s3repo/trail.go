@@ -179,7 +179,7 @@ func (k *bucket) findPast(ctx context.Context, m *mount, v *version, path, id st
 
 // settle makes the list that a client sees of the versions of a path, from the
 // newest to the oldest, as the history has them: each ID once, and what is gone
-// hidden. A marker whose version was restored is left out. What the branch holds now is
+// hidden. So is a marker whose version was restored. What the branch holds now is
 // never gone: a version is the latest, and so is a marker, where a version would be
 // otherwise.
 func settle(all []s3proxy.Version, gone map[string]bool) []s3proxy.Version {
@@ -192,8 +192,10 @@ func settle(all []s3proxy.Version, gone map[string]bool) []s3proxy.Version {
 		undone := v.DeleteMarker && seen[strings.TrimPrefix(v.VersionID, markerPrefix)]
 		seen[v.VersionID] = true
 		switch {
-		case undone, v.DeleteMarker && again:
+		case v.DeleteMarker && again:
 			continue
+		case undone:
+			v.Hidden = true
 		case v.Hidden:
 		case again && out[last].VersionID == v.VersionID: // restored: it stays where it was
 			out = append(out[:last], out[last+1:]...)

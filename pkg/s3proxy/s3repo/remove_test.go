@@ -111,11 +111,11 @@ func (s shelf) without(places ...int) (left shelf) {
 func TestRemovalsBesideEachOther(t *testing.T) {
 	for _, what := range stacks {
 		t.Run(what, func(t *testing.T) {
-			w := newWriting(t, "zoo")
-			w.s.put("zoo", "main", map[string]string{"beside": "x"})
-			key := 0
-			for size := len(w.stack("k", what)); key < size*size; key++ {
-				for n := 2; w.besideAt(fmt.Sprintf("%03d.%03d", key, n), what, key/size, key%size, n); n++ {
+			size := len(newWriting(t, "zoo").stack("k", what))
+			for pair := range size * size {
+				w := newWriting(t, "zoo")
+				w.s.put("zoo", "main", map[string]string{"beside": "x"})
+				for n := 0; w.besideAt(fmt.Sprintf("%03d", n), what, pair/size, pair%size, n); n++ {
 				}
 			}
 		})
@@ -151,9 +151,9 @@ func (w *writing) besideAt(key, what string, first, second, n int) bool {
 func TestRemovalIsCutOff(t *testing.T) {
 	for _, what := range stacks {
 		t.Run(what, func(t *testing.T) {
-			w := newWriting(t, "zoo")
-			for place := range w.stack("k", what) {
-				for n := 0; w.cutOffAt(fmt.Sprintf("%03d.%03d", place, n), what, place, n); n++ {
+			for place := range newWriting(t, "zoo").stack("k", what) {
+				w := newWriting(t, "zoo")
+				for n := 0; w.cutOffAt(fmt.Sprintf("%03d", n), what, place, n); n++ {
 				}
 			}
 		})

@@ -45,33 +45,19 @@ type store struct {
 	// before a Move of branches or repos is made.
 	afterLook, beforeMove func() error
 
-	// between, if set, is run after each View and Look.
+	// between, if set, is run after each Look.
 	between func() error
 }
 
 // Look lets others come between.
 func (s *store) Look(ctx context.Context, name, branch string) (repo.Visible, error) {
 	v, err := s.Direct.Look(ctx, name, branch)
-	if err := s.pass(); err != nil {
-		return repo.Visible{}, err
+	if s.between != nil {
+		if err := s.between(); err != nil {
+			return repo.Visible{}, err
+		}
 	}
 	return v, errors.Join(err, once(&s.afterLook))
-}
-
-// View lets others come between.
-func (s *store) View(ctx context.Context) (*repo.View, error) {
-	v, err := s.Direct.View(ctx)
-	if err := s.pass(); err != nil {
-		return nil, err
-	}
-	return v, err
-}
-
-func (s *store) pass() error {
-	if s.between == nil {
-		return nil
-	}
-	return s.between()
 }
 
 // Move lets others come between.

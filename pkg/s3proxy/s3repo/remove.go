@@ -120,6 +120,8 @@ func (s shown) choose(what []s3proxy.Deletion) ([]s3proxy.Deleted, map[string]bo
 		switch {
 		case !isVersionID(d.VersionID):
 			out[i].Err = s3proxy.ErrInvalidVersion
+		case j < 0 && isCommit(d.VersionID) && len(d.VersionID) != opDigits:
+			out[i].Err = fmt.Errorf("%.100q is the ID of a commit, which keeps what it has: %w", d.VersionID, s3proxy.ErrInvalidVersion)
 		case j < 0:
 			out[i].Err = d.If.Check(nil)
 			drop[d.VersionID] = s.gone[d.VersionID] && out[i].Err == nil // it may have been cut off

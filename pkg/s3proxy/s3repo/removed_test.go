@@ -179,6 +179,11 @@ func TestCommitsKeepWhatIsRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.s.move(repo.CreateBranch{Repo: "zoo", Branch: "dev", From: at})
+	w.holds("main.zoo", "k", at.String(), "x")
+	done, err := w.Delete(w.ctx, "main.zoo", []s3proxy.Deletion{{Key: "k", VersionID: at.String()}})
+	if err != nil || !errors.Is(done[0].Err, s3proxy.ErrInvalidVersion) {
+		t.Errorf("remove by the ID of a commit: %+v, %v", done, err)
+	}
 	w.delete("main.zoo", "k", id)
 	w.holds("main.zoo", "k", "", "-")
 	w.holds("main.zoo", "k", id, "-")

@@ -46,8 +46,9 @@ type ControllerOptions struct {
 	FlushEvery time.Duration
 
 	// Term is that of the daemon that leads the store, whose engine this is: once
-	// another leads, it publishes nothing any more, and Run fails with
-	// repo.ErrDeposed. 0: there is one daemon.
+	// another leads, it publishes nothing of jobs any more, and Run fails with
+	// repo.ErrDeposed. What both would fill an input with is committed once. 0:
+	// there is one daemon.
 	Term uint64
 
 	// Again: evaluations that failed before the start are tried again.

@@ -100,7 +100,8 @@ func (c *Controller) dropBranch(ctx context.Context, name, branch string) error 
 	}
 	op, err := c.o.Store.NewOp()
 	if err == nil {
-		_, err = c.o.Store.Move(ctx, repo.Txn{Op: op, Ops: []repo.Op{repo.DeleteBranch{Repo: name, Branch: branch, Expect: at.Commit}}})
+		t := repo.Txn{Op: op, Ops: []repo.Op{repo.DeleteBranch{Repo: name, Branch: branch, Expect: at.Commit}}}
+		_, err = c.o.Store.PublishWith(ctx, nil, t, repo.Attachments{Term: c.o.Term})
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -36,6 +36,9 @@ func TestDeposed(t *testing.T) {
 		return c
 	}
 	former, present := lead("a"), lead("b")
+	if _, err := b.store.Move(b.ctx, repo.Txn{Op: b.op(), Ops: []repo.Op{repo.CreateBranch{Repo: "up", Branch: "run/1/partial"}}}); err != nil {
+		t.Fatal(err)
+	}
 	before, err := b.store.View(b.ctx)
 	if err != nil {
 		t.Fatal(err)
@@ -46,6 +49,9 @@ func TestDeposed(t *testing.T) {
 	after, err := b.store.View(b.ctx)
 	if err != nil || after.Repos["up"].Branches["main"].Commit != before.Repos["up"].Branches["main"].Commit {
 		t.Errorf("the engine of a has published (%v)", err)
+	}
+	if _, ok := after.Repos["up"].Branches["run/1/partial"]; !ok {
+		t.Error("the engine of a has removed what a job of b shows")
 	}
 	ctx, stop := context.WithCancel(b.ctx)
 	ended := make(chan error, 1)

@@ -132,13 +132,13 @@ func TestRevocationIsFollowed(t *testing.T) {
 	p, err := r.Authenticate(k.Token())
 	must(t, err)
 	must(t, f.edit.RevokeKey(ctx, k.Access))
-	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(5 * time.Minute); ; time.Sleep(time.Millisecond) {
 		_, err := r.Authenticate(k.Token())
 		if errors.Is(err, auth.ErrUnauthenticated) && r.Authorize(ctx, p, auth.Read, images) != nil {
 			return
 		}
 		if time.Now().After(end) {
-			t.Fatal("the key is good a minute after it was revoked")
+			t.Fatal("the key is good minutes after it was revoked")
 		}
 	}
 }

@@ -23,7 +23,7 @@ func TestDepthFirst(t *testing.T) {
 		if p != "a" {
 			return nil
 		}
-		for deadline := time.Now().Add(2 * time.Minute); !others(); {
+		for deadline := time.Now().Add(patience); !others(); {
 			if time.Now().After(deadline) {
 				return errors.New("the other datums wait for the slow one")
 			}

@@ -242,10 +242,13 @@ func (b *bench) register(name, input, branch string, change func(*spec.Spec)) {
 	}
 }
 
+// patience is how long a test waits for what should come soon.
+const patience = 5 * time.Minute
+
 // wait returns once nothing is to be done for src.
 func (b *bench) wait() engine.Settlement {
 	b.Helper()
-	return b.waitFor(2 * time.Minute)
+	return b.waitFor(patience)
 }
 
 func (b *bench) waitFor(most time.Duration) engine.Settlement {
@@ -485,26 +488,23 @@ func (b *bench) newestCounts(name string) history.Counts {
 // moment: the objects so far, and the journal, or a new one if it is lost.
 func (b *bench) clone(wiped bool) *bench {
 	b.Helper()
-	objects := b.objects()
+	c := &bench{T: b.T, ctx: b.ctx, runner: &upper{}, clock: b.clock}
+	objects, journal := b.moment()
+	if c.journal = journal; wiped {
+		c.journal = &pipeline.MemoryJournal{}
+	}
 	var err error
-	c := &bench{T: b.T, ctx: b.ctx, runner: &upper{}, journal: &pipeline.MemoryJournal{}, clock: b.clock}
 	c.store, err = repo.OpenDirect(b.ctx, objects, repo.Options{Now: b.clock.Now, Rand: rand.NewChaCha8([32]byte{2}), WatchEvery: 2 * time.Millisecond})
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = c.store.Close() })
-	if wiped {
-		return c
-	}
-	err = b.journal.Replay(b.ctx, func(e pipeline.Entry) error { return c.journal.Append(b.ctx, []pipeline.Entry{e}) })
-	if err != nil {
-		b.Fatal(err)
-	}
 	return c
 }
 
-// objects copies the objects of a moment: the root has not moved meanwhile.
-func (b *bench) objects() *mem.Store {
+// moment copies the objects and the journal of a moment: the root has not moved
+// meanwhile, so the journal lacks nothing that the objects do not hold.
+func (b *bench) moment() (*mem.Store, *pipeline.MemoryJournal) {
 	b.Helper()
 	for {
 		before := b.gen()
@@ -521,8 +521,13 @@ func (b *bench) objects() *mem.Store {
 				b.Fatal(err)
 			}
 		}
+		journal := &pipeline.MemoryJournal{}
+		err := b.journal.Replay(b.ctx, func(e pipeline.Entry) error { return journal.Append(b.ctx, []pipeline.Entry{e}) })
+		if err != nil {
+			b.Fatal(err)
+		}
 		if b.gen() == before {
-			return objects
+			return objects, journal
 		}
 	}
 }

@@ -141,7 +141,7 @@ func TestHooksOfAnotherHand(t *testing.T) {
 	b.start()
 	hooksRun := func() {
 		t.Helper()
-		for until := time.Now().Add(2 * time.Minute); x.take() != "good done"; time.Sleep(time.Millisecond) {
+		for until := time.Now().Add(patience); x.take() != "good done"; time.Sleep(time.Millisecond) {
 			if time.Now().After(until) {
 				t.Fatal("hooks were not run")
 			}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/dvx-io/dvx/pkg/commit"
 	"github.com/dvx-io/dvx/pkg/memo"
@@ -106,7 +105,7 @@ func TestWishWithoutEngine(t *testing.T) {
 	b.wait()
 	id := b.newest("up").ID
 	stop()
-	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
 	if err := b.engine.Cancel(ctx, engine.Cancel{Job: id}); err == nil || errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v", err)

@@ -67,7 +67,7 @@ func TestResultsDoNotWaitForSwap(t *testing.T) {
 		}
 	}
 	b.start()
-	for until := time.Now().Add(2 * time.Minute); b.newestCounts("up").Ran < 3; time.Sleep(time.Millisecond) {
+	for until := time.Now().Add(patience); b.newestCounts("up").Ran < 3; time.Sleep(time.Millisecond) {
 		if time.Now().After(until) {
 			t.Fatalf("counts %+v while a swap is under way", b.newestCounts("up"))
 		}

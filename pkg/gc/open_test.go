@@ -1,7 +1,6 @@
 package gc
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -13,7 +12,6 @@ import (
 
 	"github.com/dvx-io/dvx/pkg/chunk"
 	"github.com/dvx-io/dvx/pkg/chunk/pack"
-	"github.com/dvx-io/dvx/pkg/objstore"
 	"github.com/dvx-io/dvx/pkg/repo"
 	"github.com/dvx-io/dvx/pkg/tree"
 )
@@ -80,11 +78,7 @@ func TestSmallPutsStayCompact(t *testing.T) {
 	for n := range writers {
 		wg.Go(func() {
 			for i := range files {
-				err := objstore.ErrThrottled
-				for try := 0; try < 100 && errors.Is(err, objstore.ErrThrottled); try++ { // packs may be merged beside it: it is to be made again
-					err = openPut(w, wr, "a@main", fmt.Sprintf("dir/%d-%d", n, i), noise(uint64(n*files+i), size))
-				}
-				if err != nil {
+				if err := openPut(w, wr, "a@main", fmt.Sprintf("dir/%d-%d", n, i), noise(uint64(n*files+i), size)); err != nil {
 					t.Error(err)
 				}
 			}

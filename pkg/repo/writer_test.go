@@ -45,16 +45,8 @@ func writer(t testing.TB, d *Direct, o WriterOptions) *Writer {
 	return w
 }
 
-// openPut writes a file to the open commit of a@main, again if it is asked to.
+// openPut writes a file to the open commit of a@main.
 func openPut(ctx context.Context, w *Writer, path, text string, check func(*tree.Entry) error) error {
-	err := objstore.ErrThrottled
-	for try := 0; try < 100 && errors.Is(err, objstore.ErrThrottled); try++ {
-		err = openPutOnce(ctx, w, path, text, check)
-	}
-	return err
-}
-
-func openPutOnce(ctx context.Context, w *Writer, path, text string, check func(*tree.Entry) error) error {
 	u, err := w.Upload(ctx)
 	if err != nil {
 		return err

@@ -70,17 +70,26 @@ func TestCostFollowsChange(t *testing.T) {
 				t.Errorf("edit wrote %d nodes", got)
 			}
 
-			start = time.Now()
-			changes := diff(t, s, a, b, DiffOptions{})
-			took := time.Since(start)
+			best := time.Duration(math.MaxInt64)
+			var changes []Change
+			const limit = 20 * time.Millisecond
+			compared := 0
+			for ; compared < 5 || best > limit && compared < 100; compared++ { // a busy machine may need more
+				start = time.Now()
+				changes = diff(t, s, a, b, DiffOptions{})
+				best = min(best, time.Since(start))
+			}
 			if len(changes) != 1 || changes[0].Path != tt.path || changes[0].Kind != Modified {
 				t.Errorf("changes %v", changes)
 			}
 			reads2, _ := s.Counts()
-			if got := reads2 - reads1; got > logN {
+			if got := (reads2 - reads1) / compared; got > logN {
 				t.Errorf("comparison read %d nodes", got)
 			}
-			t.Logf("edit: %d reads, %d writes; comparison: %d reads, %v", reads1-reads0, writes1-writes0, reads2-reads1, took)
+			if best > limit {
+				t.Errorf("comparison took %v", best)
+			}
+			t.Logf("edit: %d reads, %d writes; comparison: %d reads, %v", reads1-reads0, writes1-writes0, (reads2-reads1)/compared, best)
 			if err := VerifyChange(ctx, s, a, b); err != nil {
 				t.Error(err)
 			}

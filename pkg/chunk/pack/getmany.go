@@ -47,8 +47,13 @@ func (s *Snapshot) GetMany(ctx context.Context, kind chunk.Kind, ids []chunk.ID,
 		}
 		all = all[n:]
 	}
-	for _, i := range damaged { // there may be another place
-		plain, err := s.Get(ctx, kind, ids[i])
+	return getEach(ctx, s, kind, ids, damaged, fn) // there may be another place
+}
+
+// getEach gets some of ids one by one.
+func getEach(ctx context.Context, r chunk.Reader, kind chunk.Kind, ids []chunk.ID, some []int, fn func(i int, plain []byte) error) error {
+	for _, i := range some {
+		plain, err := r.Get(ctx, kind, ids[i])
 		if err == nil {
 			err = fn(i, plain)
 		}

@@ -74,16 +74,7 @@ func (s *Session) GetMany(ctx context.Context, kind chunk.Kind, ids []chunk.ID, 
 	if err := all.GetMany(ctx, kind, some, func(j int, plain []byte) error { return fn(indexed[j], plain) }); err != nil {
 		return err
 	}
-	for _, i := range pending {
-		plain, err := s.Get(ctx, kind, ids[i])
-		if err == nil {
-			err = fn(i, plain)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return getEach(ctx, s, kind, ids, pending, fn)
 }
 
 // all returns what the base and the session's segments name. Called with the
